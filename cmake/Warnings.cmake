@@ -1,0 +1,11 @@
+# Warning and sanitizer flags, as an interface target that our own targets link.
+add_library(coppice_flags INTERFACE)
+target_compile_options(coppice_flags INTERFACE -Wall -Wextra -Wno-unused-parameter)
+if(COPPICE_WERROR)
+  target_compile_options(coppice_flags INTERFACE -Werror)
+endif()
+if(COPPICE_SANITIZE)
+  target_compile_options(coppice_flags INTERFACE -fsanitize=${COPPICE_SANITIZE}
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(coppice_flags INTERFACE -fsanitize=${COPPICE_SANITIZE})
+endif()

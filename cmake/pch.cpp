@@ -1,0 +1,1 @@
+// Holds the precompiled header (pch.h) that the compiler libraries share.
