@@ -89,6 +89,10 @@ coppice_status coppice_session_step(coppice_session *session, const coppice_step
 /* Forgets a slot's tokens (slot < 0: all slots). */
 coppice_status coppice_session_reset(coppice_session *session, int32_t slot);
 
+/* Forgets all but the first `length` tokens of a slot: the slot's next row has
+ * position `length`. More tokens than the slot holds is an invalid argument. */
+coppice_status coppice_session_rewind(coppice_session *session, int32_t slot, int64_t length);
+
 /* Switches the dispatches of a group ("layers.3.mlp") on or off. */
 coppice_status coppice_session_enable(coppice_session *session, const char *group, int32_t enabled);
 
