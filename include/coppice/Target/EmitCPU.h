@@ -1,0 +1,40 @@
+//===- EmitCPU.h - kernels in the LLVM dialect to a shared object -*- C++ -*-===//
+//
+// In: a module of `llvm.func` kernels (the output of `codegen-cpu`).
+// Out: an ELF shared object that imports nothing but libm.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_TARGET_EMITCPU_H
+#define COPPICE_TARGET_EMITCPU_H
+
+#include "coppice/Target/CPUTarget.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace coppice {
+
+struct CPUTargetOptions {
+  CPUTarget target;
+  /// The linker to run; empty picks the first of ld.lld-22, ld.lld, ld in PATH.
+  std::string linker;
+  /// Where the optimised LLVM IR is also written, for inspection; may be empty.
+  std::string dumpLLVM;
+};
+
+/// What the bundle records of an emitted file.
+struct EmittedTarget {
+  std::string sha256;                // of the file's bytes, lower-case hex
+  uint64_t bytes = 0;                // size of the file
+  std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
+};
+
+/// Compiles `kernels` (already in the LLVM dialect) for `options.target` and
+/// writes a shared object to `path`. Errors are reported at the module and
+/// leave no file behind.
+mlir::FailureOr<EmittedTarget> emitCPU(mlir::ModuleOp kernels,
+                                       llvm::StringRef path,
+                                       const CPUTargetOptions &options);
+
+} // namespace coppice
+
+#endif // COPPICE_TARGET_EMITCPU_H
