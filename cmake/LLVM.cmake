@@ -61,4 +61,5 @@ endmacro()
 
 # Sets LLVM_TARGET_DEFINITIONS' include path for our own .td files.
 set(MLIR_TABLEGEN_FLAGS "" CACHE INTERNAL "")
-include_directories(${CMAKE_SOURCE_DIR}/include) # for mlir-tblgen
+include_directories(${CMAKE_SOURCE_DIR}/include)         # for mlir-tblgen
+include_directories(SYSTEM ${MLIR_INCLUDE_DIRS})           # likewise
