@@ -1,0 +1,130 @@
+#include "runtime/base/packing.h"
+
+#include "runtime/base/checked.h"
+#include "runtime/base/concat.h"
+
+#include <cstring>
+
+namespace coppice::rt {
+
+int64_t KeptAxis::count() const {
+  int64_t total = 0;
+  for (const auto &[begin, end] : ranges)
+    total += end - begin;
+  return total;
+}
+
+Status checkKept(std::span<const int64_t> shape,
+                 std::span<const KeptAxis> kept) {
+  std::vector<bool> seen(shape.size());
+  for (const KeptAxis &entry : kept) {
+    if (entry.axis < 0 || entry.axis >= int64_t(shape.size()))
+      return invalidFile(concat("expected a kept axis below ", shape.size(),
+                                ", found ", entry.axis));
+    if (seen[size_t(entry.axis)])
+      return invalidFile(concat("axis ", entry.axis, " kept twice"));
+    seen[size_t(entry.axis)] = true;
+    int64_t extent = shape[size_t(entry.axis)], previousEnd = 0;
+    for (const auto &[begin, end] : entry.ranges) {
+      if (begin < previousEnd || begin >= end || end > extent)
+        return invalidFile(concat(
+            "expected ascending, disjoint, non-empty kept ranges in [0, ",
+            extent, ") on axis ", entry.axis, ", found [", begin, ", ", end,
+            ")"));
+      previousEnd = end;
+    }
+  }
+  return {};
+}
+
+Result<std::vector<int64_t>> packedShape(std::span<const int64_t> original,
+                                         std::span<const KeptAxis> kept,
+                                         Packing packing) {
+  if (!checkedProduct(original))
+    return invalidFile("shape overflows 64 bits or has a negative extent");
+  if (Status status = checkKept(original, kept); !status.ok())
+    return status;
+  if (packing.panels < 0)
+    return invalidFile(
+        concat("expected a panel width of at least 1, found ", packing.panels));
+  if (packing.panels && original.size() != 2)
+    return invalidFile(
+        concat("expected two axes for panels, found ", original.size()));
+  std::vector<int64_t> shape(original.begin(), original.end());
+  for (const KeptAxis &entry : kept)
+    shape[size_t(entry.axis)] = entry.count();
+  if (packing.panels)
+    shape = {shape[0] / packing.panels + (shape[0] % packing.panels != 0),
+             shape[1], packing.panels};
+  if (!checkedProduct(shape))
+    return invalidFile("packed shape overflows 64 bits");
+  return shape;
+}
+
+Result<PackedLayout> PackedLayout::make(std::span<const int64_t> original,
+                                        std::span<const KeptAxis> kept,
+                                        Packing packing) {
+  auto shape = rt::packedShape(original, kept, packing);
+  if (!shape)
+    return shape.status();
+  PackedLayout layout;
+  layout.shape = *std::move(shape);
+  layout.elements = *checkedProduct(layout.shape);
+  layout.panels = packing.panels;
+  if (layout.elements == 0)
+    return layout; // no rows either, however many the outer axes have
+
+  // Kept ranges of every axis; those not named keep all.
+  size_t rank = original.size();
+  std::vector<KeptAxis> axes(rank);
+  for (size_t axis = 0; axis < rank; ++axis)
+    if (original[axis] > 0)
+      axes[axis].ranges = {{0, original[axis]}};
+  for (const KeptAxis &entry : kept)
+    axes[size_t(entry.axis)].ranges = entry.ranges;
+
+  if (rank == 0) { // a scalar is one row of one element
+    layout.columns = {{0, 1}};
+    layout.rowWidth = 1;
+  } else {
+    layout.columns = axes.back().ranges;
+    layout.rowWidth = axes.back().count();
+  }
+
+  // Linear starts of the kept rows: the outer axes, expanded one by one.
+  layout.rowStarts = {0};
+  for (size_t axis = 0; axis + 1 < rank; ++axis) {
+    std::vector<int64_t> expanded;
+    for (int64_t start : layout.rowStarts)
+      for (const auto &[begin, end] : axes[axis].ranges)
+        for (int64_t index = begin; index < end; ++index)
+          expanded.push_back(start * original[axis] + index);
+    layout.rowStarts = std::move(expanded);
+  }
+  if (rank > 0)
+    for (int64_t &start : layout.rowStarts)
+      start *= original.back();
+  return layout;
+}
+
+void PackedLayout::packRows(const void *source, int64_t elementBytes,
+                            void *target, int64_t rowBegin,
+                            int64_t rowEnd) const {
+  const auto *from = static_cast<const std::byte *>(source);
+  auto *to = static_cast<std::byte *>(target);
+  forEachRun(rowBegin, rowEnd, [&](const Run &run) {
+    const std::byte *next = from + run.source * elementBytes;
+    std::byte *place = to + run.target * elementBytes;
+    if (run.targetStride == 1) {
+      std::memcpy(place, next, size_t(run.count * elementBytes));
+      return;
+    }
+    for (int64_t i = 0; i < run.count; ++i) {
+      std::memcpy(place, next, size_t(elementBytes));
+      next += elementBytes;
+      place += run.targetStride * elementBytes;
+    }
+  });
+}
+
+} // namespace coppice::rt

@@ -1,0 +1,103 @@
+// From a tensor in its original shape to the bytes that kernels read: kept
+// slices first, then a packing (docs/bundle.md, "Packing").
+//
+// A PackedLayout is made once from (original shape, kept, packing); it knows
+// the packed shape and can move elements: from an array (pack) or from a
+// function of the original linear index (fill), all of it or a range of rows,
+// so that callers can spread the work over threads.
+#ifndef COPPICE_RUNTIME_BASE_PACKING_H
+#define COPPICE_RUNTIME_BASE_PACKING_H
+
+#include "runtime/base/dtype.h"
+#include "runtime/base/status.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace coppice::rt {
+
+// Indices kept along one axis: ascending, disjoint, half-open ranges.
+struct KeptAxis {
+  int64_t axis = 0;
+  std::vector<std::pair<int64_t, int64_t>> ranges;
+
+  int64_t count() const;
+  bool operator==(const KeptAxis &other) const = default;
+};
+
+// Axes in the shape, none twice; ranges not empty, ascending, disjoint and in
+// the axis' extent. An axis may keep nothing at all.
+Status checkKept(std::span<const int64_t> shape,
+                 std::span<const KeptAxis> kept);
+
+struct Packing {
+  int64_t panels = 0; // 0: rows, as is; else the panel's width P
+
+  bool operator==(const Packing &other) const = default;
+};
+
+// The shape after kept slices and packing; allocates nothing by the shape's
+// extents, so that it is safe on what a file says.
+Result<std::vector<int64_t>> packedShape(std::span<const int64_t> shape,
+                                         std::span<const KeptAxis> kept,
+                                         Packing packing);
+
+class PackedLayout {
+public:
+  // Panels need a shape of two axes.
+  static Result<PackedLayout> make(std::span<const int64_t> shape,
+                                   std::span<const KeptAxis> kept,
+                                   Packing packing);
+
+  const std::vector<int64_t> &packedShape() const { return shape; }
+  int64_t packedElements() const { return elements; }
+
+  // A row is all of the innermost axis; rows are what threads share out.
+  int64_t rowCount() const { return int64_t(rowStarts.size()); }
+
+  // A run of elements that lie side by side in the original: `count` elements
+  // from linear index `source` go to `target`, `target + targetStride`, ..
+  struct Run {
+    int64_t source, target, targetStride, count;
+  };
+
+  // Calls visit(Run) for rows [rowBegin, rowEnd). Panel padding is not visited:
+  // start from zeroed memory.
+  template <typename Visit>
+  void forEachRun(int64_t rowBegin, int64_t rowEnd, Visit &&visit) const {
+    for (int64_t row = rowBegin; row < rowEnd; ++row) {
+      int64_t target = panels
+                           ? (row / panels) * panels * rowWidth + row % panels
+                           : row * rowWidth;
+      int64_t stride = panels ? panels : 1;
+      for (const auto &[begin, end] : columns) {
+        visit(Run{rowStarts[size_t(row)] + begin, target, stride, end - begin});
+        target += (end - begin) * stride;
+      }
+    }
+  }
+
+  // Packs rows [rowBegin, rowEnd) of `source` (the original, dense, any
+  // alignment) into `target` (zeroed, packedElements() elements).
+  void packRows(const void *source, int64_t elementBytes, void *target,
+                int64_t rowBegin, int64_t rowEnd) const;
+  void pack(const void *source, int64_t elementBytes, void *target) const {
+    packRows(source, elementBytes, target, 0, rowCount());
+  }
+
+private:
+  std::vector<int64_t> shape; // packed
+  int64_t elements = 0;       // of the packed shape
+  int64_t panels = 0;
+  int64_t rowWidth = 0;           // kept elements of a row
+  std::vector<int64_t> rowStarts; // linear index in the original
+  std::vector<std::pair<int64_t, int64_t>> columns; // kept, innermost axis
+};
+
+} // namespace coppice::rt
+
+#endif

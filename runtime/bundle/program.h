@@ -1,0 +1,203 @@
+// program.json as plain data: what docs/bundle.md describes, after all checks.
+//
+// In: the text of program.json. Out: a Program in which every index is in range,
+// every name and file name is legal, and every expression is over the program's
+// symbols. Buffer extents are checked against the arena for the limits. Vector
+// positions are those of the file's lists: args and outputs index them.
+#ifndef COPPICE_RUNTIME_BUNDLE_PROGRAM_H
+#define COPPICE_RUNTIME_BUNDLE_PROGRAM_H
+
+#include "runtime/base/dtype.h"
+#include "runtime/base/expr.h"
+#include "runtime/base/packing.h"
+#include "runtime/base/status.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace coppice::rt {
+
+constexpr std::string_view programSchema = "coppice.program/1";
+
+// Positions in `symbols`: the list is fixed by the schema.
+enum SymbolIndex : int {
+  symbolRows,
+  symbolHeadRows,
+  symbolSlots,
+  symbolContext,
+  symbolAttended,
+  symbolCached,
+  symbolCount
+};
+extern const std::array<std::string, symbolCount> symbolNames;
+using SymbolValues = std::array<int64_t, symbolCount>;
+
+struct Model {
+  std::string name, family, dtype;
+  int64_t vocabulary = 0, context = 0;
+  int64_t bos = -1, eos = -1; // -1: the model has none
+  int64_t parameters = 0, layers = 0;
+  std::string sourceSha256;
+};
+
+struct Plan {
+  std::string summary, sha256, family;
+  double sparsity = 0;
+  double removedParameters = 0; // fraction of the dense model's
+};
+
+struct Limits {
+  int64_t rows = 0, slots = 0, context = 0;
+};
+
+// A file of the bundle other than code, with what it must hash to.
+struct FileRecord {
+  std::string file;
+  int64_t bytes = 0;
+  std::string sha256;
+};
+
+// What a field of the step buffer carries, by its name in the file.
+enum class StepRole { Tokens, Slots, Positions, HeadRows };
+
+struct StepField {
+  std::string name;
+  StepRole role = StepRole::Tokens;
+  DType dtype = DType::I32;
+  std::vector<Expr> shape;
+};
+
+struct FileStorage {
+  std::string file, key;
+};
+
+struct GeneratedStorage {
+  uint64_t seed = 0;
+  std::string name;
+  double stddev = 0, mean = 0;
+  std::vector<int64_t> shape; // original
+  std::vector<KeptAxis> kept;
+  Packing packing;
+};
+
+struct Weight {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<int64_t> shape; // as kernels read it: packed
+  int64_t bytes = 0;
+  std::variant<FileStorage, GeneratedStorage> storage;
+};
+
+struct State {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<Expr> shape;
+};
+
+struct Buffer {
+  std::string name;
+  DType dtype = DType::F32;
+  std::vector<Expr> shape;
+  Expr offset; // in the arena, bytes
+};
+
+struct Output {
+  std::string name;
+  int64_t buffer = 0;
+};
+
+struct Target {
+  std::string name, file, sha256;
+  int64_t bytes = 0;
+  std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
+};
+
+enum class ArgKind { Buffer, Weight, State, Step };
+
+struct Arg {
+  ArgKind kind = ArgKind::Buffer;
+  int64_t index = 0;
+};
+
+enum class DispatchKind {
+  Lookup,
+  Norm,
+  Gemm,
+  RotaryTable,
+  Rotary,
+  Append,
+  Attention,
+  Elementwise,
+  Other
+};
+// "rotary_table", as in the file.
+std::string_view nameOf(DispatchKind kind);
+
+struct Variant {
+  std::optional<Expr> guard; // runs if > 0; none: always
+  std::string kernel;
+  Expr grid;
+  std::string config;
+};
+
+struct Cost {
+  Expr flops, weightBytes, readBytes, writeBytes;
+};
+
+struct GemmExtents {
+  Expr m;
+  int64_t n = 0, k = 0;
+};
+
+struct Dispatch {
+  std::string site;
+  DispatchKind kind = DispatchKind::Other;
+  std::string group; // empty: none
+  std::vector<Arg> args;
+  std::vector<int64_t> writes; // positions in args; at least one
+  std::vector<Variant> variants;
+  Cost cost;
+  std::optional<GemmExtents> gemm;
+  std::optional<std::string> value;
+  std::vector<KeptAxis> kept;
+};
+
+struct Program {
+  std::string producer;
+  Model model;
+  Plan plan;
+  bool oracle = false;
+  Limits limits;
+  std::vector<FileRecord> files;
+  std::vector<StepField> step;
+  std::vector<Weight> weights;
+  std::vector<State> states;
+  Expr arena;
+  std::vector<Buffer> buffers;
+  std::vector<Output> outputs;
+  std::vector<Target> targets;
+  std::vector<Dispatch> dispatches;
+
+  // The output named "logits"; every program has it.
+  int64_t logitsBuffer = 0;
+
+  const FileRecord *findFile(std::string_view file) const;
+};
+
+Result<Program> parseProgram(std::string_view json);
+
+// Extents of a shape for given symbols; an error where one is negative.
+Result<std::vector<int64_t>> evaluateShape(const std::vector<Expr> &shape,
+                                           const SymbolValues &symbols);
+// Bytes of an array of that shape, with overflow as an error.
+Result<int64_t> evaluateBytes(const std::vector<Expr> &shape, DType dtype,
+                              const SymbolValues &symbols);
+
+} // namespace coppice::rt
+
+#endif
