@@ -1,0 +1,113 @@
+//===- ExecAttributes.td - packing, variants, costs -----------------------===//
+#ifndef COPPICE_DIALECT_EXEC_IR_EXECATTRIBUTES_TD
+#define COPPICE_DIALECT_EXEC_IR_EXECATTRIBUTES_TD
+
+include "coppice/Dialect/Exec/IR/ExecDialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinAttributeInterfaces.td"
+include "mlir/IR/EnumAttr.td"
+
+class Exec_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<Exec_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+def Exec_Kind : I32Enum<"Kind", "what a dispatch computes, for reports and cost models", [
+    I32EnumCase<"Lookup", 0, "lookup">,
+    I32EnumCase<"Norm", 1, "norm">,
+    I32EnumCase<"Gemm", 2, "gemm">,
+    I32EnumCase<"RotaryTable", 3, "rotary_table">,
+    I32EnumCase<"Rotary", 4, "rotary">,
+    I32EnumCase<"Append", 5, "append">,
+    I32EnumCase<"Attention", 6, "attention">,
+    I32EnumCase<"Elementwise", 7, "elementwise">,
+    I32EnumCase<"Other", 8, "other">]> {
+  let cppNamespace = "::coppice::exec";
+}
+
+def Exec_KindAttr : EnumAttr<Exec_Dialect, Exec_Kind, "kind">;
+
+def Exec_PackingAttr : Exec_Attr<"Packing", "packing"> {
+  let summary = "The layout of a packed weight";
+  let description = [{
+    `#exec.packing<rows>`: as is. `#exec.packing<panels = P>`: an `[N, K]` weight
+    becomes `[ceil(N/P), K, P]` with element `(n, k)` at `[n / P][k][n % P]`; the
+    last panel is padded with zeros.
+  }];
+  let parameters = (ins "int64_t":$panels);
+  let builders = [
+    AttrBuilder<(ins), [{ return $_get($_ctxt, int64_t(0)); }]>
+  ];
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    static PackingAttr rows(::mlir::MLIRContext *context) {
+      return get(context, int64_t(0));
+    }
+    bool isRows() const { return getPanels() == 0; }
+    /// The shape of a tensor of shape `shape` once packed; fails for panels of
+    /// anything but a static matrix.
+    ::mlir::FailureOr<::llvm::SmallVector<int64_t>>
+    pack(::llvm::ArrayRef<int64_t> shape) const;
+  }];
+}
+
+def Exec_ConfigAttr : Exec_Attr<"Config", "config"> {
+  let summary = "What kernel selection chose: a strategy and its integer parameters";
+  let description = [{
+    `#exec.config<"gemm-panels", rows = 6, panel = 64>`. Code generation reads
+    the choice from here only; the bundle records its text.
+  }];
+  let parameters = (ins "::mlir::StringAttr":$strategy, "::mlir::DictionaryAttr":$parameters);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// The parameter `name`, or nothing.
+    std::optional<int64_t> getParameter(::llvm::StringRef name) const;
+    /// "gemm-panels, rows 6, panel 64", as in the bundle.
+    std::string getText() const;
+  }];
+}
+
+def Exec_VariantAttr : Exec_Attr<"Variant", "variant"> {
+  let summary = "One way to run a dispatch";
+  let description = [{
+    The first variant of a dispatch whose `guard` is above zero, or that has
+    none, runs: `kernel` over the work items `[0, grid)`. `grid` and `config` are
+    absent until `exec-select-kernels` has chosen.
+  }];
+  let parameters = (ins "::mlir::SymbolRefAttr":$kernel,
+                        OptionalParameter<"::mlir::AffineMapAttr">:$grid,
+                        OptionalParameter<"::coppice::exec::ConfigAttr">:$config,
+                        OptionalParameter<"::mlir::AffineMapAttr">:$guard);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def Exec_VariantArrayAttr : TypedArrayAttrBase<Exec_VariantAttr, "variants, in order of preference">;
+
+def Exec_CostAttr : Exec_Attr<"Cost", "cost"> {
+  let summary = "What a dispatch costs, as expressions";
+  let description = [{
+    Units: FLOP (a multiply-add is 2) and bytes. `weight_bytes` are bytes of
+    constants read, `read_bytes` all other bytes read, each counted once, as if
+    caches were perfect.
+  }];
+  let parameters = (ins "::mlir::AffineMapAttr":$flops, "::mlir::AffineMapAttr":$weight_bytes,
+                        "::mlir::AffineMapAttr":$read_bytes, "::mlir::AffineMapAttr":$write_bytes);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def Exec_GemmAttr : Exec_Attr<"Gemm", "gemm"> {
+  let summary = "The shape of a matrix product `C[m,n] = sum_k A[m,k] W[n,k]`";
+  let parameters = (ins "::mlir::AffineMapAttr":$m, "int64_t":$n, "int64_t":$k);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def Exec_LimitsAttr : Exec_Attr<"Limits", "limits"> {
+  let summary = "The largest capacities that a session may ask for";
+  let parameters = (ins "int64_t":$maxRows, "int64_t":$maxSlots, "int64_t":$maxContext);
+  let assemblyFormat = "`<` `rows` `=` $maxRows `,` `slots` `=` $maxSlots `,` `context` `=` $maxContext `>`";
+  let genVerifyDecl = 1;
+}
+
+#endif // COPPICE_DIALECT_EXEC_IR_EXECATTRIBUTES_TD
