@@ -1,0 +1,47 @@
+// Runs two bundles of one model on the same ragged steps and compares them: the
+// fast path against the oracle.
+#pragma once
+
+#include "coppice/Verify/Workload.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+#include <string>
+#include <vector>
+
+namespace coppice {
+
+/// How far a value of the fast program is from the oracle's.
+struct ValueError {
+  std::string name; ///< "logits", or the value's name: "layers.3.mlp.down"
+  /// max over rows of ||fast - oracle||_2 / ||oracle||_2; where the oracle's
+  /// row is zero, ||fast||_2. NaN where either side has one.
+  double error = 0;
+  double tolerance = 0;
+  int64_t rows = 0;                                 ///< rows compared
+  bool holds() const { return error <= tolerance; } // false for NaN
+};
+
+struct VerifyReport {
+  int64_t fastKernels = 0, dispatches = 0;
+  std::vector<ValueError> outputs; ///< logits
+  std::vector<ValueError> sites;   ///< in program order
+  int64_t steps = 0, rows = 0;
+  bool holds() const;
+};
+
+struct CompareOptions {
+  WorkloadOptions workload; ///< `vocabulary` is taken from the bundle
+  int threads = 0;          ///< 0: as many as this process may use
+};
+
+/// Tolerance on ||e||/||ref|| per row by the model's storage type: 1e-4 for
+/// f32; 2e-2 for f16 and bf16, where a cache entry may round the other way.
+double verifyTolerance(llvm::StringRef dtype);
+
+/// Compares every named value that both programs compute, and the logits.
+/// Errors: a bundle that does not load, a program without values in common.
+llvm::Expected<VerifyReport> compareBundles(llvm::StringRef fastPath,
+                                            llvm::StringRef oraclePath,
+                                            const CompareOptions &options);
+
+} // namespace coppice

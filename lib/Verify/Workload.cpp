@@ -1,0 +1,73 @@
+// In: batch, length, seed. Out: ragged steps. The idea: cut each sequence into
+// a first piece, a second piece and single tokens at random places, and let
+// step i hold piece i of every sequence that still has one. So step 0 is a
+// ragged prefill, step 1 mixes prefill that continues a past with decode rows,
+// and the rest are decode steps in which sequences run out one by one.
+#include "coppice/Verify/Workload.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+namespace coppice {
+
+namespace {
+/// Uniform in [low, high]; std::uniform_int_distribution differs between
+/// standard libraries, and the same seed must mean the same steps everywhere.
+int64_t draw(std::mt19937_64 &random, int64_t low, int64_t high) {
+  return low +
+         static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1));
+}
+
+/// Lengths of the pieces that a sequence is fed in.
+std::vector<int64_t> cutIntoPieces(int64_t length, std::mt19937_64 &random) {
+  int64_t decoded = std::min<int64_t>(length - 1, draw(random, 1, 3));
+  int64_t prefill = length - decoded;
+  int64_t first = draw(random, 1, prefill);
+  std::vector<int64_t> pieces = {first};
+  if (first < prefill)
+    pieces.push_back(prefill - first);
+  pieces.insert(pieces.end(), decoded, 1);
+  return pieces;
+}
+} // namespace
+
+std::vector<WorkloadStep> makeWorkload(const WorkloadOptions &options) {
+  std::mt19937_64 random(options.seed);
+  std::vector<int32_t> slots(options.batch);
+  std::iota(slots.begin(), slots.end(), 0);
+  for (int64_t i = options.batch - 1; i > 0; --i)
+    std::swap(slots[i], slots[draw(random, 0, i)]);
+
+  std::vector<std::vector<int64_t>> pieces;
+  for (int64_t sequence = 0; sequence < options.batch; ++sequence) {
+    int64_t length =
+        sequence == 0 ? options.length : draw(random, 1, options.length);
+    pieces.push_back(cutIntoPieces(length, random));
+  }
+
+  std::vector<WorkloadStep> steps;
+  std::vector<int64_t> fed(options.batch, 0);
+  for (size_t index = 0;; ++index) {
+    WorkloadStep step;
+    for (int64_t sequence = 0; sequence < options.batch; ++sequence) {
+      if (index >= pieces[sequence].size())
+        continue;
+      int64_t count = pieces[sequence][index];
+      for (int64_t i = 0; i < count; ++i) {
+        if (options.allHeadRows || i + 1 == count)
+          step.headRows.push_back(static_cast<int32_t>(step.tokens.size()));
+        step.tokens.push_back(
+            static_cast<int32_t>(draw(random, 0, options.vocabulary - 1)));
+        step.slots.push_back(slots[sequence]);
+        step.positions.push_back(static_cast<int32_t>(fed[sequence] + i));
+      }
+      fed[sequence] += count;
+    }
+    if (step.tokens.empty())
+      return steps;
+    steps.push_back(std::move(step));
+  }
+}
+
+} // namespace coppice

@@ -1,0 +1,49 @@
+// coppice: the driver, with the compiler in it. Subcommands that need no
+// compiler are those of coppice-run, called in this process.
+#include "Commands.h"
+#include "tools/coppice-run/Commands.h"
+
+#include <CLI/CLI.hpp>
+
+using namespace coppice::driver;
+
+static constexpr const char *kDescription =
+    "Compiles pruned language models and sets measured beside predicted "
+    "speedups.\n\n"
+    "  import   model -> M.mlir            prune    M.mlir -> P.mlir\n"
+    "  compile  P.mlir -> B.coppice        verify   fast path against the "
+    "oracle\n"
+    "  demo     all of it, with a table\n\n"
+    "All commands of coppice-run (info, logits, generate, nll, bench, probe) "
+    "work here too.";
+
+int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
+  if (!arguments.empty() && isRunCommand(arguments.front())) {
+    std::vector<const char *> argv = {"coppice"};
+    for (const std::string &argument : arguments)
+      argv.push_back(argument.c_str());
+    return coppice_run_main(static_cast<int>(argv.size()), argv.data());
+  }
+
+  int exitCode = 0;
+  CLI::App app{kDescription, "coppice"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "coppice 0.1.0");
+  addImportCommand(app, exitCode);
+  addPruneCommand(app, exitCode);
+  addPlanCommand(app, exitCode);
+  addCompileCommand(app, exitCode);
+  addVerifyCommand(app, exitCode);
+  addDemoCommand(app, exitCode);
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return exitCode;
+}
+
+int main(int argc, char **argv) {
+  return runDriver(std::vector<std::string>(argv + 1, argv + argc));
+}

@@ -1,0 +1,142 @@
+// coppice verify: compiles a module twice, fast and as the oracle, runs both on
+// the same ragged steps and prints how far apart they are.
+#include "coppice/Verify/Verify.h"
+#include "Commands.h"
+#include "ScratchDirectory.h"
+#include "tools/coppice-run/Commands.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+using namespace coppice;
+using namespace coppice::driver;
+
+namespace {
+
+struct VerifyCommand {
+  std::string input, target = "cpu", bundle, json;
+  CompareOptions compare;
+};
+
+/// Compiles what is not there yet. Returns the paths of the fast bundle and of
+/// the oracle's, or an exit code.
+int compileBoth(const VerifyCommand &command, const std::string &directory,
+                std::string &fast, std::string &oracle) {
+  std::string batch = std::to_string(command.compare.workload.batch);
+  std::string length = std::to_string(command.compare.workload.length);
+  std::vector<std::string> common = {
+      "compile",       command.input, "--max-batch", batch,
+      "--max-context", length,        "--allow-nan"};
+  fast = command.bundle;
+  if (fast.empty()) {
+    fast = directory + "/fast.coppice";
+    std::vector<std::string> arguments = common;
+    arguments.insert(arguments.end(),
+                     {"-o", fast, "--target", command.target, "--force"});
+    if (int status = runDriver(arguments))
+      return status;
+  }
+  oracle = directory + "/oracle.coppice";
+  std::vector<std::string> arguments = common;
+  arguments.insert(arguments.end(), {"-o", oracle, "--oracle"});
+  return runDriver(arguments);
+}
+
+void printValues(const std::vector<ValueError> &values) {
+  for (const ValueError &value : values)
+    std::printf("%-28s %10.2e %10.1e  %s\n", value.name.c_str(), value.error,
+                value.tolerance, value.holds() ? "" : "beyond tolerance");
+}
+
+nlohmann::json toJson(const std::vector<ValueError> &values) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const ValueError &value : values)
+    list.push_back({{"name", value.name},
+                    {"error", value.error},
+                    {"tolerance", value.tolerance},
+                    {"rows", value.rows},
+                    {"holds", value.holds()}});
+  return list;
+}
+
+int runVerify(const VerifyCommand &command) {
+  ScratchDirectory scratch("coppice-verify");
+  if (!scratch.valid())
+    return 1;
+  std::string fast, oracle;
+  if (int status = compileBoth(command, scratch.path(), fast, oracle))
+    return status;
+
+  llvm::Expected<VerifyReport> report =
+      compareBundles(fast, oracle, command.compare);
+  if (!report) {
+    std::fprintf(stderr, "error: %s\n",
+                 llvm::toString(report.takeError()).c_str());
+    return 1;
+  }
+
+  const WorkloadOptions &workload = command.compare.workload;
+  if (command.json != "-") {
+    std::printf("%s: %lld steps, %lld rows, batch %lld, seed %llu\n",
+                command.input.c_str(), (long long)report->steps,
+                (long long)report->rows, (long long)workload.batch,
+                (unsigned long long)workload.seed);
+    std::printf("fast kernels %lld/%lld\n", (long long)report->fastKernels,
+                (long long)report->dispatches);
+    std::printf("%-28s %10s %10s\n", "value", "error", "tolerance");
+    printValues(report->outputs);
+    printValues(report->sites);
+    std::printf("%s\n", report->holds() ? "holds" : "DOES NOT HOLD");
+  }
+  if (!command.json.empty()) {
+    nlohmann::json record = {{"schema", "coppice.verify/1"},
+                             {"input", command.input},
+                             {"holds", report->holds()},
+                             {"fast_kernels", report->fastKernels},
+                             {"dispatches", report->dispatches},
+                             {"batch", workload.batch},
+                             {"seq", workload.length},
+                             {"seed", workload.seed},
+                             {"steps", report->steps},
+                             {"rows", report->rows},
+                             {"outputs", toJson(report->outputs)},
+                             {"sites", toJson(report->sites)}};
+    if (int status = appendJsonLine(command.json, record.dump()))
+      return status;
+  }
+  return report->holds() ? 0 : 1;
+}
+
+} // namespace
+
+void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
+  auto command = std::make_shared<VerifyCommand>();
+  CLI::App *verify = app.add_subcommand(
+      "verify", "check the fast path against the oracle (dense times mask)");
+  verify->add_option("input", command->input, "pruned or dense module (.mlir)")
+      ->required();
+  verify->add_option("--target", command->target,
+                     "target of the fast path (default: cpu)");
+  verify->add_option("--bundle", command->bundle,
+                     "check this bundle of the module, instead of compiling");
+  verify
+      ->add_option("--batch", command->compare.workload.batch,
+                   "sequences, of unequal lengths (default: 3)")
+      ->check(CLI::Range(1, 1024));
+  verify
+      ->add_option("--seq", command->compare.workload.length,
+                   "tokens of the longest sequence (default: 24)")
+      ->check(CLI::Range(1, 1 << 20));
+  verify->add_option("--seed", command->compare.workload.seed,
+                     "seed of token ids and lengths (default: 0)");
+  verify
+      ->add_option("--threads", command->compare.threads,
+                   "threads (default: all of this process)")
+      ->check(CLI::Range(1, 4096));
+  verify->add_option("--json", command->json,
+                     "append one coppice.verify/1 object to this file; - is "
+                     "stdout");
+  verify->callback([command, &exitCode] { exitCode = runVerify(*command); });
+}
