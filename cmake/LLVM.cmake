@@ -52,8 +52,8 @@ endfunction()
 # All TableGen output; include/coppice adds to it.
 add_custom_target(coppice-headers)
 
-# coppice_add_tablegen(TARGET FILE.td OUT GENERATOR [ARGS...]) is mlir_tablegen
-# with the bookkeeping; OUT lands in the build tree's mirror of this folder.
+# coppice_tablegen_target(NAME) closes a group of mlir_tablegen calls, as
+# add_public_tablegen_target does, and counts its headers in.
 macro(coppice_tablegen_target target)
   add_public_tablegen_target(${target})
   add_dependencies(coppice-headers ${target})
@@ -63,3 +63,5 @@ endmacro()
 set(MLIR_TABLEGEN_FLAGS "" CACHE INTERNAL "")
 include_directories(${CMAKE_SOURCE_DIR}/include)         # for mlir-tblgen
 include_directories(SYSTEM ${MLIR_INCLUDE_DIRS})           # likewise
+
+include(cmake/Docs.cmake)
