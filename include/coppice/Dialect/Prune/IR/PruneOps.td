@@ -1,0 +1,207 @@
+// Plans, projections and the GEMM that they act on.
+#ifndef COPPICE_DIALECT_PRUNE_IR_PRUNEOPS_TD
+#define COPPICE_DIALECT_PRUNE_IR_PRUNEOPS_TD
+
+include "coppice/Dialect/Prune/IR/PruneAttributes.td"
+include "coppice/Dialect/Prune/IR/PruneDialect.td"
+include "coppice/Dialect/Prune/IR/PruneInterfaces.td"
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class Prune_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Prune_Dialect, mnemonic, traits>;
+
+//===----------------------------------------------------------------------===//
+// Plans
+//===----------------------------------------------------------------------===//
+
+def Prune_PlanOp : Prune_Op<"plan", [
+    Symbol, IsolatedFromAbove, NoTerminator, SingleBlock, NoRegionArguments]> {
+  let summary = "A list of pruning decisions";
+  let description = [{
+    Decisions about sites that are named by globs. `*` and `?` match within one
+    component of a dotted name, `{3,7}` lists alternatives and `[0-3]` is a
+    range of numbers, both ends included. Indices always refer to the dense
+    model, and the order of the decisions does not matter.
+
+    ```mlir
+    prune.plan @half {
+      prune.skip "layers.{3,7}.mlp"
+      prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 3] of 4>
+      prune.keep "layers.[0-2].mlp" channels = #prune.file_set<"keep.safetensors", "mlp">
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name,
+                       OptionalAttr<StrAttr>:$sym_visibility);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$sym_name attr-dict-with-keyword $body";
+  let hasRegionVerifier = 1;
+  let skipDefaultBuilders = 1;
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name)>];
+}
+
+def Prune_SkipOp : Prune_Op<"skip", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Static M: take sublayers or whole layers out of the model";
+  let description = [{
+    The sublayers (`layers.N.attn`, `layers.N.mlp`) or layers (`layers.N`) that
+    match become the identity; their weights and their KV cache are gone.
+
+    ```mlir
+    prune.skip "layers.3.mlp"
+    prune.skip "layers.{5,6}"
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites);
+  let assemblyFormat = "$sites attr-dict";
+}
+
+def Prune_KeepOp : Prune_Op<"keep", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Static N and K: keep some channels or heads of sublayers";
+  let description = [{
+    `channels` counts the intermediate channels of an MLP, `kv_heads` the KV
+    heads of an attention, each kept with all of its query heads. Sets are in
+    channels or heads: their granule is 1.
+
+    ```mlir
+    prune.keep "layers.*.mlp" channels = #prune.set<[0:80, 96] of 172>
+    prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 3] of 4>
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites, Prune_DimensionAttr:$dimension, Prune_PlannedSetAttr:$set);
+  let assemblyFormat = "$sites $dimension `=` $set attr-dict";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Projections
+//===----------------------------------------------------------------------===//
+
+class Prune_ProjectionOp<string mnemonic, list<Trait> traits = []>
+    : Prune_Op<mnemonic, !listconcat([Pure,
+        DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>], traits)> {
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Prune_ProjectOp : Prune_ProjectionOp<"project", [SameOperandsAndResultType]> {
+  let summary = "P: set everything that is not kept along one axis to zero";
+  let description = [{
+    `result[.., i, ..] = i in keep ? input[.., i, ..] : 0`, where i counts along
+    `axis`. This is the meaning of a pruning decision. (A select, not a product
+    with a mask: what is not kept may be Inf or NaN.)
+
+    ```mlir
+    %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:80, 96] of 172> : tensor<?x172xf32>
+    %z = prune.project "layers.3.mlp" %y axis 0 keep #prune.set<none> : tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, AnyRankedTensor:$input, I64Attr:$axis, Prune_SetAttr:$keep);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$site $input `axis` $axis `keep` custom<FullSet>($keep) attr-dict `:` type($result)";
+  let hasCanonicalizer = 1;
+}
+
+def Prune_RestrictOp : Prune_ProjectionOp<"restrict", [
+    InferTypeOpAdaptor]> {
+  let summary = "S: keep only the kept indices along one axis";
+  let description = [{
+    `result[.., j, ..] = input[.., keep[j], ..]`. One that is left after
+    propagation is a gather.
+
+    ```mlir
+    %s = prune.restrict %x axis 1 keep #prune.set<[0:80, 96] of 172> : tensor<?x172xf32> -> tensor<?x81xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$input, I64Attr:$axis, Prune_SetAttr:$keep);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$input `axis` $axis `keep` custom<FullSet>($keep) attr-dict `:` type($input) `->` type($result)";
+  let hasCanonicalizer = 1;
+}
+
+def Prune_ExtendOp : Prune_ProjectionOp<"extend"> {
+  let summary = "E: put values at the kept indices along one axis, zeros elsewhere";
+  let description = [{
+    `result[.., keep[j], ..] = input[.., j, ..]`, zero where nothing is kept:
+    the transpose of `prune.restrict`. Where the set has no count, `extent` says
+    how long the dimension is.
+
+    ```mlir
+    %e = prune.extend %x axis 1 keep #prune.set<[0:80, 96] of 172> : tensor<?x81xf32> -> tensor<?x172xf32>
+    %z = prune.extend %y axis 0 extent %n keep #prune.set<none> : tensor<0x64xf32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$input, I64Attr:$axis, Prune_SetAttr:$keep, Optional<Index>:$extent);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $input `axis` $axis (`extent` $extent^)? `keep` custom<FullSet>($keep) attr-dict
+    `:` type($input) `->` type($result)
+  }];
+  let builders = [OpBuilder<(ins "::mlir::Value":$input, "int64_t":$axis, "::coppice::prune::SetAttr":$keep)>];
+}
+
+//===----------------------------------------------------------------------===//
+// GEMM
+//===----------------------------------------------------------------------===//
+
+def Prune_GemmOp : Prune_Op<"gemm", [
+    Pure, SingleBlock, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+  let summary = "C[m, n] = epilogue(sum over k of A[m, k] * W[n, k])";
+  let description = [{
+    The matrix multiplication of a site: activations `input` `[M, K]`, `weight`
+    `[N, K]`, result `[M, N]`. Products and sums have the result's element type;
+    narrower operands are widened first.
+
+    The epilogue is applied to each element of the product, whose value is its
+    first argument; the other arguments are the elements of further operands,
+    which have the result's shape (element [m, n]) or are `[N]` vectors
+    (element [n]). Without a region the product itself is the result. `value`
+    names what a fused GEMM computes, where that is no longer the site.
+
+    ```mlir
+    %up = prune.gemm "layers.0.mlp.up" %x, %w : tensor<?x64xf32>, tensor<172x64xbf16> -> tensor<?x172xf32>
+    %r1 = prune.gemm "layers.0.mlp.down" %act, %w value "layers.0.mlp" epilogue(%acc: f32, %r: f32 = %r0 : tensor<?x64xf32>) {
+      %s = arith.addf %acc, %r : f32
+      prune.yield %s : f32
+    } : tensor<?x172xf32>, tensor<64x172xbf16> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins
+    StrAttr:$site,
+    2DTensorOf<[AnyFloat]>:$input,
+    2DTensorOf<[AnyFloat]>:$weight,
+    Variadic<AnyRankedTensor>:$extras,
+    OptionalAttr<StrAttr>:$value);
+  let results = (outs 2DTensorOf<[AnyFloat]>:$result);
+  let regions = (region AnyRegion:$epilogue);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let builders = [
+    // Without an epilogue.
+    OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$site,
+                   "::mlir::Value":$input, "::mlir::Value":$weight)>,
+  ];
+  let skipDefaultBuilders = 1;
+  let extraClassDeclaration = [{
+    bool hasEpilogue() { return !getEpilogue().empty(); }
+    /// The name of what this op computes: `value`, or the site if not fused.
+    ::llvm::StringRef getValueName() { return getValue().value_or(getSite()); }
+    /// Creates the epilogue's block with `accumulator` and one scalar argument
+    /// for each extra operand; the caller fills it and adds the yield.
+    ::mlir::Block *addEpilogue(::mlir::OpBuilder &builder, ::mlir::ValueRange extras);
+  }];
+}
+
+def Prune_YieldOp : Prune_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"GemmOp">]> {
+  let summary = "The element that an epilogue computes";
+  let arguments = (ins AnyFloat:$value);
+  let assemblyFormat = "$value attr-dict `:` type($value)";
+}
+
+#endif

@@ -1,0 +1,366 @@
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/PatternMatch.h"
+
+using namespace mlir;
+using namespace coppice::prune;
+
+#include "coppice/Dialect/Prune/IR/PruneOpInterfaces.cpp.inc"
+
+// With its `#prune.set` prefix, and so that an alias may stand for it.
+static ParseResult parseFullSet(OpAsmParser &parser, SetAttr &set) { return parser.parseAttribute(set); }
+static void printFullSet(OpAsmPrinter &printer, Operation *, SetAttr set) { printer << set; }
+
+#define GET_OP_CLASSES
+#include "coppice/Dialect/Prune/IR/PruneOps.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Plans
+//===----------------------------------------------------------------------===//
+
+void PlanOp::build(OpBuilder &builder, OperationState &state, StringRef name) {
+  state.addAttribute(getSymNameAttrName(state.name), builder.getStringAttr(name));
+  state.addRegion()->emplaceBlock();
+}
+
+LogicalResult PlanOp::verifyRegions() {
+  for (Operation &op : getBody().front())
+    if (!isa<DecisionOpInterface>(op))
+      return (op.emitOpError() << "is not a pruning decision").attachNote(getLoc()) << "in this plan";
+  return success();
+}
+
+LogicalResult KeepOp::verify() {
+  if (auto set = dyn_cast<SetAttr>(getSet()); set && set.getGranule() != 1)
+    return emitOpError() << "expected a set of " << stringifyDimension(getDimension())
+                         << " with a granule of 1, found one of " << set.getGranule();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Projections
+//===----------------------------------------------------------------------===//
+
+/// Does `set` describe the axis of the dense type?
+static LogicalResult verifyAxis(Operation *op, RankedTensorType dense, int64_t axis, SetAttr set) {
+  if (axis < 0 || axis >= dense.getRank())
+    return op->emitOpError() << "expected an axis below the rank " << dense.getRank() << ", found " << axis;
+  if (set.hasDynamicCount() || dense.isDynamicDim(axis) || dense.getDimSize(axis) == set.getExtent())
+    return success();
+  return op->emitOpError() << "expected a set of the " << dense.getDimSize(axis) << " indices of axis " << axis
+                           << ", found one of " << set.getExtent();
+}
+
+/// `dense` with its axis replaced by what is kept.
+static RankedTensorType restrictType(RankedTensorType dense, int64_t axis, SetAttr set) {
+  SmallVector<int64_t> shape(dense.getShape());
+  shape[axis] = set.getKeptExtent();
+  return RankedTensorType::get(shape, dense.getElementType(), dense.getEncoding());
+}
+
+LogicalResult ProjectOp::verify() { return verifyAxis(*this, cast<RankedTensorType>(getInput().getType()), getAxis(), getKeep()); }
+
+OpFoldResult ProjectOp::fold(FoldAdaptor) {
+  // P of the full set is 1.
+  if (getKeep().isFull())
+    return getInput();
+  return {};
+}
+
+namespace {
+/// P_k P_l = P_(k and l) along one axis.
+struct MergeProjects : OpRewritePattern<ProjectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ProjectOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getInput().getDefiningOp<ProjectOp>();
+    if (!inner || inner.getAxis() != op.getAxis())
+      return rewriter.notifyMatchFailure(op, "no projection of the same axis below");
+    rewriter.replaceOpWithNewOp<ProjectOp>(op, op.getType(), op.getSite(), inner.getInput(), op.getAxis(),
+                                           op.getKeep().intersect(inner.getKeep()));
+    return success();
+  }
+};
+
+/// S_k S_l = S_(l composed with k) along one axis.
+struct MergeRestricts : OpRewritePattern<RestrictOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getInput().getDefiningOp<RestrictOp>();
+    if (!inner || inner.getAxis() != op.getAxis())
+      return rewriter.notifyMatchFailure(op, "no restriction of the same axis below");
+    rewriter.replaceOpWithNewOp<RestrictOp>(op, op.getType(), inner.getInput(), op.getAxis(),
+                                            inner.getKeep().compose(op.getKeep()));
+    return success();
+  }
+};
+
+/// S_k E_l: with m = k and l, E_(m in k) S_(m in l), an index map.
+struct RestrictOfExtend : OpRewritePattern<RestrictOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+    auto extend = op.getInput().getDefiningOp<ExtendOp>();
+    if (!extend || extend.getAxis() != op.getAxis())
+      return rewriter.notifyMatchFailure(op, "no extension of the same axis below");
+    if (extend.getKeep().hasDynamicCount() || op.getKeep().hasDynamicCount())
+      return rewriter.notifyMatchFailure(op, "a set without a count has no index map");
+    SetAttr both = op.getKeep().intersect(extend.getKeep());
+    Value source = rewriter.createOrFold<RestrictOp>(op.getLoc(), extend.getInput(), op.getAxis(),
+                                                     both.positionsIn(extend.getKeep()));
+    rewriter.replaceOp(op, rewriter.createOrFold<ExtendOp>(op.getLoc(), source, op.getAxis(),
+                                                           both.positionsIn(op.getKeep())));
+    return success();
+  }
+};
+} // namespace
+
+void ProjectOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<MergeProjects>(context);
+}
+
+void RestrictOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<MergeRestricts, RestrictOfExtend>(context);
+}
+
+LogicalResult ProjectOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back(tensor::getMixedSizes(builder, getLoc(), getInput()));
+  return success();
+}
+
+LogicalResult RestrictOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc, Adaptor adaptor,
+                                           SmallVectorImpl<Type> &types) {
+  auto dense = cast<RankedTensorType>(adaptor.getInput().getType());
+  int64_t axis = adaptor.getAxis();
+  if (axis < 0 || axis >= dense.getRank())
+    return emitOptionalError(loc, "expected an axis below the rank ", dense.getRank(), ", found ", axis);
+  types.push_back(restrictType(dense, axis, adaptor.getKeep()));
+  return success();
+}
+
+LogicalResult RestrictOp::verify() { return verifyAxis(*this, cast<RankedTensorType>(getInput().getType()), getAxis(), getKeep()); }
+
+OpFoldResult RestrictOp::fold(FoldAdaptor) {
+  // S of the full set is 1.
+  if (getKeep().isFull() && getInput().getType() == getType())
+    return getInput();
+  // S E = 1, for the same set.
+  auto extend = getInput().getDefiningOp<ExtendOp>();
+  if (extend && extend.getAxis() == getAxis() && extend.getKeep().keepsSameAs(getKeep()) &&
+      extend.getInput().getType() == getType())
+    return extend.getInput();
+  return {};
+}
+
+LogicalResult RestrictOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, getLoc(), getInput());
+  sizes[getAxis()] = builder.getIndexAttr(getKeep().getKeptExtent());
+  shapes.push_back(std::move(sizes));
+  return success();
+}
+
+void ExtendOp::build(OpBuilder &, OperationState &state, Value input, int64_t axis, SetAttr keep) {
+  auto narrow = cast<RankedTensorType>(input.getType());
+  SmallVector<int64_t> shape(narrow.getShape());
+  shape[axis] = keep.getExtent();
+  auto dense = RankedTensorType::get(shape, narrow.getElementType(), narrow.getEncoding());
+  OpBuilder builder(state.getContext());
+  build(builder, state, dense, input, builder.getI64IntegerAttr(axis), keep, Value());
+}
+
+LogicalResult ExtendOp::verify() {
+  auto dense = cast<RankedTensorType>(getType());
+  if (failed(verifyAxis(*this, dense, getAxis(), getKeep())))
+    return failure();
+  auto narrow = cast<RankedTensorType>(getInput().getType());
+  if (RankedTensorType expected = restrictType(dense, getAxis(), getKeep()); narrow != expected)
+    return emitOpError() << "expected an input of type " << expected << ", found " << narrow;
+  bool needsExtent = getKeep().hasDynamicCount() && dense.isDynamicDim(getAxis());
+  if (needsExtent && !getExtent())
+    return emitOpError() << "expected an extent, since neither the set nor the result's type has one";
+  if (!needsExtent && getExtent())
+    return emitOpError() << "expected no extent, since the set or the result's type has one";
+  if (!needsExtent && dense.isDynamicDim(getAxis()))
+    return emitOpError() << "expected a result of " << getKeep().getExtent() << " indices along axis " << getAxis()
+                         << ", found a dynamic extent";
+  return success();
+}
+
+OpFoldResult ExtendOp::fold(FoldAdaptor) {
+  // E of the full set is 1.
+  if (getKeep().isFull() && getInput().getType() == getType())
+    return getInput();
+  // E of the empty set is zero; a constant only where the shape is one.
+  auto dense = cast<RankedTensorType>(getType());
+  if (getKeep().isEmpty() && dense.hasStaticShape())
+    if (TypedAttr zero = Builder(getContext()).getZeroAttr(dense.getElementType()))
+      return DenseElementsAttr::get(dense, zero);
+  return {};
+}
+
+LogicalResult ExtendOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, getLoc(), getInput());
+  auto dense = cast<RankedTensorType>(getType());
+  if (getExtent())
+    sizes[getAxis()] = getExtent();
+  else
+    sizes[getAxis()] = builder.getIndexAttr(dense.getDimSize(getAxis()));
+  shapes.push_back(std::move(sizes));
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// GEMM
+//===----------------------------------------------------------------------===//
+
+void GemmOp::build(OpBuilder &builder, OperationState &state, Type result, StringRef site, Value input, Value weight) {
+  state.addOperands({input, weight});
+  state.addAttribute(getSiteAttrName(state.name), builder.getStringAttr(site));
+  state.addRegion();
+  state.addTypes(result);
+}
+
+Block *GemmOp::addEpilogue(OpBuilder &builder, ValueRange extras) {
+  assert(!hasEpilogue() && "has an epilogue already");
+  OpBuilder::InsertionGuard guard(builder);
+  getExtrasMutable().assign(extras);
+  Block *block = builder.createBlock(&getEpilogue());
+  block->addArgument(getType().getElementType(), getLoc());
+  for (Value extra : extras)
+    block->addArgument(cast<ShapedType>(extra.getType()).getElementType(), extra.getLoc());
+  return block;
+}
+
+// $site $input `,` $weight (`value` $value)? attr-dict
+// (`epilogue` `(` %acc `:` type (`,` %arg `:` type `=` $extra `:` type)* `)` region)?
+// `:` type($input) `,` type($weight) `->` type($result)
+ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
+  StringAttr site, value;
+  OpAsmParser::UnresolvedOperand input, weight;
+  Type inputType, weightType, resultType;
+  if (parser.parseAttribute(site, getSiteAttrName(result.name), result.attributes) || parser.parseOperand(input) ||
+      parser.parseComma() || parser.parseOperand(weight))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("value")) &&
+      parser.parseAttribute(value, getValueAttrName(result.name), result.attributes))
+    return failure();
+  if (parser.parseOptionalAttrDict(result.attributes))
+    return failure();
+
+  Region *epilogue = result.addRegion();
+  SmallVector<OpAsmParser::Argument> arguments;
+  SmallVector<OpAsmParser::UnresolvedOperand> extras;
+  SmallVector<Type> extraTypes;
+  SMLoc extrasLoc = parser.getCurrentLocation();
+  if (succeeded(parser.parseOptionalKeyword("epilogue"))) {
+    auto parseArgument = [&]() -> ParseResult {
+      bool isAccumulator = arguments.empty();
+      if (parser.parseArgument(arguments.emplace_back(), /*allowType=*/true))
+        return failure();
+      if (isAccumulator)
+        return success();
+      return failure(parser.parseEqual() || parser.parseOperand(extras.emplace_back()) ||
+                     parser.parseColonType(extraTypes.emplace_back()));
+    };
+    if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Paren, parseArgument) ||
+        parser.parseRegion(*epilogue, arguments))
+      return failure();
+  }
+  if (parser.parseColonType(inputType) || parser.parseComma() || parser.parseType(weightType) ||
+      parser.parseArrow() || parser.parseType(resultType) ||
+      parser.resolveOperand(input, inputType, result.operands) ||
+      parser.resolveOperand(weight, weightType, result.operands) ||
+      parser.resolveOperands(extras, extraTypes, extrasLoc, result.operands))
+    return failure();
+  result.addTypes(resultType);
+  return success();
+}
+
+void GemmOp::print(OpAsmPrinter &printer) {
+  printer << " " << getSiteAttr() << " " << getInput() << ", " << getWeight();
+  if (StringAttr value = getValueAttr())
+    printer << " value " << value;
+  printer.printOptionalAttrDict((*this)->getAttrs(), {getSiteAttrName(), getValueAttrName()});
+  if (hasEpilogue()) {
+    Block &block = getEpilogue().front();
+    printer << " epilogue(";
+    for (BlockArgument argument : block.getArguments()) {
+      if (argument.getArgNumber() > 0)
+        printer << ", ";
+      printer.printRegionArgument(argument);
+      if (argument.getArgNumber() > 0) {
+        Value extra = getExtras()[argument.getArgNumber() - 1];
+        printer << " = " << extra << " : " << extra.getType();
+      }
+    }
+    printer << ") ";
+    printer.printRegion(getEpilogue(), /*printEntryBlockArgs=*/false);
+  }
+  printer << " : " << getInput().getType() << ", " << getWeight().getType() << " -> " << getType();
+}
+
+/// Are two extents the same, as far as is known?
+static bool mayEqual(int64_t a, int64_t b) { return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b; }
+
+LogicalResult GemmOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType()), weight = cast<RankedTensorType>(getWeight().getType());
+  auto result = cast<RankedTensorType>(getType());
+  auto requireExtent = [&](StringRef what, StringRef of, int64_t expected, int64_t found) -> LogicalResult {
+    if (mayEqual(expected, found))
+      return success();
+    return emitOpError() << "expected " << expected << " " << what << " of the " << of << ", found " << found;
+  };
+  if (failed(requireExtent("columns (K)", "weight, as many as of the input", input.getDimSize(1), weight.getDimSize(1))) ||
+      failed(requireExtent("columns (N)", "result, as many as rows of the weight", weight.getDimSize(0), result.getDimSize(1))) ||
+      failed(requireExtent("rows (M)", "result, as many as of the input", input.getDimSize(0), result.getDimSize(0))))
+    return failure();
+  for (auto [index, extra] : llvm::enumerate(getExtras())) {
+    auto type = cast<RankedTensorType>(extra.getType());
+    bool isVector = type.getRank() == 1 && mayEqual(type.getDimSize(0), result.getDimSize(1));
+    bool isLikeResult = type.getRank() == 2 && mayEqual(type.getDimSize(0), result.getDimSize(0)) &&
+                        mayEqual(type.getDimSize(1), result.getDimSize(1));
+    if (!isVector && !isLikeResult)
+      return emitOpError() << "expected epilogue operand " << index << " to have the result's shape or be a vector of "
+                           << result.getDimSize(1) << ", found " << type;
+  }
+  return success();
+}
+
+LogicalResult GemmOp::verifyRegions() {
+  if (!hasEpilogue()) {
+    if (!getExtras().empty())
+      return emitOpError() << "expected no further operands without an epilogue, found " << getExtras().size();
+    return success();
+  }
+  Block &block = getEpilogue().front();
+  Type element = cast<RankedTensorType>(getType()).getElementType();
+  if (block.getNumArguments() != 1 + getExtras().size())
+    return emitOpError() << "expected an epilogue of " << 1 + getExtras().size()
+                         << " arguments (the accumulator and one for each further operand), found "
+                         << block.getNumArguments();
+  if (block.getArgument(0).getType() != element)
+    return emitOpError() << "expected an accumulator of the result's element type " << element << ", found "
+                         << block.getArgument(0).getType();
+  for (auto [index, extra] : llvm::enumerate(getExtras())) {
+    Type expected = cast<ShapedType>(extra.getType()).getElementType(), found = block.getArgument(index + 1).getType();
+    if (expected != found)
+      return emitOpError() << "expected epilogue argument " << index + 1 << " to have its operand's element type "
+                           << expected << ", found " << found;
+  }
+  for (Operation &op : block.without_terminator())
+    if (!isPure(&op))
+      return (emitOpError() << "expected only pure ops in the epilogue").attachNote(op.getLoc()) << "found this one";
+  auto yield = dyn_cast<YieldOp>(block.back());
+  if (!yield)
+    return emitOpError() << "expected an epilogue that ends with 'prune.yield'";
+  if (yield.getValue().getType() != element)
+    return yield.emitOpError() << "expected the result's element type " << element << ", found "
+                               << yield.getValue().getType();
+  return success();
+}
+
+LogicalResult GemmOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+  shapes.push_back({tensor::getMixedSize(builder, getLoc(), getInput(), 0),
+                    tensor::getMixedSize(builder, getLoc(), getWeight(), 0)});
+  return success();
+}
