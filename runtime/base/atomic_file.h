@@ -28,11 +28,13 @@ public:
 
   Status write(std::span<const std::byte> bytes);
   Status write(std::string_view text);
+  // Hands what was written to the system, so that a full disk shows before any
+  // of several files is renamed; commit() calls it.
+  Status flush();
   Status commit();
 
 private:
   AtomicFile() = default;
-  Status flush();
   Status writeThrough(std::span<const std::byte> bytes);
   Status failure(const char *what) const;
   void discard();

@@ -62,13 +62,17 @@ private:
 
 } // namespace
 
-Result<Json> parseJson(std::string_view text, int maxDepth) {
+Status checkJson(std::string_view text, int maxDepth) {
   Checker checker(maxDepth);
   bool sound = Json::sax_parse(text.begin(), text.end(), &checker);
-  if (!checker.status.ok())
-    return checker.status;
-  if (!sound)
+  if (checker.status.ok() && !sound)
     return invalidFile("not valid JSON");
+  return checker.status;
+}
+
+Result<Json> parseJson(std::string_view text, int maxDepth) {
+  if (Status status = checkJson(text, maxDepth); !status.ok())
+    return status;
   Json value = Json::parse(text.begin(), text.end(), nullptr,
                            /*allow_exceptions=*/false);
   if (value.is_discarded())

@@ -4,6 +4,7 @@
 #ifndef COPPICE_RUNTIME_BASE_JSON_H
 #define COPPICE_RUNTIME_BASE_JSON_H
 
+#include "runtime/base/json_check.h"
 #include "runtime/base/status.h"
 
 #include <nlohmann/json.hpp>
@@ -13,15 +14,7 @@ namespace coppice::rt {
 
 using Json = nlohmann::json;
 
-// Deepest nesting of arrays and objects that any reader here accepts. An
-// expression of depth 64 inside program.json stays below it.
-constexpr int maxJsonDepth = 100;
-
 Result<Json> parseJson(std::string_view text, int maxDepth = maxJsonDepth);
-
-// `text` cut to a length fit for a message, with control characters and
-// invalid UTF-8 replaced.
-std::string quote(std::string_view text);
 
 } // namespace coppice::rt
 

@@ -113,13 +113,23 @@ Status SafetensorsWriter::write(std::span<const std::byte> bytes) {
   }
 }
 
-Status SafetensorsWriter::commit() {
+Status SafetensorsWriter::finish() {
+  if (!digest.empty())
+    return {};
   if (Status status = write({}); !status.ok())
     return status;
   if (current != entries.size())
     return internalError(concat("tensor ", quote(entries[current].name),
                                 " has fewer bytes written than declared"));
+  if (Status status = file->flush(); !status.ok())
+    return status;
   digest = hash.finish();
+  return {};
+}
+
+Status SafetensorsWriter::commit() {
+  if (Status status = finish(); !status.ok())
+    return status;
   return file->commit();
 }
 

@@ -44,9 +44,12 @@ public:
   Status begin(const std::string &path);
   // The next bytes of the tensors' data, padding not included.
   Status write(std::span<const std::byte> bytes);
+  // Ends the data: sha256() is known, the file still has its temporary name.
+  // For writers of two files that must appear together; commit() calls it.
+  Status finish();
   Status commit();
 
-  // Of the committed file.
+  // Of the finished file.
   const std::string &sha256() const { return digest; }
   int64_t fileBytes() const { return written; }
 
