@@ -1,0 +1,191 @@
+#ifndef COPPICE_DIALECT_DECODER_IR_DECODEROPS_TD
+#define COPPICE_DIALECT_DECODER_IR_DECODEROPS_TD
+
+include "coppice/Dialect/Decoder/IR/DecoderAttributes.td"
+include "mlir/Dialect/Linalg/IR/LinalgInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+//===----------------------------------------------------------------------===//
+// Types
+//===----------------------------------------------------------------------===//
+
+def Decoder_Storage : AnyTypeOf<[F32, F16, BF16], "f32, f16 or bf16">;
+
+class Decoder_Tensor<int rank, list<Type> elements, string what> : Type<And<[
+    TensorRankOf<elements, [rank]>.predicate,
+    CPred<[{::llvm::cast<::mlir::ShapedType>($_self).getShape().back() >= 1}]>]>,
+  what, "::mlir::RankedTensorType">;
+
+def Decoder_Rows : Decoder_Tensor<2, [F32],
+  "row tensor: [rows, width] of f32 with a static width">;
+def Decoder_Table : Decoder_Tensor<2, [F32, F16, BF16],
+  "table: [entries, width] of f32, f16 or bf16 with a static width">;
+def Decoder_Vector : Decoder_Tensor<1, [F32, F16, BF16],
+  "vector: [width] of f32, f16 or bf16 with a static width">;
+def Decoder_Cache : Decoder_Tensor<3, [F32, F16, BF16],
+  "KV cache: [slots, context, width] of f32, f16 or bf16 with a static width">;
+def Decoder_Indices : Type<TensorRankOf<[I32], [1]>.predicate,
+  "index vector: [rows] of i32", "::mlir::RankedTensorType">;
+
+/// One i32 for each row of `of`: nothing has to be printed.
+class Decoder_IndexPerRow<string of, string indices> : TypesMatchWith<
+  indices # " has one index for each row of " # of, of, indices,
+  "::coppice::decoder::detail::getIndexPerRowType($_self)">;
+
+//===----------------------------------------------------------------------===//
+// Ops
+//===----------------------------------------------------------------------===//
+
+class Decoder_Op<string mnemonic, list<Trait> traits = []>
+    : Op<Decoder_Dialect, mnemonic, traits # [
+        Pure,
+        DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let hasVerifier = 1;
+}
+
+def Decoder_LookupOp : Decoder_Op<"lookup",
+    [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "gather rows of a table";
+  let description = [{
+    `result[r, c] = f32(table[indices[r], c])`. Indices outside the table are
+    undefined behaviour: the runtime checks tokens and rows before a step.
+
+    ```mlir
+    %r = decoder.lookup "embed" %tokens in %table
+      : tensor<?xi32>, tensor<512x64xbf16> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Decoder_Indices:$indices, Decoder_Table:$table);
+  let results = (outs Decoder_Rows:$result);
+  let assemblyFormat = [{
+    $site $indices `in` $table attr-dict `:` type($indices) `,` type($table) `->` type($result)
+  }];
+  let hasVerifier = 0;
+}
+
+def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [AllTypesMatch<["input", "result"]>]> {
+  let summary = "scale rows by the inverse of their root mean square";
+  let description = [{
+    `result[r, c] = input[r, c] / sqrt(sum_c(input[r, c]^2) / divisor + epsilon) * f32(gain[c])`
+    (Zhang and Sennrich, arXiv 1910.07467). `divisor` is the width of the original
+    model: where columns that are zero have been removed, the mean is still taken
+    over all that there were.
+
+    ```mlir
+    %n = decoder.rms_norm "final.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 64 : i64}
+      : tensor<?x64xf32>, tensor<64xbf16>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Vector:$gain,
+                       F32Attr:$epsilon, I64Attr:$divisor);
+  let results = (outs Decoder_Rows:$result);
+  let assemblyFormat = "$site $input `,` $gain attr-dict `:` type($input) `,` type($gain)";
+}
+
+def Decoder_RotaryTableOp : Decoder_Op<"rotary_table",
+    [DeclareOpInterfaceMethods<InferTypeOpInterface>]> {
+  let summary = "cosines and sines of the rotary embedding for each row";
+  let description = [{
+    With F frequencies (radians per position),
+    `result[r, i] = cos(positions[r] * frequencies[i])` and
+    `result[r, F + i] = sin(positions[r] * frequencies[i])`. One table serves all
+    layers of a step; every scaling of the rotary embedding is another list of
+    frequencies.
+
+    ```mlir
+    %a = decoder.rotary_table "rotary" %positions {frequencies = array<f32: 1.0, 0.1>}
+      : tensor<?xi32> -> tensor<?x4xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Decoder_Indices:$positions, DenseF32ArrayAttr:$frequencies);
+  let results = (outs Decoder_Rows:$result);
+  let assemblyFormat = "$site $positions attr-dict `:` type($positions) `->` type($result)";
+}
+
+def Decoder_RotaryOp : Decoder_Op<"rotary", [AllTypesMatch<["input", "result"]>]> {
+  let summary = "rotate pairs of columns of each head by the position's angles";
+  let description = [{
+    The "half" layout. Let x be the `head_dim` columns of one head in one row, and
+    the row of `angles` be F cosines c and F sines s. Then for i < F
+    `y[i] = x[i] * c[i] - x[F + i] * s[i]`, `y[F + i] = x[F + i] * c[i] + x[i] * s[i]`,
+    and `y[i] = x[i]` for i >= 2 F (partial rotary embedding).
+
+    ```mlir
+    %q = decoder.rotary "layers.0.attn.q.rotary" %x, %angles {head_dim = 8 : i64}
+      : tensor<?x64xf32>, tensor<?x8xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Rows:$angles, I64Attr:$head_dim);
+  let results = (outs Decoder_Rows:$result);
+  let assemblyFormat = "$site $input `,` $angles attr-dict `:` type($input) `,` type($angles)";
+}
+
+def Decoder_AppendOp : Decoder_Op<"append", [
+    DestinationStyleOpInterface, AllTypesMatch<["cache", "result"]>,
+    Decoder_IndexPerRow<"rows", "slots">, Decoder_IndexPerRow<"rows", "positions">]> {
+  let summary = "write rows into a KV cache, in place";
+  let description = [{
+    The cache with `cache[slots[r], positions[r], c] = storage(rows[r, c])` for all
+    r and c; narrowing rounds to nearest even. No two rows may have the same slot
+    and position; slots and positions outside the cache are undefined behaviour.
+    The runtime checks both.
+
+    The append is the only use of the cache that it updates. Else the old cache
+    would live on, and bufferization would quietly copy all of it.
+
+    ```mlir
+    %kc = decoder.append "layers.0.attn.k.append" %k into %k0 at %slots, %positions
+      : tensor<?x32xf32> into tensor<?x?x32xbf16>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Decoder_Rows:$rows, Decoder_Cache:$cache,
+                       Decoder_Indices:$slots, Decoder_Indices:$positions);
+  let results = (outs Decoder_Cache:$result);
+  let assemblyFormat = [{
+    $site $rows `into` $cache `at` $slots `,` $positions attr-dict `:` type($rows) `into` type($cache)
+  }];
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getCacheMutable(); }
+  }];
+}
+
+def Decoder_AttentionOp : Decoder_Op<"attention", [
+    AllTypesMatch<["query", "result"]>, AllTypesMatch<["keys", "values"]>,
+    Decoder_IndexPerRow<"query", "slots">, Decoder_IndexPerRow<"query", "positions">]> {
+  let summary = "causal attention of query rows over KV caches";
+  let description = [{
+    With D = `head_dim` there are Hq = width(query) / D query heads and
+    Hk = width(keys) / D KV heads; query head h belongs to KV head
+    h / (Hq / Hk) (grouped-query attention). Row r at position p of slot s attends
+    to the positions j of its slot with `0 <= j <= p`, or with `p - window < j <= p`
+    where there is a window; its own key and value have been appended before.
+
+    `z[j] = scale * sum_d query[r, h D + d] * f32(keys[s, j, k D + d])`,
+    `result[r, h D + d] = sum_j softmax(z)[j] * f32(values[s, j, k D + d])`,
+    all in f32. What the caches hold at other positions has no influence, even if
+    it is NaN. A row that attends to nothing (p < 0) is 0.
+
+    ```mlir
+    %a = decoder.attention "layers.0.attn.core" %q, %kc, %vc at %slots, %positions
+      {head_dim = 8 : i64, scale = 0.353553385 : f32}
+      : tensor<?x64xf32>, tensor<?x?x32xbf16>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Decoder_Rows:$query, Decoder_Cache:$keys,
+                       Decoder_Cache:$values, Decoder_Indices:$slots,
+                       Decoder_Indices:$positions, I64Attr:$head_dim, F32Attr:$scale,
+                       OptionalAttr<I64Attr>:$window);
+  let results = (outs Decoder_Rows:$result);
+  let assemblyFormat = [{
+    $site $query `,` $keys `,` $values `at` $slots `,` $positions attr-dict
+    `:` type($query) `,` type($keys)
+  }];
+  let extraClassDeclaration = [{
+    int64_t getQueryHeads() { return getQuery().getType().getDimSize(1) / getHeadDim(); }
+    int64_t getKvHeads() { return getKeys().getType().getDimSize(2) / getHeadDim(); }
+  }];
+}
+
+#endif // COPPICE_DIALECT_DECODER_IR_DECODEROPS_TD

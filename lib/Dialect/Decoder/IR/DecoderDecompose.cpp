@@ -1,0 +1,430 @@
+// What each decoder op means, spelled out in linalg.
+//
+// In: one op. Out: linalg on tensors (and one scf.for, for the cache update)
+// that computes the same value, in f32, in the most direct way. This is the
+// definition that every faster kernel is compared with: it is written to be
+// read, and nothing in it is tuned.
+//
+// Two things are kept for whoever fuses and tiles the result by rows:
+// - the heads of a row tensor are addressed by index maps such as
+//   (r, h, d) -> (r, h * head_dim + d), never by reshapes;
+// - what depends on data (slots, tokens) is a tensor.extract from the whole
+//   cache or table, and everything else is an ordinary operand.
+//
+// The linalg op that computes the op's value carries its site as `prune.site`;
+// the steps before it carry "SITE.STEP".
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace coppice::decoder;
+
+namespace {
+
+/// Builds the linalg of one decoder op.
+class Decomposer {
+public:
+  using Body =
+      llvm::function_ref<Value(OpBuilder &, Location, ValueRange, Value)>;
+
+  Decomposer(OpBuilder &builder, Operation *op, StringRef site)
+      : builder(builder), loc(op->getLoc()), site(site.str()) {}
+
+  AffineExpr dim(unsigned position) {
+    return getAffineDimExpr(position, builder.getContext());
+  }
+
+  /// Extent `index` of `value`: static where the type knows it.
+  OpFoldResult extent(Value value, int64_t index) {
+    return tensor::getMixedSize(builder, loc, value, index);
+  }
+
+  Value empty(ArrayRef<OpFoldResult> sizes, Type element) {
+    return tensor::EmptyOp::create(builder, loc, sizes, element);
+  }
+
+  /// An f32 tensor of `sizes` that holds `value` everywhere.
+  Value filled(ArrayRef<OpFoldResult> sizes, float value, StringRef step) {
+    Value constant =
+        arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(value));
+    auto fill = linalg::FillOp::create(builder, loc, constant,
+                                       empty(sizes, builder.getF32Type()));
+    name(fill, step);
+    return fill.getResult(0);
+  }
+
+  /// A linalg.generic with one result. The body gets the elements of `inputs`
+  /// and that of `init`, and returns the element of the result. The iterators
+  /// are as many as the maps have dimensions; the last `reductions` reduce.
+  Value generic(ValueRange inputs, Value init, ArrayRef<AffineMap> maps,
+                unsigned reductions, StringRef step, Body body) {
+    unsigned dims = maps.front().getNumDims();
+    SmallVector<utils::IteratorType> iterators(dims,
+                                               utils::IteratorType::parallel);
+    for (unsigned i = dims - reductions; i < dims; ++i)
+      iterators[i] = utils::IteratorType::reduction;
+    auto op = linalg::GenericOp::create(
+        builder, loc, init.getType(), inputs, init, maps, iterators,
+        [&](OpBuilder &b, Location l, ValueRange elements) {
+          Value result = body(b, l, elements.drop_back(), elements.back());
+          linalg::YieldOp::create(b, l, result);
+        });
+    name(op, step);
+    return op.getResult(0);
+  }
+
+  /// The map from `dims` loops to `results`.
+  AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
+    return AffineMap::get(dims, 0, results, builder.getContext());
+  }
+
+  /// Names the op that computes `step` of the site; "" is its value.
+  void name(Operation *op, StringRef step) {
+    op->setAttr(
+        "prune.site",
+        builder.getStringAttr(step.empty() ? Twine(site) : site + "." + step));
+  }
+
+  OpBuilder &builder;
+  Location loc;
+  std::string site;
+};
+
+} // namespace
+
+/// Widens a stored element to f32.
+static Value widen(OpBuilder &b, Location loc, Value element) {
+  if (element.getType().isF32())
+    return element;
+  return arith::ExtFOp::create(b, loc, b.getF32Type(), element);
+}
+
+static Value asIndex(OpBuilder &b, Location loc, Value element) {
+  return arith::IndexCastOp::create(b, loc, b.getIndexType(), element);
+}
+
+static Value f32(OpBuilder &b, Location loc, const llvm::APFloat &value) {
+  return arith::ConstantOp::create(b, loc, b.getF32Type(),
+                                   b.getFloatAttr(b.getF32Type(), value));
+}
+
+static Value f32(OpBuilder &b, Location loc, float value) {
+  return f32(b, loc, llvm::APFloat(value));
+}
+
+FailureOr<SmallVector<Value>> LookupOp::decomposeOperation(OpBuilder &builder) {
+  Decomposer d(builder, *this, getSite());
+  Value table = getTable();
+  Value init = d.empty({d.extent(getIndices(), 0), d.extent(table, 1)},
+                       builder.getF32Type());
+  Value result =
+      d.generic(getIndices(), init,
+                {d.map(2, {d.dim(0)}), d.map(2, {d.dim(0), d.dim(1)})}, 0, "",
+                [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+                  Value row = asIndex(b, loc, in[0]);
+                  Value column = linalg::IndexOp::create(b, loc, 1);
+                  Value element = tensor::ExtractOp::create(
+                      b, loc, table, ValueRange{row, column});
+                  return widen(b, loc, element);
+                });
+  return SmallVector<Value>{result};
+}
+
+FailureOr<SmallVector<Value>>
+RMSNormOp::decomposeOperation(OpBuilder &builder) {
+  Decomposer d(builder, *this, getSite());
+  Value input = getInput();
+  OpFoldResult rows = d.extent(input, 0), width = d.extent(input, 1);
+  AffineMap perElement = d.map(2, {d.dim(0), d.dim(1)});
+  AffineMap perRow = d.map(2, {d.dim(0)}), perColumn = d.map(2, {d.dim(1)});
+
+  Value squares = d.generic(
+      input, d.filled({rows}, 0.0f, "zero"), {perElement, perRow}, 1, "squares",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
+        Value square = arith::MulFOp::create(b, loc, in[0], in[0]);
+        return arith::AddFOp::create(b, loc, sum, square);
+      });
+  llvm::APFloat epsilon = getEpsilon();
+  auto divisor = static_cast<float>(getDivisorAttr().getInt());
+  Value result = d.generic(
+      {input, squares, getGain()}, d.empty({rows, width}, builder.getF32Type()),
+      {perElement, perRow, perColumn, perElement}, 0, "",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value mean = arith::DivFOp::create(b, loc, in[1], f32(b, loc, divisor));
+        Value shifted =
+            arith::AddFOp::create(b, loc, mean, f32(b, loc, epsilon));
+        Value root = math::SqrtOp::create(b, loc, shifted);
+        Value normal = arith::DivFOp::create(b, loc, in[0], root);
+        return arith::MulFOp::create(b, loc, normal, widen(b, loc, in[2]));
+      });
+  return SmallVector<Value>{result};
+}
+
+FailureOr<SmallVector<Value>>
+RotaryTableOp::decomposeOperation(OpBuilder &builder) {
+  Decomposer d(builder, *this, getSite());
+  auto count = static_cast<int64_t>(getFrequencies().size());
+  auto type = RankedTensorType::get({count}, builder.getF32Type());
+  Value frequencies = arith::ConstantOp::create(
+      builder, d.loc, DenseElementsAttr::get(type, getFrequencies()));
+  OpFoldResult rows = d.extent(getPositions(), 0);
+
+  // One column computes both, so that a frequency is read at column mod F.
+  Value init =
+      d.empty({rows, builder.getIndexAttr(2 * count)}, builder.getF32Type());
+  Value result = d.generic(
+      {getPositions(), frequencies}, init,
+      {d.map(2, {d.dim(0)}), d.map(2, {d.dim(1) % count}),
+       d.map(2, {d.dim(0), d.dim(1)})},
+      0, "", [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value position = arith::SIToFPOp::create(b, loc, b.getF32Type(), in[0]);
+        Value angle = arith::MulFOp::create(b, loc, position, in[1]);
+        Value cosine = math::CosOp::create(b, loc, angle);
+        Value sine = math::SinOp::create(b, loc, angle);
+        Value column = linalg::IndexOp::create(b, loc, 1);
+        Value f = arith::ConstantIndexOp::create(b, loc, count);
+        Value first =
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, column, f);
+        return arith::SelectOp::create(b, loc, first, cosine, sine);
+      });
+  return SmallVector<Value>{result};
+}
+
+FailureOr<SmallVector<Value>> RotaryOp::decomposeOperation(OpBuilder &builder) {
+  Decomposer d(builder, *this, getSite());
+  Value input = getInput();
+  int64_t headDim = getHeadDimAttr().getInt();
+  int64_t rotated = getAngles().getType().getDimSize(1), half = rotated / 2;
+
+  // Column c is column i of its head; its partner in the rotation is half the
+  // rotated columns away. Where nothing rotates (i >= 2 F) these maps still
+  // stay in bounds, and the body ignores what they read.
+  AffineExpr row = d.dim(0), column = d.dim(1), i = column % headDim;
+  AffineExpr head = column.floorDiv(headDim) * headDim;
+  AffineMap identity = d.map(2, {row, column});
+  AffineMap partner = d.map(2, {row, head + (i + half) % rotated});
+  AffineMap cosine = d.map(2, {row, i % half});
+  AffineMap sine = d.map(2, {row, i % half + half});
+
+  Value init =
+      d.empty({d.extent(input, 0), d.extent(input, 1)}, builder.getF32Type());
+  Value result = d.generic(
+      {input, input, getAngles(), getAngles()}, init,
+      {identity, partner, cosine, sine, identity}, 0, "",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value straight = arith::MulFOp::create(b, loc, in[0], in[2]);
+        Value crossed = arith::MulFOp::create(b, loc, in[1], in[3]);
+        Value lower = arith::SubFOp::create(b, loc, straight, crossed);
+        Value upper = arith::AddFOp::create(b, loc, straight, crossed);
+
+        Value c = linalg::IndexOp::create(b, loc, 1);
+        Value d = arith::ConstantIndexOp::create(b, loc, headDim);
+        Value i = arith::RemUIOp::create(b, loc, c, d);
+        auto below = [&](int64_t bound) -> Value {
+          return arith::CmpIOp::create(
+              b, loc, arith::CmpIPredicate::ult, i,
+              arith::ConstantIndexOp::create(b, loc, bound));
+        };
+        Value turned =
+            arith::SelectOp::create(b, loc, below(half), lower, upper);
+        if (rotated == headDim)
+          return turned;
+        return arith::SelectOp::create(b, loc, below(rotated), turned, in[0]);
+      });
+  return SmallVector<Value>{result};
+}
+
+FailureOr<SmallVector<Value>> AppendOp::decomposeOperation(OpBuilder &builder) {
+  Decomposer d(builder, *this, getSite());
+  Value rows = getRows();
+  OpFoldResult count = d.extent(rows, 0), width = d.extent(rows, 1);
+  Type storage = getCache().getType().getElementType();
+
+  if (!storage.isF32()) {
+    AffineMap identity = d.map(2, {d.dim(0), d.dim(1)});
+    rows = d.generic(
+        rows, d.empty({count, width}, storage), {identity, identity}, 0,
+        "narrowed", [&](OpBuilder &b, Location loc, ValueRange in, Value) {
+          return arith::TruncFOp::create(b, loc, storage, in[0]).getResult();
+        });
+  }
+
+  // The cache goes through the loop as its one carried value, which is what
+  // lets bufferization write each row where it belongs and copy nothing else.
+  Location loc = d.loc;
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  Value one = arith::ConstantIndexOp::create(builder, loc, 1);
+  Value bound = getValueOrCreateConstantIndexOp(builder, loc, count);
+  auto loop = scf::ForOp::create(
+      builder, loc, zero, bound, one, getCache(),
+      [&](OpBuilder &b, Location loc, Value row, ValueRange carried) {
+        Value slot =
+            asIndex(b, loc, tensor::ExtractOp::create(b, loc, getSlots(), row));
+        Value position = asIndex(
+            b, loc, tensor::ExtractOp::create(b, loc, getPositions(), row));
+        OpFoldResult c0 = b.getIndexAttr(0), c1 = b.getIndexAttr(1);
+        auto type = cast<RankedTensorType>(rows.getType());
+        auto rowType = RankedTensorType::get({type.getDimSize(1)}, storage);
+        Value slice = tensor::ExtractSliceOp::create(
+            b, loc, rowType, rows, ArrayRef<OpFoldResult>{row, c0},
+            ArrayRef<OpFoldResult>{c1, width}, ArrayRef<OpFoldResult>{c1, c1});
+        Value updated = tensor::InsertSliceOp::create(
+            b, loc, slice, carried[0],
+            ArrayRef<OpFoldResult>{slot, position, c0},
+            ArrayRef<OpFoldResult>{c1, c1, width},
+            ArrayRef<OpFoldResult>{c1, c1, c1});
+        scf::YieldOp::create(b, loc, updated);
+      });
+  d.name(loop, "");
+  return SmallVector<Value>{loop.getResult(0)};
+}
+
+FailureOr<SmallVector<Value>>
+AttentionOp::decomposeOperation(OpBuilder &builder) {
+  Decomposer d(builder, *this, getSite());
+  Value query = getQuery(), keys = getKeys(), values = getValues();
+  int64_t headDim = getHeadDimAttr().getInt();
+  int64_t heads = getQueryHeads(), group = heads / getKvHeads();
+  llvm::APFloat scale = getScale();
+  OpFoldResult rows = d.extent(query, 0), context = d.extent(keys, 1);
+  OpFoldResult headCount = builder.getIndexAttr(heads);
+  Type f32Type = builder.getF32Type();
+
+  // Whether the row at `position` attends to position `j`. All masking goes
+  // through this and arith.select, because 0 * NaN is NaN: an element that is
+  // not attended to may be anything.
+  auto attends = [&](OpBuilder &b, Location loc, Value position,
+                     Value j) -> Value {
+    Value p = asIndex(b, loc, position);
+    Value past = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, j, p);
+    if (!getWindow())
+      return past;
+    Value window =
+        arith::ConstantIndexOp::create(b, loc, getWindowAttr().getInt());
+    Value start = arith::SubIOp::create(b, loc, p, window);
+    Value recent =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, j, start);
+    return arith::AndIOp::create(b, loc, past, recent);
+  };
+  // cache[slot, j, column] in f32, or 0 where the row does not attend to j.
+  auto load = [&](OpBuilder &b, Location loc, Value cache, Value slot,
+                  Value attended, Value j, Value column) -> Value {
+    Value s = asIndex(b, loc, slot);
+    Value element = widen(
+        b, loc,
+        tensor::ExtractOp::create(b, loc, cache, ValueRange{s, j, column}));
+    return arith::SelectOp::create(b, loc, attended, element,
+                                   f32(b, loc, 0.0f));
+  };
+  // The column of a cache where KV head `head / group` has its element `d`.
+  auto cacheColumn = [&](OpBuilder &b, Location loc, Value head,
+                         Value d) -> Value {
+    Value g = arith::ConstantIndexOp::create(b, loc, group);
+    Value w = arith::ConstantIndexOp::create(b, loc, headDim);
+    Value kvHead = arith::DivUIOp::create(b, loc, head, g);
+    Value start = arith::MulIOp::create(b, loc, kvHead, w);
+    return arith::AddIOp::create(b, loc, start, d);
+  };
+
+  // dots[r, h, j] = sum_d query[r, h D + d] * keys[slot, j, k D + d]. The head
+  // size is an iterator that only maps with h * D see; an empty tensor of that
+  // size gives it its extent.
+  Value headShape =
+      d.empty({headCount, builder.getIndexAttr(headDim)}, f32Type);
+  AffineExpr r = d.dim(0), h = d.dim(1), j = d.dim(2), e = d.dim(3);
+  Value dots = d.generic(
+      {query, getSlots(), getPositions(), headShape},
+      d.filled({rows, headCount, context}, 0.0f, "zero"),
+      {d.map(4, {r, h * headDim + e}), d.map(4, {r}), d.map(4, {r}),
+       d.map(4, {h, e}), d.map(4, {r, h, j})},
+      1, "dots",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
+        Value head = linalg::IndexOp::create(b, loc, 1);
+        Value position = linalg::IndexOp::create(b, loc, 2);
+        Value element = linalg::IndexOp::create(b, loc, 3);
+        Value attended = attends(b, loc, in[2], position);
+        Value key = load(b, loc, keys, in[1], attended, position,
+                         cacheColumn(b, loc, head, element));
+        Value product = arith::MulFOp::create(b, loc, in[0], key);
+        return arith::AddFOp::create(b, loc, sum, product);
+      });
+
+  // scores[r, h, j] = scale * dots, or -inf where r does not attend to j.
+  AffineMap all = d.map(3, {r, h, j}), perRow = d.map(3, {r}),
+            perHead = d.map(3, {r, h});
+  float minusInfinity = -std::numeric_limits<float>::infinity();
+  Value scores = d.generic(
+      {dots, getPositions()}, d.empty({rows, headCount, context}, f32Type),
+      {all, perRow, all}, 0, "scores",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value position = linalg::IndexOp::create(b, loc, 2);
+        Value scaled = arith::MulFOp::create(b, loc, in[0], f32(b, loc, scale));
+        return arith::SelectOp::create(b, loc, attends(b, loc, in[1], position),
+                                       scaled, f32(b, loc, minusInfinity));
+      });
+
+  // The softmax, with the largest score subtracted.
+  Value largest = d.generic(
+      scores, d.filled({rows, headCount}, minusInfinity, "lowest"),
+      {all, perHead}, 1, "largest",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sofar) -> Value {
+        return arith::MaximumFOp::create(b, loc, sofar, in[0]);
+      });
+  Value weights = d.generic(
+      {scores, largest, getPositions()},
+      d.empty({rows, headCount, context}, f32Type), {all, perHead, perRow, all},
+      0, "weights",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value position = linalg::IndexOp::create(b, loc, 2);
+        Value power = math::ExpOp::create(
+            b, loc, arith::SubFOp::create(b, loc, in[0], in[1]));
+        // -inf - -inf is NaN in a row that attends to nothing.
+        return arith::SelectOp::create(b, loc, attends(b, loc, in[2], position),
+                                       power, f32(b, loc, 0.0f));
+      });
+  Value total = d.generic(
+      weights, d.filled({rows, headCount}, 0.0f, "none"), {all, perHead}, 1,
+      "total",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
+        return arith::AddFOp::create(b, loc, sum, in[0]);
+      });
+  Value softmax = d.generic(
+      {weights, total, getPositions()},
+      d.empty({rows, headCount, context}, f32Type), {all, perHead, perRow, all},
+      0, "softmax",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value position = linalg::IndexOp::create(b, loc, 2);
+        Value share = arith::DivFOp::create(b, loc, in[0], in[1]);
+        return arith::SelectOp::create(b, loc, attends(b, loc, in[2], position),
+                                       share, f32(b, loc, 0.0f));
+      });
+
+  // result[r, c] = sum_j softmax[r, c / D, j] * values[slot, j, column of c].
+  Value width = query;
+  AffineExpr c = d.dim(1);
+  Value result = d.generic(
+      {softmax, getSlots(), getPositions()},
+      d.filled({rows, d.extent(width, 1)}, 0.0f, "start"),
+      {d.map(3, {r, c.floorDiv(headDim), j}), perRow, perRow, d.map(3, {r, c})},
+      1, "",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
+        Value column = linalg::IndexOp::create(b, loc, 1);
+        Value position = linalg::IndexOp::create(b, loc, 2);
+        Value w = arith::ConstantIndexOp::create(b, loc, headDim);
+        Value head = arith::DivUIOp::create(b, loc, column, w);
+        Value element = arith::RemUIOp::create(b, loc, column, w);
+        Value attended = attends(b, loc, in[2], position);
+        Value value = load(b, loc, values, in[1], attended, position,
+                           cacheColumn(b, loc, head, element));
+        Value product = arith::MulFOp::create(b, loc, in[0], value);
+        return arith::AddFOp::create(b, loc, sum, product);
+      });
+  return SmallVector<Value>{result};
+}

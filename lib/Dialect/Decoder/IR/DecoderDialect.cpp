@@ -1,0 +1,102 @@
+// The decoder dialect itself: registration, and the rules of its discardable
+// attributes (what they sit on, and the type of the argument that they name).
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
+
+using namespace mlir;
+using namespace coppice::decoder;
+
+#include "coppice/Dialect/Decoder/IR/DecoderDialect.cpp.inc"
+
+void DecoderDialect::initialize() {
+  registerAttributes();
+  addOperations<
+#define GET_OP_LIST
+#include "coppice/Dialect/Decoder/IR/DecoderOps.cpp.inc"
+      >();
+}
+
+LogicalResult DecoderDialect::verifyOperationAttribute(Operation *op,
+                                                       NamedAttribute attr) {
+  if (attr.getName() == kModelAttrName) {
+    if (isa<ModuleOp>(op) && isa<ModelAttr>(attr.getValue()))
+      return success();
+    return op->emitOpError()
+           << "expected '" << kModelAttrName
+           << "' to be a #decoder.model on a module, found " << attr.getValue();
+  }
+  if (attr.getName() == kSourceAttrName) {
+    if (isa<ml_program::GlobalOp>(op) &&
+        isa<FileAttr, GeneratedAttr>(attr.getValue()))
+      return success();
+    return op->emitOpError()
+           << "expected '" << kSourceAttrName
+           << "' to be #decoder.file or #decoder.generated on an "
+              "ml_program.global, found "
+           << attr.getValue();
+  }
+  if (attr.getName() == kStepAttrName || attr.getName() == kCacheAttrName)
+    return op->emitOpError() << "expected '" << attr.getName().getValue()
+                             << "' on an argument of a function, found it on "
+                                "an operation";
+  return op->emitOpError() << "has an attribute that the decoder dialect does "
+                              "not know: '"
+                           << attr.getName().getValue() << "'";
+}
+
+LogicalResult DecoderDialect::verifyRegionArgAttribute(Operation *op,
+                                                       unsigned region,
+                                                       unsigned argument,
+                                                       NamedAttribute attr) {
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  if (!function || region != 0 || argument >= function.getNumArguments())
+    return op->emitOpError() << "expected '" << attr.getName().getValue()
+                             << "' on an argument of a function";
+  // After bufferization an argument is a memref; the rules stay the same.
+  Type type = function.getArgumentTypes()[argument];
+  auto shaped = dyn_cast<ShapedType>(type);
+  auto name = dyn_cast<StringAttr>(attr.getValue());
+
+  if (attr.getName() == kStepAttrName) {
+    if (!name ||
+        !llvm::is_contained({"tokens", "slots", "positions", "head_rows"},
+                            name.getValue()))
+      return op->emitOpError()
+             << "expected '" << kStepAttrName
+             << "' to be \"tokens\", \"slots\", \"positions\" or "
+                "\"head_rows\", found "
+             << attr.getValue() << " on argument #" << argument;
+    if (!shaped || !shaped.hasRank() || shaped.getRank() != 1 ||
+        !shaped.getElementType().isInteger(32))
+      return op->emitOpError()
+             << "expected the step field \"" << name.getValue()
+             << "\" to be a vector of i32, found " << type << " as argument #"
+             << argument;
+    return success();
+  }
+  if (attr.getName() == kCacheAttrName) {
+    if (!name || name.getValue().empty())
+      return op->emitOpError()
+             << "expected '" << kCacheAttrName
+             << "' to be the name of a cache, found " << attr.getValue()
+             << " on argument #" << argument;
+    if (!shaped || !shaped.hasRank() || shaped.getRank() != 3 ||
+        shaped.isDynamicDim(2) || !isStorageType(shaped.getElementType()))
+      return op->emitOpError()
+             << "expected the cache \"" << name.getValue()
+             << "\" to be [slots, context, width] of f32, f16 or bf16 with a "
+                "static width, found "
+             << type << " as argument #" << argument;
+    return success();
+  }
+  return op->emitOpError() << "has an argument attribute that the decoder "
+                              "dialect does not know: '"
+                           << attr.getName().getValue() << "'";
+}

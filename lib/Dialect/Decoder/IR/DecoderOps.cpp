@@ -1,0 +1,164 @@
+// Result types and verifiers of the decoder ops. What ODS says of one operand
+// (rank, element type, static width) is in DecoderOps.td; here are the rules
+// that relate operands and attributes.
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/OpImplementation.h"
+
+using namespace mlir;
+using namespace coppice::decoder;
+
+Type coppice::decoder::detail::getIndexPerRowType(Type rows) {
+  // Types are checked after traits in no fixed order, so anything may come in.
+  auto tensor = dyn_cast<RankedTensorType>(rows);
+  if (!tensor || tensor.getRank() < 1)
+    return Type();
+  return RankedTensorType::get(tensor.getDimSize(0),
+                               IntegerType::get(rows.getContext(), 32));
+}
+
+#define GET_OP_CLASSES
+#include "coppice/Dialect/Decoder/IR/DecoderOps.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Result types
+//===----------------------------------------------------------------------===//
+
+/// [indices, width] of f32, or failure where `indices` is not a vector.
+static FailureOr<Type> inferRows(MLIRContext *context, Type indices,
+                                 int64_t width) {
+  auto vector = dyn_cast<RankedTensorType>(indices);
+  if (!vector || vector.getRank() != 1)
+    return failure();
+  return Type(RankedTensorType::get({vector.getDimSize(0), width},
+                                    Float32Type::get(context)));
+}
+
+LogicalResult LookupOp::inferReturnTypes(
+    MLIRContext *context, std::optional<Location> location, ValueRange operands,
+    DictionaryAttr attributes, OpaqueProperties properties, RegionRange regions,
+    SmallVectorImpl<Type> &results) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  auto table = dyn_cast<RankedTensorType>(adaptor.getTable().getType());
+  if (!table || table.getRank() != 2)
+    return emitOptionalError(location, "expected a table of two dimensions");
+  FailureOr<Type> rows =
+      inferRows(context, adaptor.getIndices().getType(), table.getDimSize(1));
+  if (failed(rows))
+    return emitOptionalError(location, "expected indices to be a vector");
+  results.push_back(*rows);
+  return success();
+}
+
+LogicalResult RotaryTableOp::inferReturnTypes(
+    MLIRContext *context, std::optional<Location> location, ValueRange operands,
+    DictionaryAttr attributes, OpaqueProperties properties, RegionRange regions,
+    SmallVectorImpl<Type> &results) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  FailureOr<Type> rows =
+      inferRows(context, adaptor.getPositions().getType(),
+                2 * static_cast<int64_t>(adaptor.getFrequencies().size()));
+  if (failed(rows))
+    return emitOptionalError(location, "expected positions to be a vector");
+  results.push_back(*rows);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Verifiers
+//===----------------------------------------------------------------------===//
+
+/// `width` must be whole heads.
+static LogicalResult verifyHeads(Operation *op, StringRef what, int64_t width,
+                                 int64_t headDim) {
+  if (headDim < 1)
+    return op->emitOpError()
+           << "expected head_dim to be positive, found " << headDim;
+  if (width % headDim != 0)
+    return op->emitOpError()
+           << "expected head_dim to divide the width of the " << what
+           << ", found " << headDim << " and " << width;
+  return success();
+}
+
+LogicalResult RMSNormOp::verify() {
+  int64_t width = getInput().getType().getDimSize(1);
+  if (int64_t gain = getGain().getType().getDimSize(0); gain != width)
+    return emitOpError() << "expected one gain for each of the " << width
+                         << " columns, found " << gain;
+  // The columns that are left are some of those that there were.
+  if (getDivisorAttr().getInt() < width)
+    return emitOpError() << "expected the divisor to be at least the width "
+                         << width << ", found " << getDivisorAttr().getInt();
+  const llvm::APFloat &epsilon = getEpsilon();
+  if (!epsilon.isFinite() || epsilon.isNegative())
+    return emitOpError()
+           << "expected epsilon to be finite and not negative, found "
+           << getEpsilonAttr();
+  return success();
+}
+
+LogicalResult RotaryTableOp::verify() {
+  if (getFrequencies().empty())
+    return emitOpError() << "expected at least one frequency";
+  for (auto [index, frequency] : llvm::enumerate(getFrequencies()))
+    if (!llvm::APFloat(frequency).isFinite())
+      return emitOpError() << "expected finite frequencies, found "
+                           << llvm::APFloat(frequency).convertToDouble()
+                           << " at index " << index;
+  return success();
+}
+
+LogicalResult RotaryOp::verify() {
+  RankedTensorType input = getInput().getType(), angles = getAngles().getType();
+  int64_t headDim = getHeadDimAttr().getInt();
+  if (failed(verifyHeads(*this, "input", input.getDimSize(1), headDim)))
+    return failure();
+  if (angles.getDimSize(0) != input.getDimSize(0))
+    return emitOpError() << "expected angles for each row of the input, found "
+                         << angles << " and " << input;
+  if (int64_t width = angles.getDimSize(1); width % 2 != 0 || width > headDim)
+    return emitOpError() << "expected angles to be cosines and as many sines, "
+                            "at most head_dim = "
+                         << headDim << " together, found " << width;
+  return success();
+}
+
+LogicalResult AppendOp::verify() {
+  int64_t width = getRows().getType().getDimSize(1);
+  if (int64_t cache = getCache().getType().getDimSize(2); cache != width)
+    return emitOpError() << "expected rows as wide as the cache, found "
+                         << width << " and " << cache;
+  if (!getCache().hasOneUse()) {
+    InFlightDiagnostic diagnostic =
+        emitOpError() << "expected to be the only use of the cache that it "
+                         "updates; other users must read the updated cache";
+    for (OpOperand &use : getCache().getUses())
+      if (use.getOwner() != getOperation())
+        diagnostic.attachNote(use.getOwner()->getLoc())
+            << "the old cache is also used here";
+    return diagnostic;
+  }
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  int64_t headDim = getHeadDimAttr().getInt();
+  if (failed(verifyHeads(*this, "query", getQuery().getType().getDimSize(1),
+                         headDim)) ||
+      failed(verifyHeads(*this, "caches", getKeys().getType().getDimSize(2),
+                         headDim)))
+    return failure();
+  if (getQueryHeads() % getKvHeads() != 0)
+    return emitOpError() << "expected the number of KV heads to divide the "
+                            "number of query heads, found "
+                         << getKvHeads() << " and " << getQueryHeads();
+  if (!getScale().isFinite())
+    return emitOpError() << "expected a finite scale, found " << getScaleAttr();
+  if (std::optional<uint64_t> window = getWindow();
+      window && static_cast<int64_t>(*window) < 1)
+    return emitOpError() << "expected a window of at least 1, found "
+                         << static_cast<int64_t>(*window);
+  return success();
+}
