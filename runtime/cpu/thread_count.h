@@ -1,0 +1,20 @@
+// How many threads this process may usefully run: the CPUs in its affinity mask,
+// cut down to the CPU quota of its cgroup (v2 or v1).
+#ifndef COPPICE_RUNTIME_CPU_THREAD_COUNT_H
+#define COPPICE_RUNTIME_CPU_THREAD_COUNT_H
+
+#include <optional>
+#include <string_view>
+
+namespace coppice::rt {
+
+// At least 1.
+int usableThreads();
+
+// CPUs of a cgroup-v2 cpu.max ("150000 100000" is 2, rounded up); nothing for
+// "max ..." and for text that is not of this form.
+std::optional<int> parseCpuMax(std::string_view text);
+
+} // namespace coppice::rt
+
+#endif
