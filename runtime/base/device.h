@@ -5,9 +5,9 @@
  * `unified` is not 0, pointers are host pointers and memory that the host owns
  * (a mapped weight file) can be passed to kernels as it is.
  *
- * Work given to one device runs in the order in which it was given; `launch` may
- * return before it is done, `synchronize` waits for all of it. Copies wait for
- * the work before them. A device is used from one thread at a time.
+ * Work given to one device runs in the order in which it was given; `launch`
+ * may return before it is done, `synchronize` waits for all of it. Copies wait
+ * for the work before them. A device is used from one thread at a time.
  *
  * Every function that can fail returns a status and fills `message`, which is
  * never null. Objects are owned by the caller until passed to the function that
@@ -42,39 +42,49 @@ typedef struct coppice_device_driver {
 
   /* Can this machine run code that requires these features (names as in the
    * bundle's `requires`)? Opens nothing, loads nothing. */
-  coppice_status (*check)(const char *target, const char *const *features, size_t feature_count,
+  coppice_status (*check)(const char *target, const char *const *features,
+                          size_t feature_count,
                           coppice_device_message *message);
 
-  coppice_status (*open)(const coppice_device_options *options, coppice_device **out,
-                         coppice_device_message *message);
+  coppice_status (*open)(const coppice_device_options *options,
+                         coppice_device **out, coppice_device_message *message);
   void (*close)(coppice_device *device);
 
   /* `path`: a code file whose size and hash have been checked. */
-  coppice_status (*load)(coppice_device *device, const char *path, coppice_module **out,
-                         coppice_device_message *message);
+  coppice_status (*load)(coppice_device *device, const char *path,
+                         coppice_module **out, coppice_device_message *message);
   void (*unload)(coppice_device *device, coppice_module *module);
-  coppice_status (*find_kernel)(coppice_device *device, coppice_module *module, const char *name,
-                                coppice_kernel **out, coppice_device_message *message);
+  coppice_status (*find_kernel)(coppice_device *device, coppice_module *module,
+                                const char *name, coppice_kernel **out,
+                                coppice_device_message *message);
 
   coppice_status (*allocate)(coppice_device *device, int64_t bytes, void **out,
                              coppice_device_message *message);
   void (*release)(coppice_device *device, void *memory);
-  coppice_status (*upload)(coppice_device *device, void *target, const void *source, int64_t bytes,
+  coppice_status (*upload)(coppice_device *device, void *target,
+                           const void *source, int64_t bytes,
                            coppice_device_message *message);
-  coppice_status (*download)(coppice_device *device, void *target, const void *source, int64_t bytes,
+  coppice_status (*download)(coppice_device *device, void *target,
+                             const void *source, int64_t bytes,
                              coppice_device_message *message);
 
   /* Runs work items [0, grid) with the kernel ABI of docs/bundle.md. The arrays
    * are read before launch returns. */
-  coppice_status (*launch)(coppice_device *device, coppice_kernel *kernel, void *const *args, size_t arg_count,
-                           const int64_t *symbols, size_t symbol_count, int64_t grid,
-                           coppice_device_message *message);
-  coppice_status (*synchronize)(coppice_device *device, coppice_device_message *message);
+  coppice_status (*launch)(coppice_device *device, coppice_kernel *kernel,
+                           void *const *args, size_t arg_count,
+                           const int64_t *symbols, size_t symbol_count,
+                           int64_t grid, coppice_device_message *message);
+  coppice_status (*synchronize)(coppice_device *device,
+                                coppice_device_message *message);
+
+  /* Host threads that the device uses, the caller's included. */
+  int32_t (*threads)(const coppice_device *device);
 
   /* Calls body(context, begin, end) over chunks of [0, count) on the host, with
    * the threads that this device has for such work: loading weights. */
   void (*host_parallel)(coppice_device *device, int64_t count,
-                        void (*body)(void *context, int64_t begin, int64_t end), void *context);
+                        void (*body)(void *context, int64_t begin, int64_t end),
+                        void *context);
 } coppice_device_driver;
 
 /* The drivers of this build; a null pointer ends the list. */

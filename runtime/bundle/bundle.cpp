@@ -18,8 +18,8 @@ constexpr size_t maxProgramBytes = size_t(256) << 20;
 Result<std::string> readProgramText(const std::string &directory) {
   struct stat info;
   if (::stat(directory.c_str(), &info) != 0)
-    return ioError(concat("cannot open bundle '", directory,
-                          "': ", std::strerror(errno)));
+    return ioError(
+        concat("cannot open bundle '", directory, "': ", std::strerror(errno)));
   if (!S_ISDIR(info.st_mode))
     return invalidFile(concat("expected a bundle, which is a directory, found "
                               "a file: ",
@@ -54,10 +54,9 @@ Status checkStored(const Weight &weight, const TensorInfo *tensor) {
   if (!tensor)
     return invalidFile("no such tensor in the file");
   if (tensor->dtype != weight.dtype || tensor->shape != weight.shape)
-    return invalidFile(concat("expected ", nameOf(weight.dtype), " ",
-                              shapeText(weight.shape), ", found ",
-                              nameOf(tensor->dtype), " ",
-                              shapeText(tensor->shape)));
+    return invalidFile(concat(
+        "expected ", nameOf(weight.dtype), " ", shapeText(weight.shape),
+        ", found ", nameOf(tensor->dtype), " ", shapeText(tensor->shape)));
   if (tensor->offset % bufferAlignment != 0)
     return invalidFile(concat("expected data at a multiple of ",
                               bufferAlignment, " bytes, found byte ",
@@ -97,8 +96,7 @@ Result<Bundle> Bundle::open(const std::string &path) {
                                 file->bytes().size(), filePath);
       if (!status.ok())
         return status;
-      found =
-          bundle.weightFiles.emplace(storage->file, *std::move(file)).first;
+      found = bundle.weightFiles.emplace(storage->file, *std::move(file)).first;
     }
     const SafetensorsFile &file = found->second;
     const TensorInfo *tensor = file.find(storage->key);

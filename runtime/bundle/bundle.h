@@ -1,9 +1,9 @@
 // A bundle on disk (docs/bundle.md), opened and checked; loads no code.
 //
-// In: the path of a directory. Out: its Program, and the weight file mapped with
-// its header checked against the program's weights. Every file is opened by a
-// name without '/', and never through a symbolic link, so that nothing outside
-// the directory is reached.
+// In: the path of a directory. Out: its Program, and the weight file mapped
+// with its header checked against the program's weights. Every file is opened
+// by a name without '/', and never through a symbolic link, so that nothing
+// outside the directory is reached.
 #ifndef COPPICE_RUNTIME_BUNDLE_BUNDLE_H
 #define COPPICE_RUNTIME_BUNDLE_BUNDLE_H
 
@@ -42,8 +42,8 @@ private:
   std::vector<std::span<const std::byte>> stored;
 };
 
-// Is it a directory with a program.json of this schema? For `-o`, which replaces
-// a directory only if it is a bundle.
+// Is it a directory with a program.json of this schema? For `-o`, which
+// replaces a directory only if it is a bundle.
 bool isBundle(const std::string &path);
 
 // Hash that names a bundle in records: SHA-256 of program.json, which itself

@@ -156,9 +156,9 @@ std::string JsonCursor::fileName() const {
 
 std::string JsonCursor::sha256() const {
   std::string digest = text();
-  if (ok() && (digest.size() != 64 ||
-               digest.find_first_not_of("0123456789abcdef") !=
-                   std::string::npos))
+  if (ok() &&
+      (digest.size() != 64 ||
+       digest.find_first_not_of("0123456789abcdef") != std::string::npos))
     expected("64 lower-case hexadecimal digits");
   return digest;
 }

@@ -1,7 +1,7 @@
-// A place in a JSON document, read with sticky errors: the first failure is kept
-// in the sink with its path ("dispatches[3].args[0].buffer"), later reads return
-// harmless defaults, and the reader asks the sink once at the end. So a schema
-// reads as a list of its fields.
+// A place in a JSON document, read with sticky errors: the first failure is
+// kept in the sink with its path ("dispatches[3].args[0].buffer"), later reads
+// return harmless defaults, and the reader asks the sink once at the end. So a
+// schema reads as a list of its fields.
 #ifndef COPPICE_RUNTIME_BUNDLE_JSON_CURSOR_H
 #define COPPICE_RUNTIME_BUNDLE_JSON_CURSOR_H
 
@@ -55,8 +55,8 @@ public:
 private:
   JsonCursor(const Json *value, Status *sink, const JsonCursor *parent,
              const char *key, size_t position)
-      : value(value), sink(sink), parent(parent), key(key),
-        position(position) {}
+      : value(value), sink(sink), parent(parent), key(key), position(position) {
+  }
 
   const Json *value; // null once something has failed
   Status *sink;

@@ -1,6 +1,6 @@
-// Reads program.json field by field (JsonCursor), then checks what spans fields:
-// buffer extents against the arena for the limits, tied facts of weights, the
-// logits output.
+// Reads program.json field by field (JsonCursor), then checks what spans
+// fields: buffer extents against the arena for the limits, tied facts of
+// weights, the logits output.
 #include "runtime/bundle/program.h"
 
 #include "runtime/base/aligned_memory.h"
@@ -64,8 +64,8 @@ void checkSymbols(const JsonCursor &json) {
 std::vector<Expr> parseShape(const JsonCursor &json) {
   std::vector<Expr> shape;
   if (json.size() > maxRank)
-    json.fail(concat("expected at most ", maxRank, " extents, found ",
-                     json.size()));
+    json.fail(
+        concat("expected at most ", maxRank, " extents, found ", json.size()));
   for (size_t i = 0; json.ok() && i < json.size(); ++i)
     shape.push_back(json.element(i).expr(symbolNames));
   return shape;
@@ -74,8 +74,8 @@ std::vector<Expr> parseShape(const JsonCursor &json) {
 std::vector<int64_t> parseConstantShape(const JsonCursor &json) {
   std::vector<int64_t> shape;
   if (json.size() > maxRank)
-    json.fail(concat("expected at most ", maxRank, " extents, found ",
-                     json.size()));
+    json.fail(
+        concat("expected at most ", maxRank, " extents, found ", json.size()));
   for (size_t i = 0; json.ok() && i < json.size(); ++i)
     shape.push_back(json.element(i).integer(0));
   return shape;
@@ -198,8 +198,8 @@ State parseState(const JsonCursor &json) {
   state.dtype = json.at("dtype").dtype();
   state.shape = parseShape(json.at("shape"));
   for (const Expr &extent : state.shape)
-    for (int symbol : {symbolRows, symbolHeadRows, symbolAttended,
-                       symbolCached})
+    for (int symbol :
+         {symbolRows, symbolHeadRows, symbolAttended, symbolCached})
       if (extent.uses(symbol))
         json.at("shape").fail("a state's extents are over slots and context, "
                               "found " +
@@ -317,9 +317,9 @@ Dispatch parseDispatch(const JsonCursor &json, const Program &program) {
   dispatch.cost = parseCost(json.at("cost"));
   if (json.has("gemm") && !json.at("gemm").isNull()) {
     JsonCursor gemm = json.at("gemm");
-    dispatch.gemm = GemmExtents{gemm.at("m").expr(symbolNames),
-                                gemm.at("n").integer(0),
-                                gemm.at("k").integer(0)};
+    dispatch.gemm =
+        GemmExtents{gemm.at("m").expr(symbolNames), gemm.at("n").integer(0),
+                    gemm.at("k").integer(0)};
   } else if (json.ok() && dispatch.kind == DispatchKind::Gemm) {
     json.fail("missing key 'gemm'");
   }
@@ -395,8 +395,8 @@ void checkExtents(const JsonCursor &json, const Program &program) {
   if (!arena)
     return json.fail("arena: " + arena.status().message());
   if (*arena < 0)
-    return json.fail(concat("arena: expected a size of at least 0, found ",
-                            *arena));
+    return json.fail(
+        concat("arena: expected a size of at least 0, found ", *arena));
   for (const Buffer &buffer : program.buffers) {
     std::string where = "buffer " + quote(buffer.name) + ": ";
     auto bytes = evaluateBytes(buffer.shape, buffer.dtype, symbols);
@@ -406,7 +406,8 @@ void checkExtents(const JsonCursor &json, const Program &program) {
     if (!offset)
       return json.fail(where + offset.status().message());
     if (*offset < 0 || *offset % bufferAlignment != 0)
-      return json.fail(concat(where, "expected an offset that is a multiple of ",
+      return json.fail(concat(where,
+                              "expected an offset that is a multiple of ",
                               bufferAlignment, ", found ", *offset));
     auto end = checkedAdd(*offset, *bytes);
     if (!end || *end > *arena)
@@ -459,10 +460,9 @@ Program readProgram(const JsonCursor &json) {
     return parseOutput(entry, program.buffers.size());
   });
   parseList(json.at("targets"), program.targets, parseTarget);
-  parseList(json.at("dispatches"), program.dispatches,
-            [&](const JsonCursor &entry) {
-              return parseDispatch(entry, program);
-            });
+  parseList(
+      json.at("dispatches"), program.dispatches,
+      [&](const JsonCursor &entry) { return parseDispatch(entry, program); });
   if (json.ok())
     checkNames(json, program);
   if (json.ok())

@@ -1,9 +1,10 @@
 // program.json as plain data: what docs/bundle.md describes, after all checks.
 //
-// In: the text of program.json. Out: a Program in which every index is in range,
-// every name and file name is legal, and every expression is over the program's
-// symbols. Buffer extents are checked against the arena for the limits. Vector
-// positions are those of the file's lists: args and outputs index them.
+// In: the text of program.json. Out: a Program in which every index is in
+// range, every name and file name is legal, and every expression is over the
+// program's symbols. Buffer extents are checked against the arena for the
+// limits. Vector positions are those of the file's lists: args and outputs
+// index them.
 #ifndef COPPICE_RUNTIME_BUNDLE_PROGRAM_H
 #define COPPICE_RUNTIME_BUNDLE_PROGRAM_H
 

@@ -46,7 +46,8 @@ coppice_status check(const char *target, const char *const *features,
   if (missing.empty())
     return COPPICE_OK;
   return fail(COPPICE_UNSUPPORTED,
-              concat("target '", target, "' needs CPU features that this CPU "
+              concat("target '", target,
+                     "' needs CPU features that this CPU "
                      "lacks: ",
                      missing, "; compile the bundle for this machine"),
               message);
@@ -136,6 +137,10 @@ coppice_status synchronize(coppice_device *, coppice_device_message *) {
   return COPPICE_OK; // launch returns when the work is done
 }
 
+int32_t threadCount(const coppice_device *device) {
+  return reinterpret_cast<const CpuDevice *>(device)->pool.threads();
+}
+
 void hostParallel(coppice_device *device, int64_t count,
                   void (*body)(void *, int64_t, int64_t), void *context) {
   deviceOf(device).pool.run(count, body, context);
@@ -158,6 +163,7 @@ const coppice_device_driver coppice::rt::cpuDriver = {
     .download = copy,
     .launch = launch,
     .synchronize = synchronize,
+    .threads = threadCount,
     .host_parallel = hostParallel,
 };
 

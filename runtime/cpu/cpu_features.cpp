@@ -78,8 +78,7 @@ std::vector<std::string> detect() {
   for (const Feature &feature : features) {
     uint32_t registers[4] = {};
     if (__get_cpuid_count(feature.leaf, feature.subleaf, &registers[EAX],
-                          &registers[EBX], &registers[ECX],
-                          &registers[EDX]) &&
+                          &registers[EBX], &registers[ECX], &registers[EDX]) &&
         (registers[feature.reg] >> feature.bit & 1) &&
         (saved & feature.state) == feature.state)
       present.push_back(feature.name);

@@ -70,8 +70,10 @@ std::optional<int> quotaV2() {
 }
 
 std::optional<int> quotaV1() {
-  for (const char *mount : {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
-    auto quota = leadingNumber(contents(std::string(mount) + "/cpu.cfs_quota_us"));
+  for (const char *mount :
+       {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
+    auto quota =
+        leadingNumber(contents(std::string(mount) + "/cpu.cfs_quota_us"));
     auto period =
         leadingNumber(contents(std::string(mount) + "/cpu.cfs_period_us"));
     if (quota && period)

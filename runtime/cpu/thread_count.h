@@ -1,5 +1,5 @@
-// How many threads this process may usefully run: the CPUs in its affinity mask,
-// cut down to the CPU quota of its cgroup (v2 or v1).
+// How many threads this process may usefully run: the CPUs in its affinity
+// mask, cut down to the CPU quota of its cgroup (v2 or v1).
 #ifndef COPPICE_RUNTIME_CPU_THREAD_COUNT_H
 #define COPPICE_RUNTIME_CPU_THREAD_COUNT_H
 

@@ -38,8 +38,12 @@ const char *coppice_version(void);
 typedef struct coppice_bundle coppice_bundle;
 typedef struct coppice_session coppice_session;
 
-/* Reads and checks program.json and the weight file's header. Loads no code. */
+/* Structures that a caller fills start with struct_size, which tells the fields
+ * that the caller knows: those behind it count as 0. */
+
+/* Reads and checks program.json and the weight files' headers. Loads no code. */
 coppice_status coppice_bundle_open(const char *path, coppice_bundle **out);
+/* Sessions that are open keep what they need; NULL is allowed. */
 void coppice_bundle_close(coppice_bundle *bundle);
 
 /* program.json's text, NUL-terminated; owned by the bundle. */
@@ -53,13 +57,24 @@ typedef struct coppice_session_options {
   int64_t slots;        /* sequences; 0: the bundle's limit */
   int64_t context;      /* tokens per slot; 0: the bundle's limit */
   int32_t allow_nan;    /* 0: weights with NaN or Inf are refused */
+  int64_t max_head_rows; /* head rows in one step; 0: max_rows. Logits take most of a small model's arena. */
 } coppice_session_options;
 
 /* Checks the target's hash and ISA, loads its code, maps or generates weights,
- * allocates states and arena. */
+ * allocates states and arena. `options` may be NULL: all defaults. */
 coppice_status coppice_session_create(coppice_bundle *bundle, const coppice_session_options *options,
                                       coppice_session **out);
 void coppice_session_destroy(coppice_session *session);
+
+/* What a session was made with, defaults resolved. `target` is owned by the session. */
+typedef struct coppice_session_info {
+  size_t struct_size;
+  const char *target;
+  int32_t threads;
+  int64_t max_rows, max_head_rows, slots, context;
+} coppice_session_info;
+
+coppice_status coppice_session_describe(const coppice_session *session, coppice_session_info *out);
 
 typedef struct coppice_memory {
   size_t struct_size;
@@ -93,18 +108,22 @@ coppice_status coppice_session_reset(coppice_session *session, int32_t slot);
  * position `length`. More tokens than the slot holds is an invalid argument. */
 coppice_status coppice_session_rewind(coppice_session *session, int32_t slot, int64_t length);
 
-/* Switches the dispatches of a group ("layers.3.mlp") on or off. */
+/* Switches the dispatches of a group ("layers.3.mlp") on or off. A group that no
+ * dispatch has is an invalid argument. */
 coppice_status coppice_session_enable(coppice_session *session, const char *group, int32_t enabled);
 
 /* Called after each dispatch of a step while set: index into program.json's
  * dispatches, wall time of the dispatch in seconds, and its first written argument
- * (NULL for states), whose extents are in shape[0..rank). */
+ * as f32 (NULL for states), whose extents are in shape[0..rank). Data and shape
+ * are valid during the call. Dispatches that are switched off are not reported.
+ * The observer must not call into the session. */
 typedef void (*coppice_observer)(void *context, int64_t dispatch, double seconds, const float *data,
                                  const int64_t *shape, int64_t rank);
 void coppice_session_observe(coppice_session *session, coppice_observer observer, void *context);
 
-/* Reads (and with `values` not NULL, copies) the program's symbols for a step;
- * order as in program.json. */
+/* The program's symbols for a step; order as in program.json, `count` of them
+ * (6). The step is checked as by coppice_session_step, except that it need not
+ * continue what the slots hold: costs can be asked for before running. */
 coppice_status coppice_session_symbols(const coppice_session *session, const coppice_step *step,
                                        int64_t *values, int64_t count);
 

@@ -1,0 +1,427 @@
+#include "runtime/session/session.h"
+
+#include "runtime/base/aligned_memory.h"
+#include "runtime/base/checked.h"
+#include "runtime/base/concat.h"
+#include "runtime/base/json.h"
+#include "runtime/base/mapped_file.h"
+#include "runtime/base/sha256.h"
+#include "runtime/session/weight_loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+namespace coppice::rt {
+namespace {
+
+Status takeLimit(const char *what, int64_t asked, int64_t limit, int64_t &out) {
+  if (asked < 0 || asked > limit)
+    return invalidArgument(concat("expected ", what, " in [1, ", limit,
+                                  "] (0: the bundle's limit), found ", asked));
+  out = asked == 0 ? limit : asked;
+  return {};
+}
+
+// Symbols of the largest step that a session takes: what it allocates for.
+SymbolValues largestStep(const StepLimits &limits) {
+  return {limits.rows,
+          limits.headRows,
+          limits.slots,
+          limits.context,
+          limits.rows * limits.context,
+          limits.slots * limits.context};
+}
+
+int64_t stepFieldElements(const StepField &field, const StepLimits &limits) {
+  return field.role == StepRole::HeadRows ? limits.headRows : limits.rows;
+}
+
+// The target that is asked for, or the first that this machine can run.
+Result<const Target *> chooseTarget(const Program &program, const char *asked) {
+  std::string reasons;
+  for (const Target &target : program.targets) {
+    if (asked && target.name != asked)
+      continue;
+    Status status = checkTarget(target);
+    if (status.ok())
+      return &target;
+    reasons += (reasons.empty() ? "" : "; ") + status.message();
+  }
+  if (!reasons.empty())
+    return unsupported(reasons);
+  if (!asked)
+    return unsupported("the bundle has no targets");
+  std::string names;
+  for (const Target &target : program.targets)
+    names += (names.empty() ? "" : ", ") + target.name;
+  return invalidArgument(concat("expected one of the bundle's targets (", names,
+                                "), found ", quote(asked)));
+}
+
+// Size and hash of a code file, before any of it is loaded.
+Status checkCodeFile(const std::string &path, const Target &target) {
+  auto file = MappedFile::open(path, /*followLinks=*/false);
+  if (!file)
+    return file.status();
+  if (int64_t(file->bytes().size()) != target.bytes)
+    return invalidFile(concat(path, ": expected ", target.bytes,
+                              " bytes by program.json, found ",
+                              file->bytes().size()));
+  std::string found = sha256(file->bytes());
+  if (found != target.sha256)
+    return invalidFile(concat(path, ": expected sha256 ", target.sha256,
+                              " by program.json, found ", found));
+  return {};
+}
+
+} // namespace
+
+Result<StepLimits> resolveLimits(const Program &program,
+                                 const coppice_session_options &options) {
+  StepLimits limits;
+  limits.vocabulary = program.model.vocabulary;
+  Status status =
+      takeLimit("max_rows", options.max_rows, program.limits.rows, limits.rows);
+  if (status.ok())
+    status = takeLimit("max_head_rows", options.max_head_rows, limits.rows,
+                       limits.headRows);
+  if (status.ok())
+    status =
+        takeLimit("slots", options.slots, program.limits.slots, limits.slots);
+  if (status.ok())
+    status = takeLimit("context", options.context, program.limits.context,
+                       limits.context);
+  if (!status.ok())
+    return status;
+  return limits;
+}
+
+Result<coppice_memory> sessionMemory(const Program &program,
+                                     const StepLimits &limits) {
+  SymbolValues symbols = largestStep(limits);
+  coppice_memory memory = {};
+  memory.struct_size = sizeof(memory);
+  auto add = [](int64_t &total, int64_t bytes) {
+    auto aligned = checkedAlign(bytes, bufferAlignment);
+    auto sum = aligned ? checkedAdd(total, *aligned) : std::nullopt;
+    if (!sum)
+      return invalidFile("the session's memory overflows 64 bits");
+    total = *sum;
+    return Status();
+  };
+  for (const Weight &weight : program.weights)
+    if (Status status = add(memory.weight_bytes, weight.bytes); !status.ok())
+      return status;
+  for (const State &state : program.states) {
+    auto bytes = evaluateBytes(state.shape, state.dtype, symbols);
+    if (!bytes)
+      return bytes.status().at("state " + quote(state.name));
+    if (Status status = add(memory.state_bytes, *bytes); !status.ok())
+      return status;
+  }
+  for (const StepField &field : program.step) {
+    int64_t bytes = stepFieldElements(field, limits) * sizeOf(field.dtype);
+    if (Status status = add(memory.step_bytes, bytes); !status.ok())
+      return status;
+  }
+  auto arena = program.arena.evaluate(symbols);
+  if (!arena)
+    return arena.status().at("arena");
+  if (*arena < 0)
+    return invalidFile(
+        concat("arena: expected a size of at least 0, found ", *arena));
+  memory.arena_bytes = *arena;
+  return memory;
+}
+
+Session::Session(std::shared_ptr<const Bundle> opened, DeviceHandle handle)
+    : bundle(std::move(opened)), program(bundle->program()),
+      device(std::move(handle)), disabled(program.dispatches.size()) {}
+
+Result<std::unique_ptr<Session>>
+Session::create(std::shared_ptr<const Bundle> bundle,
+                const coppice_session_options &options) {
+  const Program &program = bundle->program();
+  auto limits = resolveLimits(program, options);
+  if (!limits)
+    return limits.status();
+  auto target = chooseTarget(program, options.target);
+  if (!target)
+    return target.status();
+  std::string code = bundle->pathOf((*target)->file);
+  if (Status status = checkCodeFile(code, **target); !status.ok())
+    return status;
+  auto device =
+      DeviceHandle::open(*driverFor((*target)->name), options.threads);
+  if (!device)
+    return device.status();
+
+  std::unique_ptr<Session> session(
+      new Session(std::move(bundle), *std::move(device)));
+  session->target = (*target)->name;
+  session->threads = session->device.threads();
+  session->limits = *limits;
+  session->held.assign(size_t(limits->slots), 0);
+  auto weights =
+      loadWeights(*session->bundle, session->device, options.allow_nan != 0);
+  if (!weights)
+    return weights.status();
+  session->addresses.weights = *std::move(weights);
+  if (Status status = session->allocate(); !status.ok())
+    return status;
+  if (Status status = session->device.load(code); !status.ok())
+    return status.at(code);
+  if (Status status = session->findKernels(); !status.ok())
+    return status.at(code);
+  session->plan.emplace(program, session->kernels, session->addresses);
+  return session;
+}
+
+Status Session::allocate() {
+  auto memory = sessionMemory(program, limits);
+  if (!memory)
+    return memory.status();
+  SymbolValues symbols = largestStep(limits);
+  for (const State &state : program.states) {
+    auto bytes = evaluateBytes(state.shape, state.dtype, symbols);
+    if (!bytes)
+      return bytes.status();
+    auto block = device.allocate(*bytes);
+    if (!block)
+      return block.status().at("state " + quote(state.name));
+    addresses.states.push_back(*block);
+  }
+  auto arena = device.allocate(memory->arena_bytes);
+  if (!arena)
+    return arena.status().at("arena");
+  addresses.arena = static_cast<std::byte *>(*arena);
+  addresses.arenaBytes = memory->arena_bytes;
+  auto step = device.allocate(memory->step_bytes);
+  if (!step)
+    return step.status().at("step buffer");
+  auto *field = static_cast<std::byte *>(*step);
+  for (const StepField &entry : program.step) {
+    addresses.step.push_back(field);
+    int64_t bytes = stepFieldElements(entry, limits) * sizeOf(entry.dtype);
+    field += *checkedAlign(bytes, bufferAlignment);
+  }
+  return {};
+}
+
+Status Session::findKernels() {
+  std::map<std::string, coppice_kernel *> found;
+  for (const Dispatch &dispatch : program.dispatches) {
+    auto &variants = kernels.emplace_back();
+    for (const Variant &variant : dispatch.variants) {
+      coppice_kernel *&kernel = found[variant.kernel];
+      if (!kernel) {
+        auto symbol = device.findKernel(variant.kernel);
+        if (!symbol)
+          return symbol.status();
+        kernel = *symbol;
+      }
+      variants.push_back(kernel);
+    }
+  }
+  return {};
+}
+
+Result<SymbolValues> Session::symbols(const coppice_step &step) const {
+  auto checked = checkStep(step, limits, nullptr);
+  if (!checked)
+    return checked.status();
+  return checked->symbols;
+}
+
+Status Session::step(const coppice_step &step, float *logits) {
+  if (step.head_row_count > 0 && !logits)
+    return invalidArgument("expected a buffer for the logits of head_rows, "
+                           "found NULL");
+  auto checked = checkStep(step, limits, held.data());
+  if (!checked)
+    return checked.status();
+  if (Status status = plan->update(checked->symbols); !status.ok())
+    return status;
+
+  // From here on only a device can fail; what the slots hold is then unknown.
+  for (const auto &[slot, length] : checked->lengths)
+    held[size_t(slot)] = 0;
+  if (Status status = writeStepBuffer(step); !status.ok())
+    return status;
+  if (Status status = runDispatches(checked->symbols); !status.ok())
+    return status;
+  if (step.head_row_count > 0)
+    if (Status status = readLogits(logits); !status.ok())
+      return status;
+  for (const auto &[slot, length] : checked->lengths)
+    held[size_t(slot)] = length;
+  return {};
+}
+
+Status Session::writeStepBuffer(const coppice_step &step) {
+  for (size_t i = 0; i < program.step.size(); ++i) {
+    const int32_t *source = nullptr;
+    int64_t count = step.row_count;
+    switch (program.step[i].role) {
+    case StepRole::Tokens:
+      source = step.tokens;
+      break;
+    case StepRole::Slots:
+      source = step.slots;
+      break;
+    case StepRole::Positions:
+      source = step.positions;
+      break;
+    case StepRole::HeadRows:
+      source = step.head_rows;
+      count = step.head_row_count;
+      break;
+    }
+    Status status = device.upload(addresses.step[i], source,
+                                  count * int64_t(sizeof(int32_t)));
+    if (!status.ok())
+      return status;
+  }
+  return {};
+}
+
+Status Session::runDispatches(const SymbolValues &symbols) {
+  using Clock = std::chrono::steady_clock;
+  for (size_t i = 0; i < program.dispatches.size(); ++i) {
+    if (disabled[i])
+      continue;
+    const StepPlan::Launch &launch = plan->launches()[i];
+    Clock::time_point start;
+    if (observer)
+      start = Clock::now();
+    Status status =
+        device.launch(launch.kernel, {plan->args(launch), launch.argCount},
+                      symbols, launch.grid);
+    if (!status.ok())
+      return status.at(concat("dispatch ", i));
+    if (!observer)
+      continue;
+    if (status = device.synchronize(); !status.ok())
+      return status.at(concat("dispatch ", i));
+    std::chrono::duration<double> seconds = Clock::now() - start;
+    if (status = report(i, seconds.count()); !status.ok())
+      return status;
+  }
+  return device.synchronize();
+}
+
+// Makes `count` elements on the device readable as f32 on the host, without a
+// copy where they already are.
+Status Session::readAsF32(DType dtype, const void *source, int64_t count,
+                          const float *&data) {
+  if (!device.unified()) {
+    staging.resize(size_t(count * sizeOf(dtype)));
+    Status status =
+        device.download(staging.data(), source, count * sizeOf(dtype));
+    if (!status.ok())
+      return status;
+    source = staging.data();
+  }
+  if (dtype == DType::F32) {
+    data = static_cast<const float *>(source);
+    return {};
+  }
+  converted.resize(size_t(count));
+  convertToF32(dtype, source, converted.data(), count);
+  data = converted.data();
+  return {};
+}
+
+Status Session::report(size_t index, double seconds) {
+  const Dispatch &dispatch = program.dispatches[index];
+  const Arg &written = dispatch.args[size_t(dispatch.writes.front())];
+  if (written.kind == ArgKind::State) {
+    auto shape = evaluateShape(program.states[size_t(written.index)].shape,
+                               largestStep(limits));
+    if (!shape)
+      return shape.status();
+    observer(observerContext, int64_t(index), seconds, nullptr, shape->data(),
+             int64_t(shape->size()));
+    return {};
+  }
+  const Buffer &buffer = program.buffers[size_t(written.index)];
+  auto shape = plan->bufferShape(written.index);
+  const float *data = nullptr;
+  Status status = readAsF32(buffer.dtype, plan->bufferAddress(written.index),
+                            *checkedProduct(shape), data);
+  if (!status.ok())
+    return status;
+  observer(observerContext, int64_t(index), seconds, data, shape.data(),
+           int64_t(shape.size()));
+  return {};
+}
+
+Status Session::readLogits(float *logits) {
+  const Buffer &buffer = program.buffers[size_t(program.logitsBuffer)];
+  auto shape = plan->bufferShape(program.logitsBuffer);
+  const float *data = nullptr;
+  int64_t count = *checkedProduct(shape);
+  Status status = readAsF32(
+      buffer.dtype, plan->bufferAddress(program.logitsBuffer), count, data);
+  if (status.ok())
+    std::copy_n(data, count, logits);
+  return status;
+}
+
+Status Session::checkSlot(int32_t slot) const {
+  if (slot >= 0 && slot < limits.slots)
+    return {};
+  return invalidArgument(
+      concat("expected a slot in [0, ", limits.slots, "), found ", slot));
+}
+
+Status Session::reset(int32_t slot) {
+  if (slot < 0) {
+    std::fill(held.begin(), held.end(), 0);
+    return {};
+  }
+  if (Status status = checkSlot(slot); !status.ok())
+    return status;
+  held[size_t(slot)] = 0;
+  return {};
+}
+
+Status Session::rewind(int32_t slot, int64_t length) {
+  if (Status status = checkSlot(slot); !status.ok())
+    return status;
+  int64_t &tokens = held[size_t(slot)];
+  if (length < 0 || length > tokens)
+    return invalidArgument(concat("expected a length in [0, ", tokens,
+                                  "], the tokens that slot ", slot,
+                                  " holds, found ", length));
+  tokens = length;
+  return {};
+}
+
+Status Session::enable(const std::string &group, bool enabled) {
+  bool known = false;
+  for (size_t i = 0; i < program.dispatches.size(); ++i) {
+    if (program.dispatches[i].group.empty() ||
+        program.dispatches[i].group != group)
+      continue;
+    known = true;
+    disabled[i] = !enabled;
+  }
+  if (known)
+    return {};
+  return invalidArgument(
+      concat("expected a group of the program, found ", quote(group)));
+}
+
+coppice_session_info Session::info() const {
+  return {sizeof(coppice_session_info),
+          target.c_str(),
+          threads,
+          limits.rows,
+          limits.headRows,
+          limits.slots,
+          limits.context};
+}
+
+} // namespace coppice::rt
