@@ -1,0 +1,38 @@
+// coppice import: a model in, model.mlir and its weights out.
+#ifndef COPPICE_IMPORT_IMPORT_H
+#define COPPICE_IMPORT_IMPORT_H
+
+#include "runtime/base/dtype.h"
+#include "runtime/base/status.h"
+
+#include "llvm/Support/raw_ostream.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace coppice {
+
+struct ImportOptions {
+  /// A Hugging Face directory, a llama2.c .bin, or "preset:NAME".
+  std::string source;
+  /// The module.
+  std::string output;
+  /// llama2.c layout; empty: none.
+  std::string tokenizer;
+  /// Where weights go that must be written; empty: beside the module, with its
+  /// name.
+  std::string weightsOutput;
+  /// Nothing: the source's; bf16 for presets.
+  std::optional<rt::DType> dtype;
+  /// Of generated weights.
+  uint64_t seed = 0;
+  bool allowNonFinite = false;
+};
+
+/// Both files appear whole, or neither does. Says what it did on `talk`.
+rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk);
+
+} // namespace coppice
+
+#endif // COPPICE_IMPORT_IMPORT_H
