@@ -301,8 +301,9 @@ private:
     auto function = func::FuncOp::create(
         builder, location, "forward",
         builder.getFunctionType(inputs, outputs));
-    for (auto [i, field] :
-         llvm::enumerate({"tokens", "slots", "positions", "head_rows"}))
+    static constexpr const char *fields[] = {"tokens", "slots", "positions",
+                                             "head_rows"};
+    for (auto [i, field] : llvm::enumerate(fields))
       function.setArgAttr(i, decoder::kStepAttrName,
                           builder.getStringAttr(field));
     for (int64_t layer = 0; layer < model.layers; ++layer)
