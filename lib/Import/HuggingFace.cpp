@@ -1,5 +1,6 @@
-// Comes in: a Hugging Face directory. Goes out: the description of its model and
-// its tensors, or one error that says what is wrong or what is not understood.
+// Comes in: a Hugging Face directory. Goes out: the description of its model
+// and its tensors, or one error that says what is wrong or what is not
+// understood.
 //
 // The text of config.json is data from elsewhere: it passes the strict check
 // first (llvm::json bounds no nesting and keeps the last of two equal keys).
@@ -241,7 +242,8 @@ static rt::Result<llvm::json::Value> parseObject(std::string_view text) {
   if (!value)
     return rt::invalidFile(
         "not valid JSON: " +
-        llvm::toString(value.takeError())); // what the two parsers see otherwise
+        llvm::toString(
+            value.takeError())); // what the two parsers see otherwise
   if (!value->getAsObject())
     return rt::invalidFile("expected a JSON object, found " +
                            rt::quote(Fields::textOf(*value)));
@@ -277,10 +279,9 @@ parseSafetensorsIndex(std::string_view json) {
     // Never out of the directory.
     if (name->empty() || name->contains('/') || name->contains('\0') ||
         *name == "." || *name == "..")
-      return rt::invalidFile(
-          rt::concat("tensor ", rt::quote(tensor.str()),
-                     ": expected a file name without folders, found ",
-                     rt::quote(*name)));
+      return rt::invalidFile(rt::concat(
+          "tensor ", rt::quote(tensor.str()),
+          ": expected a file name without folders, found ", rt::quote(*name)));
     files.insert(name->str());
   }
   if (files.empty())

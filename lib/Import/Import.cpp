@@ -12,8 +12,8 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/concat.h"
 #include "runtime/base/json_check.h"
-#include "runtime/base/sha256.h"
 #include "runtime/base/mapped_file.h"
+#include "runtime/base/sha256.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -34,8 +34,8 @@ struct OpenedSource {
   LlamaDescription description;
   std::string sourceSha256;
   bool generated = false;
-  WeightSource weights;      // where not generated
-  std::string usableFile;    // weights that can stay where they are
+  WeightSource weights;   // where not generated
+  std::string usableFile; // weights that can stay where they are
   std::string usableSha256;
 };
 } // namespace
@@ -50,8 +50,8 @@ static rt::Result<OpenedSource> openSource(const ImportOptions &options) {
       return description.status();
     source.description = *std::move(description);
     source.generated = true;
-    source.sourceSha256 = rt::sha256(
-        rt::concat(options.source, " seed ", options.seed));
+    source.sourceSha256 =
+        rt::sha256(rt::concat(options.source, " seed ", options.seed));
     return source;
   }
   const fs::path path(options.source);
@@ -95,10 +95,10 @@ static rt::Result<rt::DType> chooseDType(const ImportOptions &options,
     return options.dtype.value_or(rt::DType::BF16);
   for (const TensorView &tensor : source.weights.tensors)
     if (!rt::isFloat(tensor.dtype))
-      return rt::unsupported(rt::concat(
-          options.source, ": tensor ", rt::quote(tensor.name),
-          ": expected floating-point numbers, found ",
-          rt::nameOf(tensor.dtype)));
+      return rt::unsupported(
+          rt::concat(options.source, ": tensor ", rt::quote(tensor.name),
+                     ": expected floating-point numbers, found ",
+                     rt::nameOf(tensor.dtype)));
   if (options.dtype)
     return *options.dtype;
   auto common = commonDType(source.weights.tensors);
@@ -224,10 +224,11 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
         "--weights-out: a preset's weights are generated where they are used; "
         "there is nothing to write");
   if (write)
-    weightFile = options.weightsOutput.empty()
-                     ? std::string(fs::path(options.output)
-                                       .replace_extension(".safetensors"))
-                     : options.weightsOutput;
+    weightFile =
+        options.weightsOutput.empty()
+            ? std::string(
+                  fs::path(options.output).replace_extension(".safetensors"))
+            : options.weightsOutput;
   if (auto s = checkOutputs(options, write ? weightFile : ""); !s.ok())
     return s;
   if (!options.allowNonFinite)
@@ -243,8 +244,8 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   origin.weightsSha256 = source->usableSha256;
   rt::SafetensorsWriter writer;
   if (write) {
-    if (auto s = writeTensors(source->weights.tensors, *dtype, weightFile,
-                              writer);
+    if (auto s =
+            writeTensors(source->weights.tensors, *dtype, weightFile, writer);
         !s.ok())
       return s;
     origin.weightsSha256 = writer.sha256();

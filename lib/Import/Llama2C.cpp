@@ -125,11 +125,10 @@ rt::Result<Llama2CModel> openLlama2C(const std::string &path) {
       std::string key =
           section.stacked ? rt::concat("model.layers.", part, ".", section.key)
                           : section.key;
-      tensors[key] = {
-          key, section.shape, rt::DType::F32,
-          bytes.subspan(size_t(at + part * (size / parts)),
-                        size_t(size / parts)),
-          section.interleavedHeadDim};
+      tensors[key] = {key, section.shape, rt::DType::F32,
+                      bytes.subspan(size_t(at + part * (size / parts)),
+                                    size_t(size / parts)),
+                      section.interleavedHeadDim};
     }
     at += size;
   }

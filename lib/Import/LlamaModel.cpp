@@ -38,8 +38,8 @@ static rt::Status checkExtent(const char *what, int64_t value,
                               int64_t most = maxExtent) {
   if (value >= 1 && value <= most)
     return {};
-  return rt::invalidFile(rt::concat("expected ", what, " from 1 to ", most,
-                                    ", found ", value));
+  return rt::invalidFile(
+      rt::concat("expected ", what, " from 1 to ", most, ", found ", value));
 }
 
 static rt::Status checkNumber(const char *what, double value, double least) {
@@ -82,9 +82,9 @@ static rt::Status checkTokens(const LlamaDescription &model) {
                                       model.vocabulary, ", found ", model.bos));
   for (int64_t token : model.eos)
     if (token < 0 || token >= model.vocabulary)
-      return rt::invalidFile(rt::concat(
-          "expected a last token (eos) below the vocabulary of ",
-          model.vocabulary, ", found ", token));
+      return rt::invalidFile(
+          rt::concat("expected a last token (eos) below the vocabulary of ",
+                     model.vocabulary, ", found ", token));
   return {};
 }
 
@@ -144,8 +144,8 @@ static constexpr Projection projections[] = {
     {"mlp.down", "mlp.down_proj"}};
 
 /// [outputs, inputs] of a GEMM site of a layer, and whether it has a bias.
-static std::tuple<int64_t, int64_t, bool>
-shapeOf(const LlamaDescription &model, StringRef site) {
+static std::tuple<int64_t, int64_t, bool> shapeOf(const LlamaDescription &model,
+                                                  StringRef site) {
   const int64_t q = model.heads * model.headDim;
   const int64_t kv = model.kvHeads * model.headDim;
   if (site == "attn.q")
@@ -211,8 +211,8 @@ int64_t countParameters(const LlamaDescription &model) {
 /// Frequency after the stretching of Llama 3.1 (its model card's
 /// `apply_scaling`).
 static double scaleLlama3(double frequency, const RotaryScaling &scaling) {
-  double turns = double(scaling.originalContext) * frequency /
-                 (2 * std::numbers::pi);
+  double turns =
+      double(scaling.originalContext) * frequency / (2 * std::numbers::pi);
   double share = (turns - scaling.lowFrequencyFactor) /
                  (scaling.highFrequencyFactor - scaling.lowFrequencyFactor);
   share = std::clamp(share, 0.0, 1.0);
@@ -299,8 +299,7 @@ private:
     outputs.append(2 * model.layers, cache);
 
     auto function = func::FuncOp::create(
-        builder, location, "forward",
-        builder.getFunctionType(inputs, outputs));
+        builder, location, "forward", builder.getFunctionType(inputs, outputs));
     static constexpr const char *fields[] = {"tokens", "slots", "positions",
                                              "head_rows"};
     for (auto [i, field] : llvm::enumerate(fields))
@@ -308,16 +307,17 @@ private:
                           builder.getStringAttr(field));
     for (int64_t layer = 0; layer < model.layers; ++layer)
       for (int64_t i : {0, 1})
-        function.setArgAttr(
-            4 + 2 * layer + i, decoder::kCacheAttrName,
-            builder.getStringAttr(
-                rt::concat("layers.", layer, i == 0 ? ".k" : ".v")));
+        function.setArgAttr(4 + 2 * layer + i, decoder::kCacheAttrName,
+                            builder.getStringAttr(rt::concat(
+                                "layers.", layer, i == 0 ? ".k" : ".v")));
 
     Block *entry = function.addEntryBlock();
     builder.setInsertionPointToStart(entry);
     slots = entry->getArgument(1);
     positions = entry->getArgument(2);
     Value headRows = entry->getArgument(3);
+    zero = arith::ConstantOp::create(builder, location,
+                                     builder.getF32FloatAttr(0));
     rowCount =
         tensor::DimOp::create(builder, location, entry->getArgument(0), 0);
     angles = decoder::RotaryTableOp::create(
@@ -325,9 +325,9 @@ private:
         builder.getDenseF32ArrayAttr(rotaryFrequencies(model)));
 
     Value table = load("embed.weight");
-    Value residual = decoder::LookupOp::create(
-        builder, location, rows(model.hidden), "embed", entry->getArgument(0),
-        table);
+    Value residual =
+        decoder::LookupOp::create(builder, location, rows(model.hidden),
+                                  "embed", entry->getArgument(0), table);
     SmallVector<Value> results{Value()}; // the logits come last
     for (int64_t layer = 0; layer < model.layers; ++layer) {
       residual = attention(rt::concat("layers.", layer, ".attn"), residual,
@@ -383,9 +383,8 @@ private:
 
   Value norm(const std::string &site, Value input) {
     return decoder::RMSNormOp::create(
-        builder, location, input.getType(), site, input,
-        load(site + ".weight"), llvm::APFloat(float(model.epsilon)),
-        uint64_t(model.hidden));
+        builder, location, input.getType(), site, input, load(site + ".weight"),
+        llvm::APFloat(float(model.epsilon)), uint64_t(model.hidden));
   }
 
   Value rotate(const std::string &site, Value input) {
@@ -404,14 +403,14 @@ private:
     Value product = matmul(site, input, load(site + ".weight"));
     if (!globals.contains(site + ".bias"))
       return product;
-    return elementwise(
-        site + ".bias", {product, load(site + ".bias")},
-        [](ImplicitLocOpBuilder &b, ValueRange in) -> Value {
-          Value bias = in[1];
-          if (!bias.getType().isF32())
-            bias = arith::ExtFOp::create(b, b.getF32Type(), bias);
-          return arith::AddFOp::create(b, in[0], bias);
-        });
+    return elementwise(site + ".bias", {product, load(site + ".bias")},
+                       [](ImplicitLocOpBuilder &b, ValueRange in) -> Value {
+                         Value bias = in[1];
+                         if (!bias.getType().isF32())
+                           bias =
+                               arith::ExtFOp::create(b, b.getF32Type(), bias);
+                         return arith::AddFOp::create(b, in[0], bias);
+                       });
   }
 
   Value add(const std::string &site, Value residual, Value delta) {
@@ -424,10 +423,7 @@ private:
   /// C[m, n] = sum_k A[m, k] W[n, k]
   Value matmul(const std::string &site, Value input, Value weight) {
     int64_t width = cast<RankedTensorType>(weight.getType()).getDimSize(0);
-    Value zero = arith::ConstantOp::create(builder, location,
-                                           builder.getF32FloatAttr(0));
-    Value target = linalg::FillOp::create(builder, location, zero,
-                                          empty(width))
+    Value target = linalg::FillOp::create(builder, location, zero, empty(width))
                        .getResult(0);
     return linalg::MatmulTransposeBOp::create(
                builder, location, target.getType(), ValueRange{input, weight},
@@ -450,8 +446,8 @@ private:
     SmallVector<utils::IteratorType> iterators(2,
                                                utils::IteratorType::parallel);
     return linalg::GenericOp::create(
-               builder, location, type, operands,
-               empty(type.getDimSize(1)), maps, iterators,
+               builder, location, type, operands, empty(type.getDimSize(1)),
+               maps, iterators,
                [&](OpBuilder &b, Location, ValueRange in) {
                  ImplicitLocOpBuilder inner(location, b);
                  linalg::YieldOp::create(inner, body(inner, in));
@@ -486,18 +482,18 @@ private:
   Location location;
   Type storage;
   llvm::StringMap<Type> globals;
-  Value slots, positions, angles, rowCount;
+  Value slots, positions, angles, zero, rowCount;
 };
 } // namespace
 
 OwningOpRef<ModuleOp>
-buildLlama(MLIRContext &context, const LlamaDescription &model,
-           rt::DType dtype, const ModelOrigin &origin,
+buildLlama(MLIRContext &context, const LlamaDescription &model, rt::DType dtype,
+           const ModelOrigin &origin,
            function_ref<Attribute(const LlamaWeight &)> source) {
-  context.loadDialect<arith::ArithDialect, decoder::DecoderDialect,
-                      func::FuncDialect, linalg::LinalgDialect,
-                      math::MathDialect, ml_program::MLProgramDialect,
-                      tensor::TensorDialect>();
+  context
+      .loadDialect<arith::ArithDialect, decoder::DecoderDialect,
+                   func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
+                   ml_program::MLProgramDialect, tensor::TensorDialect>();
   return LlamaBuilder(context, model, dtype).build(origin, source);
 }
 

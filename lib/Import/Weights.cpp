@@ -1,5 +1,6 @@
-// Comes in: tensors in mapped files. Goes out: the assurance that they are those
-// of the model and finite, or a file of them in another type or row order.
+// Comes in: tensors in mapped files. Goes out: the assurance that they are
+// those of the model and finite, or a file of them in another type or row
+// order.
 //
 // Models may be larger than memory: everything streams through the mapping, a
 // row at a time.
@@ -40,13 +41,14 @@ static std::string listText(const std::vector<std::string> &names) {
 rt::Status matchTensors(std::span<const LlamaWeight> expected,
                         llvm::function_ref<bool(llvm::StringRef)> ignorable,
                         WeightSource &source) {
-  llvm::StringMap<std::pair<const rt::SafetensorsFile *, const rt::TensorInfo *>>
+  llvm::StringMap<
+      std::pair<const rt::SafetensorsFile *, const rt::TensorInfo *>>
       found;
   for (const rt::SafetensorsFile &file : source.files)
     for (const rt::TensorInfo &tensor : file.tensors())
       if (!found.insert({tensor.name, {&file, &tensor}}).second)
-        return rt::invalidFile(rt::concat("tensor ", rt::quote(tensor.name),
-                                          " is in two files"));
+        return rt::invalidFile(
+            rt::concat("tensor ", rt::quote(tensor.name), " is in two files"));
 
   std::vector<std::string> missing, extra;
   for (const LlamaWeight &weight : expected) {
@@ -58,10 +60,10 @@ rt::Status matchTensors(std::span<const LlamaWeight> expected,
     auto [file, tensor] = entry->second;
     found.erase(entry);
     if (tensor->shape != weight.shape)
-      return rt::invalidFile(rt::concat(
-          "tensor ", rt::quote(weight.key), ": expected shape ",
-          shapeText(weight.shape), " by the configuration, found ",
-          shapeText(tensor->shape)));
+      return rt::invalidFile(
+          rt::concat("tensor ", rt::quote(weight.key), ": expected shape ",
+                     shapeText(weight.shape), " by the configuration, found ",
+                     shapeText(tensor->shape)));
     source.tensors.push_back(
         {weight.key, tensor->shape, tensor->dtype, file->data(*tensor), 0});
   }
@@ -82,10 +84,10 @@ rt::Result<rt::DType> commonDType(std::span<const TensorView> tensors) {
   for (const TensorView &tensor : tensors) {
     if (tensor.dtype != rt::DType::F32 && tensor.dtype != rt::DType::F16 &&
         tensor.dtype != rt::DType::BF16)
-      return rt::unsupported(rt::concat(
-          "tensor ", rt::quote(tensor.name),
-          ": expected f32, f16 or bf16, found ", rt::nameOf(tensor.dtype),
-          "; --dtype converts it"));
+      return rt::unsupported(rt::concat("tensor ", rt::quote(tensor.name),
+                                        ": expected f32, f16 or bf16, found ",
+                                        rt::nameOf(tensor.dtype),
+                                        "; --dtype converts it"));
     if (tensor.dtype != tensors.front().dtype)
       return rt::unsupported(rt::concat(
           "expected one type for all tensors, found ",
@@ -131,12 +133,14 @@ static bool anyNonFinite(rt::DType dtype, const std::byte *data,
 static rt::Status describeNonFinite(const TensorView &tensor) {
   const int64_t count = int64_t(tensor.data.size()) / rt::sizeOf(tensor.dtype);
   for (int64_t i = 0; i < count; ++i) {
-    const std::byte *element = tensor.data.data() + i * rt::sizeOf(tensor.dtype);
+    const std::byte *element =
+        tensor.data.data() + i * rt::sizeOf(tensor.dtype);
     if (anyNonFinite(tensor.dtype, element, 1))
-      return rt::invalidFile(rt::concat(
-          "tensor ", rt::quote(tensor.name), ": expected finite numbers, found ",
-          rt::loadAsF32(tensor.dtype, element, 0), " at element ", i,
-          "; --allow-nan imports it all the same"));
+      return rt::invalidFile(
+          rt::concat("tensor ", rt::quote(tensor.name),
+                     ": expected finite numbers, found ",
+                     rt::loadAsF32(tensor.dtype, element, 0), " at element ", i,
+                     "; --allow-nan imports it all the same"));
   }
   return {};
 }

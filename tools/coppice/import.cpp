@@ -20,8 +20,7 @@ void driver::addImportCommand(CLI::App &app, int &exitCode) {
                    "a Hugging Face directory, a llama2.c .bin, or preset:NAME "
                    "(demo, llama-3.2-1b, llama-3.1-8b, qwen2.5-0.5b)")
       ->required();
-  command->add_option("-o", options->output, "the module to write")
-      ->required();
+  command->add_option("-o", options->output, "the module to write")->required();
   command->add_option("--tokenizer", options->tokenizer,
                       "tokenizer in llama2.c layout, for text in and out");
   command->add_option(

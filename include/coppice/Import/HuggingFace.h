@@ -26,8 +26,8 @@ parseSafetensorsIndex(std::string_view json);
 struct HuggingFaceModel {
   LlamaDescription description;
   WeightSource weights;
-  std::string singleFile;   // path of the weights where they are one file
-  std::string sourceSha256; // of config.json and the weights together
+  std::string singleFile;    // path of the weights where they are one file
+  std::string sourceSha256;  // of config.json and the weights together
   std::string weightsSha256; // of the single file
 };
 rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory);

@@ -47,8 +47,7 @@ rt::Status refuseNonFinite(std::span<const TensorView> tensors);
 /// Writes the tensors in `dtype` and finishes the file, without the commit.
 /// A finite number that `dtype` cannot hold is an error.
 rt::Status writeTensors(std::span<const TensorView> tensors, rt::DType dtype,
-                        const std::string &path,
-                        rt::SafetensorsWriter &writer);
+                        const std::string &path, rt::SafetensorsWriter &writer);
 
 } // namespace coppice
 
