@@ -1,0 +1,147 @@
+//===- KernelShell.cpp - the kernel ABI around a kernel's body -------------===//
+
+#include "KernelShell.h"
+#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+
+namespace coppice {
+
+FailureOr<unsigned> getArgumentSymbol(func::FuncOp kernel, unsigned arg,
+                                      unsigned dim) {
+  auto dims = kernel.getArgAttrOfType<ArrayAttr>(arg, kDimsAttrName);
+  if (!dims || dim >= dims.size()) {
+    kernel.emitError() << "expected '" << kDimsAttrName
+                       << "' to name the extent of dimension " << dim
+                       << " of argument " << arg << ", which is dynamic";
+    return failure();
+  }
+  auto name = dyn_cast<StringAttr>(dims[dim]);
+  const auto *found = name ? llvm::find(kSymbolNames, name.getValue())
+                           : std::end(kSymbolNames);
+  if (found == std::end(kSymbolNames)) {
+    kernel.emitError() << "expected a symbol as extent of dimension " << dim
+                       << " of argument " << arg << ", found " << dims[dim];
+    return failure();
+  }
+  return std::distance(std::begin(kSymbolNames), found);
+}
+
+int64_t getArgumentPanels(func::FuncOp kernel, unsigned arg) {
+  auto panels = kernel.getArgAttrOfType<IntegerAttr>(arg, kPanelsAttrName);
+  return panels ? panels.getInt() : 0;
+}
+
+namespace {
+
+/// Builds the memref of one argument from its base pointer.
+class ArgumentBuilder {
+public:
+  ArgumentBuilder(OpBuilder &builder, Location loc, Value args, Value symbols)
+      : builder(builder), loc(loc), converter(builder.getContext()), args(args),
+        symbols(symbols) {}
+
+  FailureOr<TypedValue<MemRefType>> build(func::FuncOp kernel, unsigned arg);
+
+private:
+  Value constant(int64_t value) {
+    return LLVM::ConstantOp::create(builder, loc, builder.getI64Type(), value);
+  }
+  Value loadElement(Value base, Type type, int64_t index) {
+    Value address = LLVM::GEPOp::create(builder, loc, base.getType(), type,
+                                        base, LLVM::GEPArg(index));
+    return LLVM::LoadOp::create(builder, loc, type, address);
+  }
+  Value loadSymbol(unsigned symbol) {
+    Value &value = loaded[symbol];
+    if (!value)
+      value = loadElement(symbols, builder.getI64Type(), symbol);
+    return value;
+  }
+
+  OpBuilder &builder;
+  Location loc;
+  LLVMTypeConverter converter;
+  Value args, symbols;
+  llvm::SmallDenseMap<unsigned, Value> loaded;
+};
+
+FailureOr<TypedValue<MemRefType>> ArgumentBuilder::build(func::FuncOp kernel,
+                                                         unsigned arg) {
+  auto tensor = dyn_cast<RankedTensorType>(kernel.getArgumentTypes()[arg]);
+  if (!tensor)
+    return kernel.emitError() << "expected argument " << arg
+                              << " of a kernel to be a ranked tensor, found "
+                              << kernel.getArgumentTypes()[arg];
+  tensor = packedType(tensor, getArgumentPanels(kernel, arg));
+  auto type = MemRefType::get(tensor.getShape(), tensor.getElementType());
+
+  SmallVector<Value> sizes;
+  for (auto [dim, size] : llvm::enumerate(type.getShape())) {
+    if (!ShapedType::isDynamic(size)) {
+      sizes.push_back(constant(size));
+      continue;
+    }
+    FailureOr<unsigned> symbol = getArgumentSymbol(kernel, arg, dim);
+    if (failed(symbol))
+      return failure();
+    sizes.push_back(loadSymbol(*symbol));
+  }
+
+  Value pointer = loadElement(args, args.getType(), arg);
+  auto descriptor = MemRefDescriptor::poison(builder, loc,
+                                             converter.convertType(type));
+  descriptor.setAllocatedPtr(builder, loc, pointer);
+  descriptor.setAlignedPtr(builder, loc, pointer);
+  descriptor.setConstantOffset(builder, loc, 0);
+  Value stride = constant(1);
+  for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
+    descriptor.setSize(builder, loc, dim, sizes[dim]);
+    descriptor.setStride(builder, loc, dim, stride);
+    if (dim)
+      stride = LLVM::MulOp::create(builder, loc, stride, sizes[dim]);
+  }
+  auto made = UnrealizedConversionCastOp::create(builder, loc, type,
+                                                 Value(descriptor));
+  return cast<TypedValue<MemRefType>>(made.getResult(0));
+}
+
+} // namespace
+
+FailureOr<KernelShell> createKernelShell(OpBuilder &builder,
+                                         func::FuncOp kernel) {
+  Location loc = kernel.getLoc();
+  auto pointer = LLVM::LLVMPointerType::get(builder.getContext());
+  Type i64 = builder.getI64Type();
+  builder.setInsertionPoint(kernel);
+  KernelShell shell;
+  shell.function = func::FuncOp::create(
+      builder, loc, kernel.getName(),
+      builder.getFunctionType({pointer, pointer, i64, i64}, {}));
+  Block *body = shell.function.addEntryBlock();
+  builder.setInsertionPointToStart(body);
+
+  ArgumentBuilder arguments(builder, loc, body->getArgument(0),
+                            body->getArgument(1));
+  for (unsigned arg = 0; arg < kernel.getNumArguments(); ++arg) {
+    FailureOr<TypedValue<MemRefType>> memref = arguments.build(kernel, arg);
+    if (failed(memref)) {
+      shell.function.erase();
+      return failure();
+    }
+    shell.arguments.push_back(*memref);
+  }
+  Type index = builder.getIndexType();
+  shell.begin =
+      arith::IndexCastOp::create(builder, loc, index, body->getArgument(2));
+  shell.end =
+      arith::IndexCastOp::create(builder, loc, index, body->getArgument(3));
+  auto end = func::ReturnOp::create(builder, loc);
+  builder.setInsertionPoint(end);
+  return shell;
+}
+
+} // namespace coppice

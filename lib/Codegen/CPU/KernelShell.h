@@ -1,0 +1,43 @@
+//===- KernelShell.h - the kernel ABI around a kernel's body -----*- C++ -*-===//
+//
+// In: a planned tensor-level kernel function. Out: an empty function with the
+// bundle's kernel signature,
+//
+//   void kernel(void *const *args, const int64_t *symbols,
+//               int64_t begin, int64_t end)
+//
+// and, for the builders that fill it, one memref a argument and the bounds of
+// the work items. Sizes of memrefs are constants or loaded symbols; packed
+// weights have their packed shape.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_LIB_CODEGEN_CPU_KERNELSHELL_H
+#define COPPICE_LIB_CODEGEN_CPU_KERNELSHELL_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace coppice {
+
+struct KernelShell {
+  mlir::func::FuncOp function;
+  llvm::SmallVector<mlir::TypedValue<mlir::MemRefType>> arguments;
+  mlir::Value begin, end; // index
+};
+
+/// Creates the shell of `kernel` just before it, without a symbol name yet, and
+/// leaves `builder` at the end of its body, before the return.
+mlir::FailureOr<KernelShell> createKernelShell(mlir::OpBuilder &builder,
+                                               mlir::func::FuncOp kernel);
+
+/// Which symbol dimension `dim` of argument `arg` of `kernel` is: an index into
+/// `kSymbolNames`. Reports and fails where `exec.dims` does not say.
+mlir::FailureOr<unsigned> getArgumentSymbol(mlir::func::FuncOp kernel,
+                                            unsigned arg, unsigned dim);
+
+/// The panel width of argument `arg`, from `exec.panels`; 0 if it is not packed.
+int64_t getArgumentPanels(mlir::func::FuncOp kernel, unsigned arg);
+
+} // namespace coppice
+
+#endif // COPPICE_LIB_CODEGEN_CPU_KERNELSHELL_H

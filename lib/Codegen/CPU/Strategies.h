@@ -1,0 +1,65 @@
+//===- Strategies.h - the ways to emit a kernel ------------------*- C++ -*-===//
+//
+// Each strategy is one file with two functions: `plan` decides for a kernel
+// that it can take, `emit` turns the planned kernel into a function with the
+// bundle's kernel signature (see KernelShell.h), built of scf, arith, math,
+// vector and memref ops, and reads nothing but the configuration.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
+#define COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
+
+#include "coppice/Codegen/CPU/KernelPlan.h"
+
+namespace coppice::cpu {
+
+/// The names of the strategies, as in `exec.config`.
+inline constexpr llvm::StringLiteral kGemm = "gemm";
+inline constexpr llvm::StringLiteral kAttention = "attention";
+inline constexpr llvm::StringLiteral kLoops = "loops";
+inline constexpr llvm::StringLiteral kPlain = "plain";
+
+/// The one op that `kernel` consists of besides its return, if it has type OpT.
+template <typename OpT>
+OpT getOnlyOp(mlir::func::FuncOp kernel) {
+  mlir::Block &body = kernel.front();
+  if (!llvm::hasNItems(body, 2))
+    return {};
+  return llvm::dyn_cast<OpT>(body.front());
+}
+
+/// A configuration of `strategy` with integer parameters, in this order.
+exec::ConfigAttr
+makeConfig(mlir::MLIRContext *context, llvm::StringRef strategy,
+           llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> parameters);
+
+/// Parameter `name` of the configuration of `kernel`; reports if it is missing.
+mlir::FailureOr<int64_t> getParameter(mlir::func::FuncOp kernel,
+                                      llvm::StringRef name);
+
+/// A map over the program's symbols with `result` as its only result.
+mlir::AffineMap makeGrid(mlir::AffineExpr result);
+
+/// The extent of dimension `dim` of argument `arg` of `kernel`.
+mlir::FailureOr<mlir::AffineExpr> getArgumentExtent(mlir::func::FuncOp kernel,
+                                                    unsigned arg, unsigned dim);
+
+// Each `plan` returns nothing for a kernel that the strategy does not take.
+
+std::optional<mlir::FailureOr<KernelPlan>>
+planGemm(mlir::func::FuncOp kernel, const CPUTarget &target);
+mlir::LogicalResult emitGemm(mlir::func::FuncOp kernel);
+
+std::optional<mlir::FailureOr<KernelPlan>>
+planAttention(mlir::func::FuncOp kernel, const CPUTarget &target);
+mlir::LogicalResult emitAttention(mlir::func::FuncOp kernel);
+
+/// Takes everything; `strategy` is `kLoops` or `kPlain`.
+mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel,
+                                      llvm::StringRef strategy);
+mlir::LogicalResult emitLoops(mlir::func::FuncOp kernel);
+
+} // namespace coppice::cpu
+
+#endif // COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
