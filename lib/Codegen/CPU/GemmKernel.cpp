@@ -372,7 +372,7 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
   return FailureOr<KernelPlan>(plan);
 }
 
-LogicalResult emitGemm(func::FuncOp kernel) {
+FailureOr<func::FuncOp> emitGemm(func::FuncOp kernel) {
   prune::GemmOp gemm = getGemm(kernel);
   if (!gemm)
     return kernel.emitError("expected one 'prune.gemm' in a kernel of "
@@ -401,7 +401,7 @@ LogicalResult emitGemm(func::FuncOp kernel) {
   if (getArgumentPanels(kernel, weight) != shape.panel)
     return kernel.emitError()
            << "expected argument " << weight << " to be packed into panels of "
-           << shape.panel << ", found '" << kPanelsAttrName << "' = "
+           << shape.panel << ", found '" << exec::panelsAttrName << "' = "
            << getArgumentPanels(kernel, weight);
 
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
@@ -413,7 +413,7 @@ LogicalResult emitGemm(func::FuncOp kernel) {
     return failure();
   }
   kernel.erase();
-  return success();
+  return shell->function;
 }
 
 } // namespace coppice::cpu

@@ -12,26 +12,26 @@ namespace coppice {
 
 FailureOr<unsigned> getArgumentSymbol(func::FuncOp kernel, unsigned arg,
                                       unsigned dim) {
-  auto dims = kernel.getArgAttrOfType<ArrayAttr>(arg, kDimsAttrName);
+  auto dims = kernel.getArgAttrOfType<ArrayAttr>(arg, exec::dimsAttrName);
   if (!dims || dim >= dims.size()) {
-    kernel.emitError() << "expected '" << kDimsAttrName
+    kernel.emitError() << "expected '" << exec::dimsAttrName
                        << "' to name the extent of dimension " << dim
                        << " of argument " << arg << ", which is dynamic";
     return failure();
   }
   auto name = dyn_cast<StringAttr>(dims[dim]);
-  const auto *found = name ? llvm::find(kSymbolNames, name.getValue())
-                           : std::end(kSymbolNames);
-  if (found == std::end(kSymbolNames)) {
+  std::optional<unsigned> symbol =
+      name ? exec::getSymbolIndex(name) : std::nullopt;
+  if (!symbol) {
     kernel.emitError() << "expected a symbol as extent of dimension " << dim
                        << " of argument " << arg << ", found " << dims[dim];
     return failure();
   }
-  return std::distance(std::begin(kSymbolNames), found);
+  return *symbol;
 }
 
 int64_t getArgumentPanels(func::FuncOp kernel, unsigned arg) {
-  auto panels = kernel.getArgAttrOfType<IntegerAttr>(arg, kPanelsAttrName);
+  auto panels = kernel.getArgAttrOfType<IntegerAttr>(arg, exec::panelsAttrName);
   return panels ? panels.getInt() : 0;
 }
 

@@ -31,7 +31,7 @@ mlir::FailureOr<KernelShell> createKernelShell(mlir::OpBuilder &builder,
                                                mlir::func::FuncOp kernel);
 
 /// Which symbol dimension `dim` of argument `arg` of `kernel` is: an index into
-/// `kSymbolNames`. Reports and fails where `exec.dims` does not say.
+/// `exec::getSymbolNames()`. Reports and fails where `exec.dims` does not say.
 mlir::FailureOr<unsigned> getArgumentSymbol(mlir::func::FuncOp kernel,
                                             unsigned arg, unsigned dim);
 

@@ -1,7 +1,7 @@
 //===- Strategies.h - the ways to emit a kernel ------------------*- C++ -*-===//
 //
 // Each strategy is one file with two functions: `plan` decides for a kernel
-// that it can take, `emit` turns the planned kernel into a function with the
+// that it can take, `emit` replaces the planned kernel by a function with the
 // bundle's kernel signature (see KernelShell.h), built of scf, arith, math,
 // vector and memref ops, and reads nothing but the configuration.
 //
@@ -11,6 +11,7 @@
 #define COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
 
 #include "coppice/Codegen/CPU/KernelPlan.h"
+#include "mlir/Pass/PassManager.h"
 
 namespace coppice::cpu {
 
@@ -34,6 +35,9 @@ exec::ConfigAttr
 makeConfig(mlir::MLIRContext *context, llvm::StringRef strategy,
            llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> parameters);
 
+/// The strategy of the configuration of `kernel`; empty if it has none.
+llvm::StringRef getStrategy(mlir::func::FuncOp kernel);
+
 /// Parameter `name` of the configuration of `kernel`; reports if it is missing.
 mlir::FailureOr<int64_t> getParameter(mlir::func::FuncOp kernel,
                                       llvm::StringRef name);
@@ -45,20 +49,25 @@ mlir::AffineMap makeGrid(mlir::AffineExpr result);
 mlir::FailureOr<mlir::AffineExpr> getArgumentExtent(mlir::func::FuncOp kernel,
                                                     unsigned arg, unsigned dim);
 
+/// Runs a pipeline on an op inside the one that the pass works on.
+using PipelineRunner = llvm::function_ref<mlir::LogicalResult(
+    mlir::OpPassManager &, mlir::Operation *)>;
+
 // Each `plan` returns nothing for a kernel that the strategy does not take.
 
 std::optional<mlir::FailureOr<KernelPlan>>
 planGemm(mlir::func::FuncOp kernel, const CPUTarget &target);
-mlir::LogicalResult emitGemm(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel);
 
 std::optional<mlir::FailureOr<KernelPlan>>
 planAttention(mlir::func::FuncOp kernel, const CPUTarget &target);
-mlir::LogicalResult emitAttention(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitAttention(mlir::func::FuncOp kernel);
 
 /// Takes everything; `strategy` is `kLoops` or `kPlain`.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel,
                                       llvm::StringRef strategy);
-mlir::LogicalResult emitLoops(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitLoops(mlir::func::FuncOp kernel,
+                                              PipelineRunner runPipeline);
 
 } // namespace coppice::cpu
 

@@ -5,10 +5,11 @@
 // makes it: inputs, then one destination per result, with the sizes of dynamic
 // arguments named by `exec.dims`. Its plan is
 //
-//   - a configuration, set on the function as `exec.config`: a dictionary with
-//     a `strategy` and that strategy's tile sizes;
+//   - a configuration, set on the function as `exec.config`: a strategy and its
+//     tile sizes;
 //   - the grid: the number of work items, over the program's symbols;
-//   - the packing of each argument, where a constant weight should be packed.
+//   - the packing of each argument: the panel width of a weight that the kernel
+//     reads packed, set on the argument as `exec.panels`.
 //
 // | strategy    | one work item                                              |
 // |-------------|------------------------------------------------------------|
@@ -22,16 +23,12 @@
 #ifndef COPPICE_CODEGEN_CPU_KERNELPLAN_H
 #define COPPICE_CODEGEN_CPU_KERNELPLAN_H
 
+#include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Target/CPUTarget.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineMap.h"
 
 namespace coppice {
-
-/// The symbols that sizes are expressions of, in the order of the kernel ABI
-/// and of every `affine_map<()[...] -> (...)>` of the `exec` dialect.
-inline constexpr llvm::StringLiteral kSymbolNames[] = {
-    "rows", "head_rows", "slots", "context", "attended", "cached"};
 
 struct PlanOptions {
   /// Plan the oracle's plain loops, whatever the kernel holds.
@@ -41,7 +38,7 @@ struct PlanOptions {
 
 struct KernelPlan {
   /// Goes onto the function as `exec.config`.
-  mlir::DictionaryAttr config;
+  exec::ConfigAttr config;
   /// `()[rows, head_rows, slots, context, attended, cached] -> (items)`.
   mlir::AffineMap grid;
   /// One per function argument: the panel width P of a weight that the kernel
@@ -56,17 +53,9 @@ mlir::FailureOr<KernelPlan> planKernel(mlir::func::FuncOp kernel,
 
 /// The type that a `[N, K]` weight has after packing into panels of `panel`:
 /// `[ceil(N/panel), K, panel]`, or `type` itself if `panel` is 0. A planned
-/// function may keep the logical type of a weight argument and say
-/// `exec.panels = P : i64` on it, or have the packed type.
+/// function keeps the logical types of its weights and says `exec.panels = P`
+/// on their arguments.
 mlir::RankedTensorType packedType(mlir::RankedTensorType type, int64_t panel);
-
-/// The name of the function attribute that holds the configuration.
-inline constexpr llvm::StringLiteral kConfigAttrName = "exec.config";
-/// The name of the argument attribute that names dynamic extents: an array
-/// with one entry a dimension, a symbol's name or an integer.
-inline constexpr llvm::StringLiteral kDimsAttrName = "exec.dims";
-/// The name of the argument attribute that gives a weight's panel width.
-inline constexpr llvm::StringLiteral kPanelsAttrName = "exec.panels";
 
 } // namespace coppice
 

@@ -1,0 +1,113 @@
+//===- CodegenCPUKernels.cpp - emit the planned kernels of a module --------===//
+
+#include "Strategies.h"
+#include "coppice/Codegen/CPU/Passes.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Exec/IR/Exec.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Linalg/Transforms/TilingInterfaceImpl.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Tensor/IR/TensorTilingInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+using namespace mlir;
+
+namespace coppice {
+
+#define GEN_PASS_DEF_CODEGENCPUKERNELS
+#include "coppice/Codegen/CPU/Passes.h.inc"
+
+void registerCodegenCPUDialects(DialectRegistry &registry) {
+  registry
+      .insert<affine::AffineDialect, arith::ArithDialect,
+              bufferization::BufferizationDialect, decoder::DecoderDialect,
+              exec::ExecDialect, func::FuncDialect, linalg::LinalgDialect,
+              LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+              prune::PruneDialect, scf::SCFDialect, tensor::TensorDialect,
+              vector::VectorDialect>();
+  arith::registerBufferizableOpInterfaceExternalModels(registry);
+  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
+      registry);
+  linalg::registerBufferizableOpInterfaceExternalModels(registry);
+  linalg::registerTilingInterfaceExternalModels(registry);
+  scf::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerTilingInterfaceExternalModels(registry);
+}
+
+namespace {
+
+/// Replaces calls of libm that LLVM could not vectorise. sin, cos and pow stay
+/// calls: their polynomials lose accuracy for large arguments.
+void approximateMath(func::FuncOp function) {
+  static const StringRef names[] = {"math.exp",   "math.expm1", "math.log",
+                                    "math.log1p", "math.log2",  "math.tanh",
+                                    "math.erf"};
+  RewritePatternSet patterns(function.getContext());
+  populateMathPolynomialApproximationPatterns(
+      patterns, [](StringRef name) { return llvm::is_contained(names, name); });
+  (void)applyPatternsGreedily(function, std::move(patterns));
+}
+
+struct CodegenCPUKernels
+    : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registerCodegenCPUDialects(registry);
+  }
+
+  void runOnOperation() override {
+    for (func::FuncOp kernel :
+         llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
+      if (failed(emit(kernel)))
+        return signalPassFailure();
+  }
+
+  LogicalResult emit(func::FuncOp kernel) {
+    StringRef strategy = cpu::getStrategy(kernel);
+    if (strategy.empty())
+      return kernel.emitError()
+             << "expected a kernel with '" << exec::configAttrName
+             << "'; 'exec-select-kernels' plans kernels";
+    FailureOr<func::FuncOp> emitted = failure();
+    bool exact = strategy == cpu::kPlain;
+    if (strategy == cpu::kGemm) {
+      ++numGemm;
+      emitted = cpu::emitGemm(kernel);
+    } else if (strategy == cpu::kAttention) {
+      ++numAttention;
+      emitted = cpu::emitAttention(kernel);
+    } else if (strategy == cpu::kLoops || exact) {
+      ++numLoops;
+      emitted = cpu::emitLoops(kernel, [&](OpPassManager &pipeline,
+                                           Operation *op) {
+        return runPipeline(pipeline, op);
+      });
+    } else {
+      return kernel.emitError()
+             << "expected a strategy \"gemm\", \"attention\", \"loops\" or "
+                "\"plain\", found \""
+             << strategy << "\"";
+    }
+    if (succeeded(emitted) && !exact)
+      approximateMath(*emitted);
+    return emitted;
+  }
+};
+
+} // namespace
+} // namespace coppice

@@ -1,0 +1,80 @@
+//===- KernelPlan.cpp - choose how a kernel is compiled --------------------===//
+
+#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "KernelShell.h"
+#include "Strategies.h"
+
+using namespace mlir;
+
+namespace coppice {
+
+FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
+                                 const PlanOptions &options) {
+  if (!llvm::hasSingleElement(kernel.getBody()))
+    return kernel.emitError("expected a kernel with one block");
+  if (options.oracle)
+    return cpu::planLoops(kernel, cpu::kPlain);
+  if (auto plan = cpu::planGemm(kernel, options.target))
+    return *plan;
+  if (auto plan = cpu::planAttention(kernel, options.target))
+    return *plan;
+  return cpu::planLoops(kernel, cpu::kLoops);
+}
+
+RankedTensorType packedType(RankedTensorType type, int64_t panel) {
+  if (panel == 0)
+    return type;
+  assert(type.getRank() == 2 && type.hasStaticShape() && "not a weight");
+  int64_t panels = llvm::divideCeil(type.getDimSize(0), panel);
+  return RankedTensorType::get({panels, type.getDimSize(1), panel},
+                               type.getElementType());
+}
+
+namespace cpu {
+
+exec::ConfigAttr
+makeConfig(MLIRContext *context, StringRef strategy,
+           ArrayRef<std::pair<StringRef, int64_t>> parameters) {
+  Builder builder(context);
+  SmallVector<NamedAttribute> entries;
+  for (auto [name, value] : parameters)
+    entries.push_back(
+        builder.getNamedAttr(name, builder.getI64IntegerAttr(value)));
+  return exec::ConfigAttr::get(context, builder.getStringAttr(strategy),
+                               builder.getDictionaryAttr(entries));
+}
+
+StringRef getStrategy(func::FuncOp kernel) {
+  auto config =
+      kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
+  return config ? config.getStrategy().getValue() : StringRef();
+}
+
+FailureOr<int64_t> getParameter(func::FuncOp kernel, StringRef name) {
+  auto config =
+      kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
+  std::optional<int64_t> value =
+      config ? config.getParameter(name) : std::nullopt;
+  if (!value)
+    return kernel.emitError() << "expected '" << exec::configAttrName
+                              << "' to have a parameter '" << name << "'";
+  return *value;
+}
+
+AffineMap makeGrid(AffineExpr result) {
+  return AffineMap::get(0, exec::numSymbols, result);
+}
+
+FailureOr<AffineExpr> getArgumentExtent(func::FuncOp kernel, unsigned arg,
+                                        unsigned dim) {
+  auto type = cast<RankedTensorType>(kernel.getArgumentTypes()[arg]);
+  if (!type.isDynamicDim(dim))
+    return getAffineConstantExpr(type.getDimSize(dim), kernel.getContext());
+  FailureOr<unsigned> symbol = getArgumentSymbol(kernel, arg, dim);
+  if (failed(symbol))
+    return failure();
+  return getAffineSymbolExpr(*symbol, kernel.getContext());
+}
+
+} // namespace cpu
+} // namespace coppice
