@@ -1,0 +1,27 @@
+# lit's configuration: .mlir files are IR tests, .test files run the tools.
+#
+# `coppice-opt` in a RUN line is `coppice-opt --verify-roundtrip`: what every IR
+# test reads must print and parse back to itself. `%coppice-opt` is the same
+# with nothing added, for the few that read what cannot round-trip.
+import os
+
+import lit.formats
+
+config.name = "coppice"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["Inputs", "CMakeLists.txt", "lit.cfg.py", "unit", "runtime", "reference"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = config.coppice_build_test
+
+config.environment["PATH"] = os.pathsep.join(
+    [config.coppice_tools, config.llvm_tools, config.environment["PATH"]])
+# The tools must not pick up what a developer's machine has stored about itself.
+config.environment["XDG_CACHE_HOME"] = os.path.join(config.test_exec_root, "cache")
+
+opt = os.path.join(config.coppice_tools, "coppice-opt")
+config.substitutions.append(("%coppice-opt", opt))
+config.substitutions.append((r"(?<![\w/.%-])coppice-opt\b", opt + " --verify-roundtrip"))
+config.substitutions.append(("%python", config.python))
+config.substitutions.append(("%source_root", config.coppice_source))
+config.substitutions.append(("%data", os.path.join(config.test_source_root, "Inputs")))
