@@ -6,7 +6,7 @@ Out: logits (.npy), greedy token ids (.json), or the mean NLL of a text.
 
 Idea: whole sequences, no cache, f64 arithmetic, formulas as in the papers; nothing is shared with the compiler or the
 runtime, not even the rotary layout (llama2.c weights stay interleaved here, while the importer permutes them).
-Run by hand by whoever makes golden files (make_golden.sh); the tests read the files and need no numpy.
+Run by hand by whoever makes golden files (make_golden.py); the tests read the files and need no numpy.
 """
 import argparse
 import json
@@ -40,6 +40,7 @@ class Model:
         q = self.rotate(project(x, layer, "q").reshape(length, self.heads, self.head_dim))
         k = self.rotate(project(x, layer, "k").reshape(length, self.kv_heads, self.head_dim))
         v = project(x, layer, "v").reshape(length, self.kv_heads, self.head_dim)
+        k, v = (ROUND[self.cache_dtype](t) for t in (k, v))
         out = np.empty_like(q)
         future = np.triu(np.ones((length, length), bool), 1)
         for head in range(self.heads):
@@ -59,6 +60,16 @@ class Model:
         out[..., first] = x[..., first] * cos - x[..., second] * sin
         out[..., second] = x[..., first] * sin + x[..., second] * cos
         return out
+
+
+def to_bf16(x):
+    """The upper 16 bits of f32, to nearest even."""
+    bits = x.astype("<f4").view("<u4")
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype("<u4").view("<f4").astype(np.float64)
+
+
+# What a KV cache of a storage type keeps of a number. f32 is taken as exact.
+ROUND = {"F32": lambda x: x, "F16": lambda x: x.astype("<f2").astype(np.float64), "BF16": to_bf16}
 
 
 def rms_norm(x, gain, epsilon):
@@ -97,7 +108,7 @@ def load_llama2c(path):
     assert at == values.size, f"{at} values expected, {values.size} found"
     return Model(embed=embed, layers=[{n: w[i] for n, w in stacked.items()} for i in range(layers)],
                  final_norm=final_norm, head=head, heads=heads, kv_heads=kv_heads, head_dim=head_dim, epsilon=1e-5,
-                 context=context, pairs=(slice(0, None, 2), slice(1, None, 2)),
+                 context=context, cache_dtype="F32", pairs=(slice(0, None, 2), slice(1, None, 2)),
                  frequencies=10000.0 ** -(np.arange(0, head_dim, 2) / head_dim))
 
 
@@ -115,6 +126,11 @@ class Tokenizer:
         self.ids = {}
         for i, piece in enumerate(self.pieces):
             self.ids.setdefault(piece, i)
+
+    def decode(self, tokens):
+        """The text of ids behind BOS, without the space that encode() put first."""
+        raw = b"".join(bytes([t - 3]) if 3 <= t < 259 else self.pieces[t] for t in tokens)
+        return raw.decode(errors="replace").removeprefix(" ")
 
     def encode(self, text):
         """BOS, then " " + text."""
@@ -139,7 +155,7 @@ class Tokenizer:
 def read_safetensors(path):
     data = open(path, "rb").read()
     size = struct.unpack("<Q", data[:8])[0]
-    tensors = {}
+    tensors, dtypes = {}, set()
     for name, entry in json.loads(data[8:8 + size]).items():
         if name == "__metadata__":
             continue
@@ -149,7 +165,9 @@ def read_safetensors(path):
         else:
             values = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2"}[entry["dtype"]])
         tensors[name] = values.astype(np.float64).reshape(entry["shape"])
-    return tensors
+        dtypes.add(entry["dtype"])
+    (dtype,) = dtypes
+    return tensors, dtype
 
 
 def frequencies(config, head_dim):
@@ -170,7 +188,7 @@ def frequencies(config, head_dim):
 
 def load_huggingface(path):
     config = json.load(open(os.path.join(path, "config.json")))
-    tensors = read_safetensors(os.path.join(path, "model.safetensors"))
+    tensors, dtype = read_safetensors(os.path.join(path, "model.safetensors"))
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
     names = {"q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj", "o": "self_attn.o_proj",
@@ -189,7 +207,7 @@ def load_huggingface(path):
     return Model(embed=embed, layers=layers, final_norm=tensors["model.norm.weight"],
                  head=embed if config.get("tie_word_embeddings") else tensors["lm_head.weight"],
                  heads=heads, kv_heads=config.get("num_key_value_heads", heads), head_dim=head_dim,
-                 epsilon=config.get("rms_norm_eps", 1e-6), context=config["max_position_embeddings"],
+                 epsilon=config.get("rms_norm_eps", 1e-6), context=config["max_position_embeddings"], cache_dtype=dtype,
                  pairs=(slice(0, half), slice(half, None)), frequencies=frequencies(config, head_dim))
 
 
@@ -209,6 +227,19 @@ def nll(model, tokenizer, text, split_before, chunks):
         hits += int((z.argmax(axis=1) == target).sum())
         count += len(target)
     return {"chunks": len(pieces), "tokens": count, "nll_nats_per_token": total / count, "top1": hits / count}
+
+
+def greedy(model, tokenizer, prompt, count):
+    """`smallest_margin`: how far the second-best logit ever was; far above rounding, or the ids prove nothing."""
+    tokens = tokenizer.encode(prompt)
+    start, margins = len(tokens), []
+    for _ in range(count):
+        last = model.logits(tokens)[-1]
+        second, first = np.sort(last)[-2:]
+        margins.append(first - second)
+        tokens.append(int(last.argmax()))
+    return {"prompt": prompt, "prompt_tokens": tokens[:start], "generated_tokens": tokens[start:],
+            "smallest_margin": float(min(margins)), "text": tokenizer.decode(tokens[1:])}
 
 
 def main():
@@ -240,17 +271,7 @@ def main():
         text = open(args.text, encoding="utf-8").read()
         json.dump(nll(model, tokenizer, text, args.split_before, args.chunks), sys.stdout)
     else:
-        tokens = tokenizer.encode(args.prompt)
-        prompt_length, margins = len(tokens), []
-        for _ in range(args.count):
-            last = model.logits(tokens)[-1]
-            best = np.sort(last)[-2:]
-            margins.append(best[1] - best[0])
-            tokens.append(int(last.argmax()))
-        text = b"".join(tokenizer.pieces[t] for t in tokens[1:]).decode(errors="replace")
-        json.dump({"prompt": args.prompt, "prompt_tokens": tokens[:prompt_length],
-                   "generated_tokens": tokens[prompt_length:], "smallest_margin": float(min(margins)),
-                   "text": text.strip()}, sys.stdout)
+        json.dump(greedy(model, tokenizer, args.prompt, args.count), sys.stdout)
     print()
 
 
