@@ -25,6 +25,39 @@ static LlamaDescription demo() {
   return m;
 }
 
+/// Small enough to check every value of: three layers, widths that no tile
+/// divides, query heads in groups of two.
+static LlamaDescription tiny() {
+  LlamaDescription m;
+  m.vocabulary = 101;
+  m.hidden = 44;
+  m.intermediate = 91;
+  m.layers = 3;
+  m.heads = 6;
+  m.kvHeads = 3;
+  m.headDim = 10;
+  m.context = 128;
+  m.tied = true;
+  m.bos = 1;
+  m.eos = {2};
+  return m;
+}
+
+/// The same with a KV head for each query head and a head of its own.
+static LlamaDescription tinyMHA() {
+  LlamaDescription m = tiny();
+  m.kvHeads = m.heads;
+  m.tied = false;
+  return m;
+}
+
+/// The same with biases, as Qwen2 has them, on q, k and v.
+static LlamaDescription tinyBias() {
+  LlamaDescription m = tiny();
+  m.qkvBias = true;
+  return m;
+}
+
 static LlamaDescription llama3(double factor) {
   LlamaDescription m;
   m.vocabulary = 128256;
@@ -80,6 +113,9 @@ static LlamaDescription qwen25With05B() {
 rt::Result<LlamaDescription> findPreset(std::string_view name) {
   static constexpr std::pair<std::string_view, LlamaDescription (*)()>
       presets[] = {{"demo", demo},
+                   {"tiny", tiny},
+                   {"tiny-mha", tinyMHA},
+                   {"tiny-bias", tinyBias},
                    {"llama-3.2-1b", llama32With1B},
                    {"llama-3.1-8b", llama31With8B},
                    {"qwen2.5-0.5b", qwen25With05B}};

@@ -18,7 +18,7 @@ void driver::addImportCommand(CLI::App &app, int &exitCode) {
   command
       ->add_option("source", options->source,
                    "a Hugging Face directory, a llama2.c .bin, or preset:NAME "
-                   "(demo, llama-3.2-1b, llama-3.1-8b, qwen2.5-0.5b)")
+                   "(demo, tiny, llama-3.2-1b, llama-3.1-8b, qwen2.5-0.5b, ..)")
       ->required();
   command->add_option("-o", options->output, "the module to write")->required();
   command->add_option("--tokenizer", options->tokenizer,
