@@ -1,4 +1,5 @@
-//===- CPUTarget.cpp - instruction-set levels of x86-64 --------------------===//
+//===- CPUTarget.cpp - instruction-set levels of x86-64
+//--------------------===//
 
 #include "coppice/Target/CPUTarget.h"
 #include "llvm/ADT/StringMap.h"
@@ -9,17 +10,16 @@ using namespace mlir;
 namespace coppice {
 
 // LLVM's names of what the psABI level contains, beyond x86-64-v2.
-static const char *const kAVX2Features[] = {
-    "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"};
+static const char *const kAVX2Features[] = {"avx",  "avx2", "bmi",   "bmi2",
+                                            "f16c", "fma",  "lzcnt", "movbe"};
 static const char *const kAVX512Features[] = {"avx512f", "avx512bw", "avx512cd",
                                               "avx512dq", "avx512vl"};
 
 FailureOr<CPUTarget> CPUTarget::host() {
   llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
   auto hasAll = [&](ArrayRef<const char *> names) {
-    return llvm::all_of(names, [&](const char *name) {
-      return features.lookup(name);
-    });
+    return llvm::all_of(
+        names, [&](const char *name) { return features.lookup(name); });
   };
   if (!hasAll(kAVX2Features))
     return failure();
@@ -50,11 +50,9 @@ StringRef CPUTarget::name() const {
 
 ArrayRef<StringRef> CPUTarget::requirements() const {
   // /proc/cpuinfo calls lzcnt "abm" and bmi "bmi1".
-  static const StringRef names[] = {"avx",      "avx2",     "bmi1",
-                                    "bmi2",     "f16c",     "fma",
-                                    "abm",      "movbe",    "avx512f",
-                                    "avx512bw", "avx512cd", "avx512dq",
-                                    "avx512vl"};
+  static const StringRef names[] = {
+      "avx",   "avx2",    "bmi1",     "bmi2",     "f16c",     "fma",     "abm",
+      "movbe", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
   return ArrayRef(names).take_front(isa == ISA::AVX512 ? 13 : 8);
 }
 

@@ -1,4 +1,5 @@
-//===- EmitCPU.cpp - kernels in the LLVM dialect to a shared object --------===//
+//===- EmitCPU.cpp - kernels in the LLVM dialect to a shared object
+//--------===//
 //
 // In: a module of `llvm.func` kernels. Out: an ELF shared object.
 //
@@ -124,8 +125,7 @@ LogicalResult emitObject(ModuleOp kernels, llvm::Module &module,
   if (stream.has_error()) {
     std::string message = stream.error().message();
     stream.clear_error();
-    return kernels.emitError()
-           << "cannot write '" << path << "': " << message;
+    return kernels.emitError() << "cannot write '" << path << "': " << message;
   }
   return success();
 }
@@ -135,8 +135,7 @@ FailureOr<std::string> findLinker(ModuleOp kernels, StringRef wanted) {
   if (!wanted.empty())
     names = {wanted};
   for (StringRef name : names)
-    if (llvm::ErrorOr<std::string> found =
-            llvm::sys::findProgramByName(name))
+    if (llvm::ErrorOr<std::string> found = llvm::sys::findProgramByName(name))
       return *found;
   InFlightDiagnostic diagnostic =
       kernels.emitError("found no linker: expected ");
@@ -164,10 +163,18 @@ std::string findLibm() {
 LogicalResult link(ModuleOp kernels, StringRef linker, StringRef object,
                    StringRef output) {
   std::string libm = findLibm();
-  SmallVector<StringRef> args = {linker,          "-shared",   "--no-undefined",
-                                 "--build-id=none", "--gc-sections", "-z",
-                                 "noexecstack",   "-z",        "now",
-                                 "--as-needed",   "-o",        output,
+  SmallVector<StringRef> args = {linker,
+                                 "-shared",
+                                 "--no-undefined",
+                                 "--build-id=none",
+                                 "--gc-sections",
+                                 "-z",
+                                 "noexecstack",
+                                 "-z",
+                                 "now",
+                                 "--as-needed",
+                                 "-o",
+                                 output,
                                  object};
   if (!libm.empty())
     args.push_back(libm);
@@ -184,13 +191,12 @@ LogicalResult link(ModuleOp kernels, StringRef linker, StringRef object,
       /*SecondsToWait=*/0, /*MemoryLimit=*/0, &message);
   if (status == 0)
     return success();
-  InFlightDiagnostic diagnostic = kernels.emitError()
-                                  << "linking kernels with '" << linker
-                                  << "' failed";
+  InFlightDiagnostic diagnostic =
+      kernels.emitError() << "linking kernels with '" << linker << "' failed";
   if (!message.empty())
     diagnostic << ": " << message;
   if (auto text = llvm::MemoryBuffer::getFile(log.path))
-    diagnostic.attachNote() << (*text)->getBuffer().take_front(2000).trim();
+    diagnostic << ": " << (*text)->getBuffer().take_front(1000).trim();
   return failure();
 }
 
@@ -272,8 +278,7 @@ FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
   if (failed(link(kernels, *linker, object.path, linked.path)))
     return failure();
   if (std::error_code code = llvm::sys::fs::rename(linked.path, path)) {
-    kernels.emitError() << "cannot write '" << path
-                        << "': " << code.message();
+    kernels.emitError() << "cannot write '" << path << "': " << code.message();
     return failure();
   }
   linked.path.clear();

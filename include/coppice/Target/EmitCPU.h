@@ -1,4 +1,5 @@
-//===- EmitCPU.h - kernels in the LLVM dialect to a shared object -*- C++ -*-===//
+//===- EmitCPU.h - kernels in the LLVM dialect to a shared object -*- C++
+//-*-===//
 //
 // In: a module of `llvm.func` kernels (the output of `codegen-cpu`).
 // Out: an ELF shared object that imports nothing but libm.
@@ -23,8 +24,8 @@ struct CPUTargetOptions {
 
 /// What the bundle records of an emitted file.
 struct EmittedTarget {
-  std::string sha256;                // of the file's bytes, lower-case hex
-  uint64_t bytes = 0;                // size of the file
+  std::string sha256;                 // of the file's bytes, lower-case hex
+  uint64_t bytes = 0;                 // size of the file
   std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
 };
 

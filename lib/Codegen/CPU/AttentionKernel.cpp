@@ -1,11 +1,12 @@
-//===- AttentionKernel.cpp - causal attention over a KV cache --------------===//
+//===- AttentionKernel.cpp - causal attention over a KV cache
+//--------------===//
 //
 // In: a kernel that is one `decoder.attention`. Out: vector code.
 //
-// A work item is one row and one KV head, with all query heads that share it. It
-// walks over the positions that the row attends to in blocks, and keeps for each
-// query head the largest score so far, the sum of weights and the weighted sum
-// of values relative to it (online softmax, Milakov and Gimelshein, arXiv
+// A work item is one row and one KV head, with all query heads that share it.
+// It walks over the positions that the row attends to in blocks, and keeps for
+// each query head the largest score so far, the sum of weights and the weighted
+// sum of values relative to it (online softmax, Milakov and Gimelshein, arXiv
 // 1805.02867):
 //
 //   for each block of positions:
@@ -14,13 +15,14 @@
 //     for each position: sums += weights . value   // and so is a value
 //   result = sums / total
 //
-// Vectors run over the head's columns; a last, partial vector is masked. Nothing
-// at positions that the row does not attend to is read.
+// Vectors run over the head's columns; a last, partial vector is masked.
+// Nothing at positions that the row does not attend to is read.
 //
 //===----------------------------------------------------------------------===//
 
 #include "KernelShell.h"
 #include "Strategies.h"
+#include "VectorAccess.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -41,11 +43,11 @@ constexpr float kLowest = -1.0e30f;
 struct AttentionShape {
   int64_t headDim;
   int64_t kvHeads;
-  int64_t group;        // query heads of a KV head
-  int64_t block;        // positions of a block
-  int64_t lanes;        // f32 of a vector of scores
-  int64_t columns;      // f32 of a vector of head columns
-  int64_t vectors;      // vectors of a head; the last may be partial
+  int64_t group;   // query heads of a KV head
+  int64_t block;   // positions of a block
+  int64_t lanes;   // f32 of a vector of scores
+  int64_t columns; // f32 of a vector of head columns
+  int64_t vectors; // vectors of a head; the last may be partial
 };
 
 class AttentionEmitter {
@@ -96,9 +98,11 @@ private:
     return (vector + 1) * shape.columns > shape.headDim;
   }
   Value columnMask();
-  Value loadColumns(Value memref, ValueRange outer, Value head, int64_t vector);
-  void storeColumns(Value value, Value memref, Value row, Value head,
-                    int64_t vector);
+  Value columnOf(Value head, int64_t vector) {
+    return add(arith::MulIOp::create(b, head, index(shape.headDim)),
+               index(vector * shape.columns));
+  }
+  Value loadColumns(Value tensor, ValueRange outer, Value head, int64_t vector);
 
   void emitItem(Value item);
   void loadQueries(Value row, Value kvHead);
@@ -129,33 +133,16 @@ Value AttentionEmitter::columnMask() {
                                 ArrayRef<bool>(bits)));
 }
 
-/// Columns of one head in f32, zero past the head's end.
-Value AttentionEmitter::loadColumns(Value memref, ValueRange outer, Value head,
+/// Columns of one head of an operand in f32, zero past the head's end.
+Value AttentionEmitter::loadColumns(Value tensor, ValueRange outer, Value head,
                                     int64_t vector) {
-  Type element = cast<MemRefType>(memref.getType()).getElementType();
-  auto type = VectorType::get(shape.columns, element);
   SmallVector<Value> indices(outer);
-  indices.push_back(add(arith::MulIOp::create(b, head, index(shape.headDim)),
-                        index(vector * shape.columns)));
-  Value value;
-  if (isPartial(vector))
-    value = vector::MaskedLoadOp::create(b, type, memref, indices, columnMask(),
-                                         zeros(type));
-  else
-    value = vector::LoadOp::create(b, type, memref, indices);
-  return element.isF32() ? value
-                         : arith::ExtFOp::create(b, headType, value).getResult();
-}
-
-void AttentionEmitter::storeColumns(Value value, Value memref, Value row,
-                                    Value head, int64_t vector) {
-  Value column = add(arith::MulIOp::create(b, head, index(shape.headDim)),
-                     index(vector * shape.columns));
-  if (isPartial(vector))
-    vector::MaskedStoreOp::create(b, memref, ValueRange{row, column},
-                                  columnMask(), value);
-  else
-    vector::StoreOp::create(b, value, memref, ValueRange{row, column});
+  indices.push_back(columnOf(head, vector));
+  Value mask = isPartial(vector) ? columnMask() : Value();
+  Value columns =
+      loadVector(b, argumentOf(tensor), getElementTypeOrSelf(tensor),
+                 shape.columns, indices, mask);
+  return convertFloat(b, columns, b.getF32Type());
 }
 
 void AttentionEmitter::emit() {
@@ -182,8 +169,8 @@ void AttentionEmitter::emitItem(Value item) {
 
   loadQueries(row, kvHead);
   loop(start, end, shape.block, [&](Value from) {
-    Value count = arith::MinSIOp::create(
-        b, arith::SubIOp::create(b, end, from), index(shape.block));
+    Value count = arith::MinSIOp::create(b, arith::SubIOp::create(b, end, from),
+                                         index(shape.block));
     emitScores(slot, kvHead, from, count);
     emitWeights(count);
     emitSums(slot, kvHead, from, count);
@@ -193,17 +180,15 @@ void AttentionEmitter::emitItem(Value item) {
 
 /// Fetches the group's queries, scaled, and clears its sums.
 void AttentionEmitter::loadQueries(Value row, Value kvHead) {
-  Value input = argumentOf(op.getQuery());
   Value first = arith::MulIOp::create(b, kvHead, index(shape.group));
-  Value scale = splat(
-      arith::ConstantOp::create(b, b.getFloatAttr(b.getF32Type(), op.getScale())),
-      headType);
+  Value scale = splat(arith::ConstantOp::create(
+                          b, b.getFloatAttr(b.getF32Type(), op.getScale())),
+                      headType);
   loop(index(0), index(shape.group), 1, [&](Value g) {
     Value head = add(first, g);
     for (int64_t v = 0; v < shape.vectors; ++v) {
-      ValueRange at{g, index(v * shape.columns)};
-      SmallVector<Value> indices(at);
-      Value query = loadColumns(input, row, head, v);
+      SmallVector<Value> indices{g, index(v * shape.columns)};
+      Value query = loadColumns(op.getQuery(), row, head, v);
       vector::StoreOp::create(b, arith::MulFOp::create(b, query, scale),
                               queries, indices);
       vector::StoreOp::create(b, zeros(headType), sums, indices);
@@ -216,14 +201,13 @@ void AttentionEmitter::loadQueries(Value row, Value kvHead) {
 /// scores[g, j] = queries[g] . keys[from + j] for j < count.
 void AttentionEmitter::emitScores(Value slot, Value kvHead, Value from,
                                   Value count) {
-  Value keys = argumentOf(op.getKeys());
   // The order of a sum over lanes is the compiler's, but always the same.
   auto anyOrder = arith::FastMathFlags::reassoc;
   loop(index(0), count, 1, [&](Value j) {
     Value position = add(from, j);
     SmallVector<Value> key;
     for (int64_t v = 0; v < shape.vectors; ++v)
-      key.push_back(loadColumns(keys, {slot, position}, kvHead, v));
+      key.push_back(loadColumns(op.getKeys(), {slot, position}, kvHead, v));
     for (int64_t g = 0; g < shape.group; ++g) {
       Value dot = zeros(headType);
       for (int64_t v = 0; v < shape.vectors; ++v) {
@@ -232,8 +216,8 @@ void AttentionEmitter::emitScores(Value slot, Value kvHead, Value from,
             ValueRange{index(g), index(v * shape.columns)});
         dot = vector::FMAOp::create(b, query, key[v], dot);
       }
-      Value score = vector::ReductionOp::create(
-          b, vector::CombiningKind::ADD, dot, anyOrder);
+      Value score = vector::ReductionOp::create(b, vector::CombiningKind::ADD,
+                                                dot, anyOrder);
       memref::StoreOp::create(b, score, scores, ValueRange{index(g), j});
     }
   });
@@ -272,8 +256,7 @@ void AttentionEmitter::emitWeights(Value count) {
     for (int64_t i = 0; i < pieces; ++i) {
       Value weight = math::ExpOp::create(
           b, arith::SubFOp::create(b, pieceScores[i], splat(now, scoreType)));
-      weight =
-          arith::SelectOp::create(b, masks[i], weight, zeros(scoreType));
+      weight = arith::SelectOp::create(b, masks[i], weight, zeros(scoreType));
       vector::StoreOp::create(b, weight, scores,
                               ValueRange{g, index(i * shape.lanes)});
       total = arith::AddFOp::create(b, total, weight);
@@ -302,7 +285,6 @@ void AttentionEmitter::emitWeights(Value count) {
 /// sums[g] += sum over j < count of weights[g, j] * values[from + j].
 void AttentionEmitter::emitSums(Value slot, Value kvHead, Value from,
                                 Value count) {
-  Value values = argumentOf(op.getValues());
   // As many vectors at a time as leaves the group's sums in registers.
   int64_t width = std::max<int64_t>(1, 16 / shape.group);
   for (int64_t first = 0; first < shape.vectors; first += width) {
@@ -311,11 +293,9 @@ void AttentionEmitter::emitSums(Value slot, Value kvHead, Value from,
     for (int64_t g = 0; g < shape.group; ++g)
       for (int64_t v = first; v < last; ++v)
         carried.push_back(vector::LoadOp::create(
-            b, headType, sums,
-            ValueRange{index(g), index(v * shape.columns)}));
+            b, headType, sums, ValueRange{index(g), index(v * shape.columns)}));
 
-    auto positions =
-        scf::ForOp::create(b, index(0), count, index(1), carried);
+    auto positions = scf::ForOp::create(b, index(0), count, index(1), carried);
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToEnd(positions.getBody());
@@ -323,11 +303,12 @@ void AttentionEmitter::emitSums(Value slot, Value kvHead, Value from,
       Value position = add(from, j);
       SmallVector<Value> value, next;
       for (int64_t v = first; v < last; ++v)
-        value.push_back(loadColumns(values, {slot, position}, kvHead, v));
+        value.push_back(
+            loadColumns(op.getValues(), {slot, position}, kvHead, v));
       for (int64_t g = 0; g < shape.group; ++g) {
-        Value weight = splat(
-            memref::LoadOp::create(b, scores, ValueRange{index(g), j}),
-            headType);
+        Value weight =
+            splat(memref::LoadOp::create(b, scores, ValueRange{index(g), j}),
+                  headType);
         for (int64_t v = 0; v < last - first; ++v)
           next.push_back(vector::FMAOp::create(
               b, weight, value[v],
@@ -339,9 +320,8 @@ void AttentionEmitter::emitSums(Value slot, Value kvHead, Value from,
     auto result = positions.getResults().begin();
     for (int64_t g = 0; g < shape.group; ++g)
       for (int64_t v = first; v < last; ++v)
-        vector::StoreOp::create(
-            b, *result++, sums,
-            ValueRange{index(g), index(v * shape.columns)});
+        vector::StoreOp::create(b, *result++, sums,
+                                ValueRange{index(g), index(v * shape.columns)});
   }
 }
 
@@ -352,25 +332,27 @@ void AttentionEmitter::storeResult(Value row, Value kvHead) {
   loop(index(0), index(shape.group), 1, [&](Value g) {
     Value head = add(first, g);
     Value total = memref::LoadOp::create(b, totals, ValueRange{g});
-    Value any = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, total,
-                                      f32(0.0f));
+    Value any =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, total, f32(0.0f));
     // NaN in the scores makes a NaN total, which is passed on.
     Value share = arith::SelectOp::create(
         b, any, arith::DivFOp::create(b, f32(1.0f), total), f32(0.0f));
     for (int64_t v = 0; v < shape.vectors; ++v) {
       Value sum = vector::LoadOp::create(
           b, headType, sums, ValueRange{g, index(v * shape.columns)});
-      storeColumns(arith::MulFOp::create(b, sum, splat(share, headType)),
-                   output, row, head, v);
+      storeVector(b, arith::MulFOp::create(b, sum, splat(share, headType)),
+                  output, {row, columnOf(head, v)},
+                  isPartial(v) ? columnMask() : Value());
     }
   });
 }
 
-/// The attention of a kernel that this strategy can emit; null if it is another.
+/// The attention of a kernel that this strategy can emit; null if it is
+/// another.
 decoder::AttentionOp getAttention(func::FuncOp kernel) {
   auto attention = getOnlyOp<decoder::AttentionOp>(kernel);
-  if (!attention || !llvm::all_of(attention->getOperands(),
-                                  llvm::IsaPred<BlockArgument>))
+  if (!attention ||
+      !llvm::all_of(attention->getOperands(), llvm::IsaPred<BlockArgument>))
     return {};
   return attention;
 }
@@ -404,9 +386,8 @@ FailureOr<func::FuncOp> emitAttention(func::FuncOp kernel) {
   if (failed(block) || failed(lanes))
     return failure();
   if (*lanes <= 0 || *block <= 0 || *block % *lanes)
-    return kernel.emitError()
-           << "expected a block of a multiple of " << *lanes
-           << " positions, found " << *block;
+    return kernel.emitError() << "expected a block of a multiple of " << *lanes
+                              << " positions, found " << *block;
   AttentionShape shape;
   shape.headDim = attention.getHeadDim();
   shape.kvHeads = attention.getKvHeads();
@@ -417,7 +398,8 @@ FailureOr<func::FuncOp> emitAttention(func::FuncOp kernel) {
   shape.vectors = llvm::divideCeil(shape.headDim, shape.columns);
 
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
-  FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
+  FailureOr<KernelShell> shell =
+      createKernelShell(builder, kernel, /*halvesAsBits=*/true);
   if (failed(shell))
     return failure();
   AttentionEmitter(builder, attention, shape, *shell).emit();

@@ -1,4 +1,5 @@
-//===- CodegenCPUKernels.cpp - emit the planned kernels of a module --------===//
+//===- CodegenCPUKernels.cpp - emit the planned kernels of a module
+//--------===//
 
 #include "Strategies.h"
 #include "coppice/Codegen/CPU/Passes.h"
@@ -33,13 +34,12 @@ namespace coppice {
 #include "coppice/Codegen/CPU/Passes.h.inc"
 
 void registerCodegenCPUDialects(DialectRegistry &registry) {
-  registry
-      .insert<affine::AffineDialect, arith::ArithDialect,
-              bufferization::BufferizationDialect, decoder::DecoderDialect,
-              exec::ExecDialect, func::FuncDialect, linalg::LinalgDialect,
-              LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
-              prune::PruneDialect, scf::SCFDialect, tensor::TensorDialect,
-              vector::VectorDialect>();
+  registry.insert<affine::AffineDialect, arith::ArithDialect,
+                  bufferization::BufferizationDialect, decoder::DecoderDialect,
+                  exec::ExecDialect, func::FuncDialect, linalg::LinalgDialect,
+                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+                  prune::PruneDialect, scf::SCFDialect, tensor::TensorDialect,
+                  vector::VectorDialect>();
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
       registry);
@@ -64,8 +64,7 @@ void approximateMath(func::FuncOp function) {
   (void)applyPatternsGreedily(function, std::move(patterns));
 }
 
-struct CodegenCPUKernels
-    : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
+struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
   void getDependentDialects(DialectRegistry &registry) const override {
     registerCodegenCPUDialects(registry);
   }
@@ -93,10 +92,10 @@ struct CodegenCPUKernels
       emitted = cpu::emitAttention(kernel);
     } else if (strategy == cpu::kLoops || exact) {
       ++numLoops;
-      emitted = cpu::emitLoops(kernel, [&](OpPassManager &pipeline,
-                                           Operation *op) {
-        return runPipeline(pipeline, op);
-      });
+      emitted =
+          cpu::emitLoops(kernel, [&](OpPassManager &pipeline, Operation *op) {
+            return runPipeline(pipeline, op);
+          });
     } else {
       return kernel.emitError()
              << "expected a strategy \"gemm\", \"attention\", \"loops\" or "

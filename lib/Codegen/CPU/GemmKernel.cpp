@@ -1,10 +1,11 @@
-//===- GemmKernel.cpp - matrix products over packed panels -----------------===//
+//===- GemmKernel.cpp - matrix products over packed panels
+//-----------------===//
 //
-// In: a kernel that is one `prune.gemm`, C[m,n] = epilogue(sum_k A[m,k] W[n,k]),
-// with W packed as [ceil(N/P)][K][P]. Out: vector code.
+// In: a kernel that is one `prune.gemm`, C[m,n] = epilogue(sum_k A[m,k]
+// W[n,k]), with W packed as [ceil(N/P)][K][P]. Out: vector code.
 //
-// A work item is `rows` rows of C by one panel. Its sums live in a scratch block
-// on the stack while the item walks down K in blocks of `depth`:
+// A work item is `rows` rows of C by one panel. Its sums live in a scratch
+// block on the stack while the item walks down K in blocks of `depth`:
 //
 //   scratch = 0
 //   for each block of K:                    // P x depth of W: stays in L1
@@ -19,13 +20,14 @@
 // case: with one row the weights stream through at the speed of memory.
 //
 // The last panel is padded with zeros, so that only the epilogue, which touches
-// C, needs masks, and only where P does not divide N. The epilogue runs after all
-// sums are done, so it may read C itself: a residual update is in place.
+// C, needs masks, and only where P does not divide N. The epilogue runs after
+// all sums are done, so it may read C itself: a residual update is in place.
 //
 //===----------------------------------------------------------------------===//
 
 #include "KernelShell.h"
 #include "Strategies.h"
+#include "VectorAccess.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -73,7 +75,9 @@ private:
   }
   Value add(Value lhs, Value rhs) { return arith::AddIOp::create(b, lhs, rhs); }
   Value sub(Value lhs, Value rhs) { return arith::SubIOp::create(b, lhs, rhs); }
-  Value min(Value lhs, Value rhs) { return arith::MinSIOp::create(b, lhs, rhs); }
+  Value min(Value lhs, Value rhs) {
+    return arith::MinSIOp::create(b, lhs, rhs);
+  }
 
   /// Builds `for iv = from; iv < to; iv += step` around `body`.
   void loop(Value from, Value to, int64_t step,
@@ -90,11 +94,9 @@ private:
   void emitTile(int64_t height, Value first, Value row, Value panel,
                 int64_t column, Value from, Value to);
   LogicalResult emitEpilogue(Value first, Value count, Value panel);
-  FailureOr<Value> emitEpilogueVector(Value accumulated, Value row, Value column,
-                                      Value mask);
-  Value loadVector(Value memref, ValueRange indices, Value mask);
-  void storeVector(Value vector, Value memref, ValueRange indices, Value mask);
-  Value convert(Value value, Type element);
+  FailureOr<Value> emitEpilogueVector(Value accumulated, Value row,
+                                      Value column, Value mask);
+  Type storageOf(Value tensor) { return getElementTypeOrSelf(tensor); }
 
   ImplicitLocOpBuilder &b;
   prune::GemmOp gemm;
@@ -138,8 +140,7 @@ void GemmEmitter::clearScratch(Value count) {
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(accumulator));
   loop(index(0), count, 1, [&](Value row) {
     for (int64_t column = 0; column < shape.panel; column += shape.lanes)
-      vector::StoreOp::create(b, zero, scratch,
-                              ValueRange{row, index(column)});
+      vector::StoreOp::create(b, zero, scratch, ValueRange{row, index(column)});
   });
 }
 
@@ -183,15 +184,18 @@ void GemmEmitter::emitTile(int64_t height, Value first, Value row, Value panel,
     Value at = k.getInductionVar();
     SmallVector<Value> weights, next;
     for (Value column : columns)
-      weights.push_back(loadVector(weight, {panel, at, column}, nullptr));
+      weights.push_back(
+          convertFloat(b,
+                       loadVector(b, weight, storageOf(gemm.getWeight()),
+                                  shape.lanes, {panel, at, column}),
+                       b.getF32Type()));
     for (int64_t r = 0; r < height; ++r) {
-      Value element = memref::LoadOp::create(b, input, ValueRange{rows[r], at});
       Value factor = vector::BroadcastOp::create(
-          b, accumulator, convert(element, b.getF32Type()));
+          b, accumulator,
+          memref::LoadOp::create(b, input, ValueRange{rows[r], at}));
       for (int64_t v = 0; v < shape.vectors; ++v)
-        next.push_back(
-            vector::FMAOp::create(b, factor, weights[v],
-                                  k.getRegionIterArg(r * shape.vectors + v)));
+        next.push_back(vector::FMAOp::create(
+            b, factor, weights[v], k.getRegionIterArg(r * shape.vectors + v)));
     }
     scf::YieldOp::create(b, next);
   }
@@ -202,8 +206,7 @@ void GemmEmitter::emitTile(int64_t height, Value first, Value row, Value panel,
                               ValueRange{add(row, r), columns[v]});
 }
 
-LogicalResult GemmEmitter::emitEpilogue(Value first, Value count,
-                                        Value panel) {
+LogicalResult GemmEmitter::emitEpilogue(Value first, Value count, Value panel) {
   bool masked = shape.n % shape.panel != 0;
   Value base = arith::MulIOp::create(b, panel, index(shape.panel));
   LogicalResult result = success();
@@ -223,7 +226,7 @@ LogicalResult GemmEmitter::emitEpilogue(Value first, Value count,
         result = failure();
         return;
       }
-      storeVector(*value, output, {row, column}, mask);
+      storeVector(b, *value, output, {row, column}, mask);
     }
   });
   return result;
@@ -237,34 +240,25 @@ FailureOr<Value> GemmEmitter::emitEpilogueVector(Value accumulated, Value row,
   auto widen = [&](Type type) { return VectorType::get(shape.lanes, type); };
   Block &region = gemm.getEpilogue().front();
   IRMapping mapping;
-  mapping.map(region.getArgument(0),
-              convert(accumulated, region.getArgument(0).getType()));
+  mapping.map(region.getArgument(0), accumulated);
   for (auto [scalar, extra] :
        llvm::zip_equal(region.getArguments().drop_front(), gemm.getExtras())) {
     TypedValue<MemRefType> memref = argumentOf(extra);
     SmallVector<Value> indices{column};
     if (memref.getType().getRank() == 2)
       indices.insert(indices.begin(), row);
-    Type element = memref.getType().getElementType();
-    auto type = VectorType::get(shape.lanes, element);
-    Value loaded;
-    if (!mask)
-      loaded = vector::LoadOp::create(b, type, memref, indices);
-    else
-      loaded = vector::MaskedLoadOp::create(
-          b, type, memref, indices, mask,
-          arith::ConstantOp::create(b, b.getZeroAttr(type)));
-    mapping.map(scalar, loaded);
+    mapping.map(scalar, loadVector(b, memref, storageOf(extra), shape.lanes,
+                                   indices, mask));
   }
 
   for (Operation &op : region.without_terminator()) {
     Attribute constant;
     if (matchPattern(&op, m_Constant(&constant))) {
       auto type = widen(op.getResult(0).getType());
-      mapping.map(op.getResult(0),
-                  arith::ConstantOp::create(
-                      b, DenseElementsAttr::get(type, constant))
-                      .getResult());
+      mapping.map(
+          op.getResult(0),
+          arith::ConstantOp::create(b, DenseElementsAttr::get(type, constant))
+              .getResult());
       continue;
     }
     if (!OpTrait::hasElementwiseMappableTraits(&op))
@@ -280,44 +274,12 @@ FailureOr<Value> GemmEmitter::emitEpilogueVector(Value accumulated, Value row,
   return mapping.lookup(region.getTerminator()->getOperand(0));
 }
 
-/// Loads a vector of f32 from a memref of any float type.
-Value GemmEmitter::loadVector(Value memref, ValueRange indices, Value mask) {
-  Type element = cast<MemRefType>(memref.getType()).getElementType();
-  auto type = VectorType::get(shape.lanes, element);
-  return convert(vector::LoadOp::create(b, type, memref, indices),
-                 b.getF32Type());
-}
-
-void GemmEmitter::storeVector(Value vector, Value memref, ValueRange indices,
-                              Value mask) {
-  vector =
-      convert(vector, cast<MemRefType>(memref.getType()).getElementType());
-  if (mask)
-    vector::MaskedStoreOp::create(b, memref, indices, mask, vector);
-  else
-    vector::StoreOp::create(b, vector, memref, indices);
-}
-
-/// Widens or narrows a float or a vector of floats to `element`.
-Value GemmEmitter::convert(Value value, Type element) {
-  Type type = element;
-  if (auto vector = dyn_cast<VectorType>(value.getType()))
-    type = vector.clone(element);
-  unsigned from = getElementTypeOrSelf(value).getIntOrFloatBitWidth();
-  unsigned to = element.getIntOrFloatBitWidth();
-  if (value.getType() == type)
-    return value;
-  if (from < to)
-    return arith::ExtFOp::create(b, type, value);
-  return arith::TruncFOp::create(b, type, value);
-}
-
 /// The gemm of a kernel that this strategy can emit; null if it is another.
 prune::GemmOp getGemm(func::FuncOp kernel) {
   auto gemm = getOnlyOp<prune::GemmOp>(kernel);
   if (!gemm)
     return {};
-  // 64-bit floats are left to the generic lowering.
+  // Activations are f32; anything else is left to the generic lowering.
   auto isNarrow = [](Value value) {
     Type type = getElementTypeOrSelf(value);
     return type.isF32() || type.isF16() || type.isBF16();
@@ -325,7 +287,8 @@ prune::GemmOp getGemm(func::FuncOp kernel) {
   bool fits = llvm::all_of(gemm->getOperands(), [&](Value operand) {
     return isNarrow(operand) && isa<BlockArgument>(operand);
   });
-  if (!fits || !getElementTypeOrSelf(gemm.getResult()).isF32())
+  if (!fits || !getElementTypeOrSelf(gemm.getInput()).isF32() ||
+      !getElementTypeOrSelf(gemm.getResult()).isF32())
     return {};
   ArrayRef<int64_t> weight = gemm.getWeight().getType().getShape();
   return ShapedType::isDynamicShape(weight) ? prune::GemmOp() : gemm;
@@ -343,7 +306,8 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
 
   // 64 columns serve prefill and decode alike; narrow products would only
   // multiply padding.
-  int64_t panel = std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16));
+  int64_t panel =
+      std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16));
   // Sums, one panel row of W and a broadcast: 24 + 4 + 1 of 32 registers, or
   // 12 + 2 + 1 of 16.
   int64_t vectors = target.isa == CPUTarget::ISA::AVX512 ? 4 : 2;
@@ -365,8 +329,7 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
                             {"tile", 6},
                             {"vectors", vectors},
                             {"lanes", lanes}});
-  plan.grid =
-      makeGrid(extent->ceilDiv(rows) * llvm::divideCeil(n, panel));
+  plan.grid = makeGrid(extent->ceilDiv(rows) * llvm::divideCeil(n, panel));
   plan.panels.assign(kernel.getNumArguments(), 0);
   plan.panels[cast<BlockArgument>(gemm.getWeight()).getArgNumber()] = panel;
   return FailureOr<KernelPlan>(plan);
@@ -381,16 +344,16 @@ FailureOr<func::FuncOp> emitGemm(func::FuncOp kernel) {
   shape.n = gemm.getWeight().getType().getDimSize(0);
   shape.k = gemm.getWeight().getType().getDimSize(1);
   std::pair<StringRef, int64_t *> parameters[] = {
-      {"rows", &shape.rows}, {"panel", &shape.panel},
-      {"depth", &shape.depth}, {"tile", &shape.tile},
+      {"rows", &shape.rows},       {"panel", &shape.panel},
+      {"depth", &shape.depth},     {"tile", &shape.tile},
       {"vectors", &shape.vectors}, {"lanes", &shape.lanes}};
   for (auto [name, value] : parameters) {
     FailureOr<int64_t> parameter = getParameter(kernel, name);
     if (failed(parameter))
       return failure();
     if (*parameter <= 0)
-      return kernel.emitError() << "expected a positive '" << name
-                                << "', found " << *parameter;
+      return kernel.emitError()
+             << "expected a positive '" << name << "', found " << *parameter;
     *value = *parameter;
   }
   if (shape.panel % (shape.vectors * shape.lanes))
@@ -401,11 +364,12 @@ FailureOr<func::FuncOp> emitGemm(func::FuncOp kernel) {
   if (getArgumentPanels(kernel, weight) != shape.panel)
     return kernel.emitError()
            << "expected argument " << weight << " to be packed into panels of "
-           << shape.panel << ", found '" << exec::panelsAttrName << "' = "
-           << getArgumentPanels(kernel, weight);
+           << shape.panel << ", found '" << exec::panelsAttrName
+           << "' = " << getArgumentPanels(kernel, weight);
 
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
-  FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
+  FailureOr<KernelShell> shell =
+      createKernelShell(builder, kernel, /*halvesAsBits=*/true);
   if (failed(shell))
     return failure();
   if (failed(GemmEmitter(builder, gemm, shape, *shell).emit())) {

@@ -1,4 +1,5 @@
-//===- KernelPlan.cpp - choose how a kernel is compiled --------------------===//
+//===- KernelPlan.cpp - choose how a kernel is compiled
+//--------------------===//
 
 #include "coppice/Codegen/CPU/KernelPlan.h"
 #include "KernelShell.h"
@@ -45,14 +46,12 @@ makeConfig(MLIRContext *context, StringRef strategy,
 }
 
 StringRef getStrategy(func::FuncOp kernel) {
-  auto config =
-      kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
+  auto config = kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
   return config ? config.getStrategy().getValue() : StringRef();
 }
 
 FailureOr<int64_t> getParameter(func::FuncOp kernel, StringRef name) {
-  auto config =
-      kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
+  auto config = kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
   std::optional<int64_t> value =
       config ? config.getParameter(name) : std::nullopt;
   if (!value)

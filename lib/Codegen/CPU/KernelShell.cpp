@@ -1,4 +1,5 @@
-//===- KernelShell.cpp - the kernel ABI around a kernel's body -------------===//
+//===- KernelShell.cpp - the kernel ABI around a kernel's body
+//-------------===//
 
 #include "KernelShell.h"
 #include "coppice/Codegen/CPU/KernelPlan.h"
@@ -40,9 +41,10 @@ namespace {
 /// Builds the memref of one argument from its base pointer.
 class ArgumentBuilder {
 public:
-  ArgumentBuilder(OpBuilder &builder, Location loc, Value args, Value symbols)
+  ArgumentBuilder(OpBuilder &builder, Location loc, Value args, Value symbols,
+                  bool halvesAsBits)
       : builder(builder), loc(loc), converter(builder.getContext()), args(args),
-        symbols(symbols) {}
+        symbols(symbols), halvesAsBits(halvesAsBits) {}
 
   FailureOr<TypedValue<MemRefType>> build(func::FuncOp kernel, unsigned arg);
 
@@ -66,6 +68,7 @@ private:
   Location loc;
   LLVMTypeConverter converter;
   Value args, symbols;
+  bool halvesAsBits;
   llvm::SmallDenseMap<unsigned, Value> loaded;
 };
 
@@ -77,7 +80,10 @@ FailureOr<TypedValue<MemRefType>> ArgumentBuilder::build(func::FuncOp kernel,
                               << " of a kernel to be a ranked tensor, found "
                               << kernel.getArgumentTypes()[arg];
   tensor = packedType(tensor, getArgumentPanels(kernel, arg));
-  auto type = MemRefType::get(tensor.getShape(), tensor.getElementType());
+  Type element = tensor.getElementType();
+  if (halvesAsBits && (element.isF16() || element.isBF16()))
+    element = builder.getI16Type();
+  auto type = MemRefType::get(tensor.getShape(), element);
 
   SmallVector<Value> sizes;
   for (auto [dim, size] : llvm::enumerate(type.getShape())) {
@@ -92,8 +98,8 @@ FailureOr<TypedValue<MemRefType>> ArgumentBuilder::build(func::FuncOp kernel,
   }
 
   Value pointer = loadElement(args, args.getType(), arg);
-  auto descriptor = MemRefDescriptor::poison(builder, loc,
-                                             converter.convertType(type));
+  auto descriptor =
+      MemRefDescriptor::poison(builder, loc, converter.convertType(type));
   descriptor.setAllocatedPtr(builder, loc, pointer);
   descriptor.setAlignedPtr(builder, loc, pointer);
   descriptor.setConstantOffset(builder, loc, 0);
@@ -104,15 +110,15 @@ FailureOr<TypedValue<MemRefType>> ArgumentBuilder::build(func::FuncOp kernel,
     if (dim)
       stride = LLVM::MulOp::create(builder, loc, stride, sizes[dim]);
   }
-  auto made = UnrealizedConversionCastOp::create(builder, loc, type,
-                                                 Value(descriptor));
+  auto made =
+      UnrealizedConversionCastOp::create(builder, loc, type, Value(descriptor));
   return cast<TypedValue<MemRefType>>(made.getResult(0));
 }
 
 } // namespace
 
-FailureOr<KernelShell> createKernelShell(OpBuilder &builder,
-                                         func::FuncOp kernel) {
+FailureOr<KernelShell>
+createKernelShell(OpBuilder &builder, func::FuncOp kernel, bool halvesAsBits) {
   Location loc = kernel.getLoc();
   auto pointer = LLVM::LLVMPointerType::get(builder.getContext());
   Type i64 = builder.getI64Type();
@@ -125,7 +131,7 @@ FailureOr<KernelShell> createKernelShell(OpBuilder &builder,
   builder.setInsertionPointToStart(body);
 
   ArgumentBuilder arguments(builder, loc, body->getArgument(0),
-                            body->getArgument(1));
+                            body->getArgument(1), halvesAsBits);
   for (unsigned arg = 0; arg < kernel.getNumArguments(); ++arg) {
     FailureOr<TypedValue<MemRefType>> memref = arguments.build(kernel, arg);
     if (failed(memref)) {

@@ -1,4 +1,5 @@
-//===- KernelShell.h - the kernel ABI around a kernel's body -----*- C++ -*-===//
+//===- KernelShell.h - the kernel ABI around a kernel's body -----*- C++
+//-*-===//
 //
 // In: a planned tensor-level kernel function. Out: an empty function with the
 // bundle's kernel signature,
@@ -25,17 +26,20 @@ struct KernelShell {
   mlir::Value begin, end; // index
 };
 
-/// Creates the shell of `kernel` just before it, without a symbol name yet, and
-/// leaves `builder` at the end of its body, before the return.
+/// Creates the shell of `kernel` just before it, of the same name, and leaves
+/// `builder` at the end of its body, before the return. With `halvesAsBits`,
+/// memory of f16 and bf16 is given as i16 (VectorAccess.h says why).
 mlir::FailureOr<KernelShell> createKernelShell(mlir::OpBuilder &builder,
-                                               mlir::func::FuncOp kernel);
+                                               mlir::func::FuncOp kernel,
+                                               bool halvesAsBits);
 
 /// Which symbol dimension `dim` of argument `arg` of `kernel` is: an index into
 /// `exec::getSymbolNames()`. Reports and fails where `exec.dims` does not say.
 mlir::FailureOr<unsigned> getArgumentSymbol(mlir::func::FuncOp kernel,
                                             unsigned arg, unsigned dim);
 
-/// The panel width of argument `arg`, from `exec.panels`; 0 if it is not packed.
+/// The panel width of argument `arg`, from `exec.panels`; 0 if it is not
+/// packed.
 int64_t getArgumentPanels(mlir::func::FuncOp kernel, unsigned arg);
 
 } // namespace coppice

@@ -1,4 +1,5 @@
-//===- LoopsKernel.cpp - any kernel, as loops ------------------------------===//
+//===- LoopsKernel.cpp - any kernel, as loops
+//------------------------------===//
 //
 // In: a kernel of any tensor operations. Out: scalar loops, which LLVM
 // vectorises. This is the catch-all that makes every model compile, and in its
@@ -8,11 +9,11 @@
 // - The destination arguments take the place of the empty tensors that results
 //   were going to be computed into.
 // - The op that computes the results (the root) is tiled along its outermost
-//   parallel dimension, and what it needs is fused into the tile. A root that is
-//   an scf.for over rows (a cache update) is that loop already.
+//   parallel dimension, and what it needs is fused into the tile. A root that
+//   is an scf.for over rows (a cache update) is that loop already.
 // - The function is bufferized. What is left of intermediate values belongs to
-//   one tile: small, static, on the stack. An allocation of anything larger means
-//   that a destination would be copied, or that fusion failed: an error.
+//   one tile: small, static, on the stack. An allocation of anything larger
+//   means that a destination would be copied, or that fusion failed: an error.
 // - The loop over tiles runs over the work items of the call.
 //
 // "loops" fuses elementwise chains first and lets sums be reassociated and
@@ -59,7 +60,8 @@ constexpr StringLiteral kTilesAttrName = "coppice.tiles";
 // From a kernel's ops to its root
 //===----------------------------------------------------------------------===//
 
-/// The op that computes a kernel's results, and the dimension it is split along.
+/// The op that computes a kernel's results, and the dimension it is split
+/// along.
 struct Root {
   Operation *op = nullptr;
   /// The loop of a tilable op; -1 if all of it is one work item.
@@ -70,8 +72,7 @@ LogicalResult decompose(func::FuncOp function) {
   IRRewriter rewriter(function.getContext());
   while (true) {
     SmallVector<linalg::AggregatedOpInterface> ops;
-    function.walk(
-        [&](linalg::AggregatedOpInterface op) { ops.push_back(op); });
+    function.walk([&](linalg::AggregatedOpInterface op) { ops.push_back(op); });
     if (ops.empty())
       return success();
     for (linalg::AggregatedOpInterface op : ops) {
@@ -100,7 +101,8 @@ void fuseElementwise(func::FuncOp function) {
 /// The value that `value` is a reshaping of.
 Value skipReshapes(Value value) {
   while (Operation *op = value.getDefiningOp()) {
-    if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(op))
+    if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(
+            op))
       break;
     value = op->getOperand(0);
   }
@@ -334,6 +336,11 @@ LogicalResult fuseIntoLoop(scf::ForOp loop) {
 
 LogicalResult bufferize(ModuleOp module, func::FuncOp function,
                         PipelineRunner runPipeline) {
+  // A slice of an empty tensor is a small empty tensor.
+  RewritePatternSet patterns(module.getContext());
+  tensor::populateFoldTensorEmptyPatterns(patterns);
+  (void)applyPatternsGreedily(function, std::move(patterns));
+
   OpPassManager clean(ModuleOp::getOperationName());
   clean.addPass(createCanonicalizerPass());
   clean.addPass(createCSEPass());
@@ -343,9 +350,9 @@ LogicalResult bufferize(ModuleOp module, func::FuncOp function,
   Builder builder(module.getContext());
   unsigned first = function.getNumArguments() - function.getNumResults();
   for (unsigned arg = 0; arg < function.getNumArguments(); ++arg)
-    function.setArgAttr(
-        arg, bufferization::BufferizationDialect::kWritableAttrName,
-        builder.getBoolAttr(arg >= first));
+    function.setArgAttr(arg,
+                        bufferization::BufferizationDialect::kWritableAttrName,
+                        builder.getBoolAttr(arg >= first));
 
   bufferization::OneShotBufferizationOptions options;
   options.bufferizeFunctionBoundaries = true;
@@ -452,8 +459,8 @@ LogicalResult distribute(Operation *tiles, Value begin, Value end) {
   IRRewriter rewriter(forall);
   Location loc = forall.getLoc();
   Value one = arith::ConstantIndexOp::create(rewriter, loc, 1);
-  Value start = getValueOrCreateConstantIndexOp(
-      rewriter, loc, forall.getMixedLowerBound()[0]);
+  Value start = getValueOrCreateConstantIndexOp(rewriter, loc,
+                                                forall.getMixedLowerBound()[0]);
   Value step =
       getValueOrCreateConstantIndexOp(rewriter, loc, forall.getMixedStep()[0]);
   auto loop = scf::ForOp::create(rewriter, loc, begin, end, one);
@@ -471,7 +478,8 @@ LogicalResult distribute(Operation *tiles, Value begin, Value end) {
 /// Copies the body of `source` into `shell`, to run for the items of the call.
 LogicalResult fillShell(KernelShell shell, func::FuncOp source) {
   IRMapping mapping;
-  for (auto [from, to] : llvm::zip_equal(source.getArguments(), shell.arguments))
+  for (auto [from, to] :
+       llvm::zip_equal(source.getArguments(), shell.arguments))
     mapping.map(from, to);
   OpBuilder builder(shell.function.front().getTerminator());
   Operation *tiles = findTiles(source);
@@ -505,10 +513,10 @@ void relaxArithmetic(func::FuncOp function) {
 /// Moves constants that bufferization made beside the kernel, under new names.
 void moveGlobals(ModuleOp from, func::FuncOp kernel) {
   SymbolTable target(kernel->getParentOfType<ModuleOp>());
-  for (auto global : llvm::make_early_inc_range(
-           from.getBody()->getOps<memref::GlobalOp>())) {
-    auto name = StringAttr::get(from.getContext(), kernel.getName() + "." +
-                                                       global.getName());
+  for (auto global :
+       llvm::make_early_inc_range(from.getBody()->getOps<memref::GlobalOp>())) {
+    auto name = StringAttr::get(from.getContext(),
+                                kernel.getName() + "." + global.getName());
     (void)SymbolTable::replaceAllSymbolUses(global, name, from);
     global->remove();
     global.setName(name);
@@ -525,8 +533,7 @@ FailureOr<func::FuncOp> emitLoops(func::FuncOp kernel,
   if (failed(tile))
     return failure();
   if (*tile <= 0)
-    return kernel.emitError()
-           << "expected a positive 'tile', found " << *tile;
+    return kernel.emitError() << "expected a positive 'tile', found " << *tile;
 
   // Work on a copy in a module of its own: bufferization is done by modules.
   OpBuilder builder(kernel);
@@ -550,7 +557,8 @@ FailureOr<func::FuncOp> emitLoops(func::FuncOp kernel,
   moveGlobals(module, kernel);
 
   builder.setInsertionPoint(kernel);
-  FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
+  FailureOr<KernelShell> shell =
+      createKernelShell(builder, kernel, /*halvesAsBits=*/false);
   if (failed(shell))
     return failure();
   if (failed(fillShell(*shell, copy))) {

@@ -1,4 +1,5 @@
-//===- Strategies.h - the ways to emit a kernel ------------------*- C++ -*-===//
+//===- Strategies.h - the ways to emit a kernel ------------------*- C++
+//-*-===//
 //
 // Each strategy is one file with two functions: `plan` decides for a kernel
 // that it can take, `emit` replaces the planned kernel by a function with the
@@ -22,8 +23,7 @@ inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
 /// The one op that `kernel` consists of besides its return, if it has type OpT.
-template <typename OpT>
-OpT getOnlyOp(mlir::func::FuncOp kernel) {
+template <typename OpT> OpT getOnlyOp(mlir::func::FuncOp kernel) {
   mlir::Block &body = kernel.front();
   if (!llvm::hasNItems(body, 2))
     return {};
@@ -55,8 +55,8 @@ using PipelineRunner = llvm::function_ref<mlir::LogicalResult(
 
 // Each `plan` returns nothing for a kernel that the strategy does not take.
 
-std::optional<mlir::FailureOr<KernelPlan>>
-planGemm(mlir::func::FuncOp kernel, const CPUTarget &target);
+std::optional<mlir::FailureOr<KernelPlan>> planGemm(mlir::func::FuncOp kernel,
+                                                    const CPUTarget &target);
 mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel);
 
 std::optional<mlir::FailureOr<KernelPlan>>

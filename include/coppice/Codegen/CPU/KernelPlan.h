@@ -1,4 +1,5 @@
-//===- KernelPlan.h - how one kernel will be compiled for the CPU -*- C++ -*-===//
+//===- KernelPlan.h - how one kernel will be compiled for the CPU -*- C++
+//-*-===//
 //
 // Choosing is done here, once; emission (`codegen-cpu-kernels`) only reads what
 // was chosen. A kernel is a tensor-level function as `exec-form-dispatches`

@@ -1,0 +1,790 @@
+//===- CodegenCPUTest.cpp - compiled kernels against plain C++
+//--------------===//
+//
+// Each test writes kernels as MLIR, plans and compiles them as `compile` does,
+// loads the shared object and calls it through the kernel ABI. On small
+// integers float arithmetic is exact, so that results must be equal to the bit.
+//
+//===----------------------------------------------------------------------===//
+
+#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "coppice/Codegen/CPU/Passes.h"
+#include "coppice/Target/EmitCPU.h"
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/APFloat.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "gtest/gtest.h"
+#include <chrono>
+#include <cmath>
+#include <dlfcn.h>
+#include <random>
+
+using namespace mlir;
+using llvm::formatv;
+
+namespace coppice {
+namespace {
+
+/// Values of the symbols of a step.
+struct Symbols {
+  int64_t rows = 1, headRows = 1, slots = 1, context = 1, attended = 0,
+          cached = 0;
+};
+
+/// A compiled module of kernels.
+class Kernels {
+public:
+  static std::unique_ptr<Kernels> compile(const std::string &source,
+                                          bool oracle = false,
+                                          std::string isa = "host") {
+    DialectRegistry registry;
+    registerCodegenCPUDialects(registry);
+    MLIRContext context(registry);
+    OwningOpRef<ModuleOp> module =
+        parseSourceString<ModuleOp>(source, ParserConfig(&context));
+    if (!module)
+      return nullptr;
+    std::string error;
+    FailureOr<CPUTarget> target = CPUTarget::parse(isa, error);
+    if (failed(target))
+      return nullptr;
+
+    auto kernels = std::make_unique<Kernels>();
+    Builder builder(&context);
+    for (auto kernel : module->getOps<func::FuncOp>()) {
+      FailureOr<KernelPlan> plan = planKernel(kernel, {oracle, *target});
+      if (failed(plan))
+        return nullptr;
+      kernel->setAttr(exec::configAttrName, plan->config);
+      for (auto [arg, panels] : llvm::enumerate(plan->panels))
+        if (panels)
+          kernel.setArgAttr(arg, exec::panelsAttrName,
+                            builder.getI64IntegerAttr(panels));
+      Kernel &entry = kernels->kernels[kernel.getName()];
+      entry.panels = plan->panels;
+      entry.strategy = plan->config.getStrategy().getValue();
+      AffineMap grid = plan->grid;
+      // The context dies with this function: keep what the test asks for.
+      entry.grid = [text = formatv("{0}", grid).str()](const Symbols &symbols) {
+        MLIRContext context;
+        auto map = cast<AffineMapAttr>(
+            parseAttribute("affine_map<" + text + ">", &context));
+        Builder builder(&context);
+        SmallVector<Attribute> values, results;
+        for (int64_t value :
+             {symbols.rows, symbols.headRows, symbols.slots, symbols.context,
+              symbols.attended, symbols.cached})
+          values.push_back(builder.getI64IntegerAttr(value));
+        EXPECT_TRUE(succeeded(map.getValue().constantFold(values, results)));
+        return cast<IntegerAttr>(results.front()).getInt();
+      };
+    }
+    PassManager manager(&context);
+    buildCodegenCPUPipeline(manager);
+    if (failed(manager.run(*module)))
+      return nullptr;
+
+    CPUTargetOptions options;
+    options.target = *target;
+    if (const char *dump = std::getenv("COPPICE_TEST_DUMP_LLVM"))
+      options.dumpLLVM = dump;
+    SmallString<128> path;
+    if (llvm::sys::fs::createTemporaryFile("coppice-test", "so", path))
+      return nullptr;
+    FailureOr<EmittedTarget> emitted = emitCPU(*module, path, options);
+    if (succeeded(emitted))
+      kernels->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    llvm::sys::fs::remove(path);
+    if (!kernels->library)
+      return nullptr;
+    return kernels;
+  }
+
+  ~Kernels() {
+    if (library)
+      dlclose(library);
+  }
+
+  int64_t panels(StringRef name, unsigned arg) {
+    return kernels.find(name)->second.panels[arg];
+  }
+  std::string strategy(StringRef name) {
+    return kernels.find(name)->second.strategy;
+  }
+
+  /// Runs all work items of a kernel, in chunks of `chunk` from the last to the
+  /// first; in one piece if it is 0.
+  void run(StringRef name, std::vector<const void *> args,
+           const Symbols &symbols, int64_t chunk = 0) {
+    auto *function =
+        reinterpret_cast<void (*)(const void *const *, const int64_t *, int64_t,
+                                  int64_t)>(dlsym(library, name.str().c_str()));
+    ASSERT_NE(function, nullptr) << name.str();
+    int64_t grid = kernels.find(name)->second.grid(symbols);
+    const int64_t values[] = {symbols.rows,     symbols.headRows,
+                              symbols.slots,    symbols.context,
+                              symbols.attended, symbols.cached};
+    if (chunk == 0)
+      return function(args.data(), values, 0, grid);
+    for (int64_t end = grid; end > 0; end -= chunk)
+      function(args.data(), values, std::max<int64_t>(0, end - chunk), end);
+  }
+
+private:
+  struct Kernel {
+    SmallVector<int64_t> panels;
+    std::string strategy;
+    std::function<int64_t(const Symbols &)> grid;
+  };
+  llvm::StringMap<Kernel> kernels;
+  void *library = nullptr;
+};
+
+//===----------------------------------------------------------------------===//
+// Data
+//===----------------------------------------------------------------------===//
+
+std::mt19937 &random() {
+  static std::mt19937 engine(20240607);
+  return engine;
+}
+
+/// Integers in [-3, 3]: exact in every float type, and so are sums of products.
+std::vector<float> integers(size_t count) {
+  std::uniform_int_distribution<int> distribution(-3, 3);
+  std::vector<float> values(count);
+  for (float &value : values)
+    value = static_cast<float>(distribution(random()));
+  return values;
+}
+
+std::vector<float> normals(size_t count) {
+  std::normal_distribution<float> distribution;
+  std::vector<float> values(count);
+  for (float &value : values)
+    value = distribution(random());
+  return values;
+}
+
+/// The bytes of `values` stored as `type`; they are rounded to it on the way.
+std::vector<char> store(std::vector<float> &values, StringRef type) {
+  std::vector<char> bytes;
+  for (float &value : values) {
+    llvm::APFloat number(value);
+    bool lossy;
+    if (type != "f32")
+      number.convert(type == "f16" ? llvm::APFloat::IEEEhalf()
+                                   : llvm::APFloat::BFloat(),
+                     llvm::APFloat::rmNearestTiesToEven, &lossy);
+    uint64_t bits = number.bitcastToAPInt().getZExtValue();
+    const char *first = reinterpret_cast<const char *>(&bits);
+    bytes.insert(bytes.end(), first, first + (type == "f32" ? 4 : 2));
+    number.convert(llvm::APFloat::IEEEsingle(),
+                   llvm::APFloat::rmNearestTiesToEven, &lossy);
+    value = number.convertToFloat();
+  }
+  return bytes;
+}
+
+/// [N, K] to [ceil(N/P), K, P], padded with zeros, as docs/bundle.md says.
+std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,
+                        int64_t panel) {
+  if (panel == 0)
+    return weight;
+  std::vector<float> packed(llvm::alignTo(n, panel) * k, 0.0f);
+  for (int64_t row = 0; row < n; ++row)
+    for (int64_t column = 0; column < k; ++column)
+      packed[((row / panel) * k + column) * panel + row % panel] =
+          weight[row * k + column];
+  return packed;
+}
+
+/// Around a buffer, so that a stray write shows.
+constexpr size_t kGuard = 64;
+constexpr float kCanary = 12345.0f;
+
+struct Guarded {
+  explicit Guarded(const std::vector<float> &contents)
+      : storage(contents.size() + 2 * kGuard, kCanary), size(contents.size()) {
+    std::copy(contents.begin(), contents.end(), storage.begin() + kGuard);
+  }
+  float *data() { return storage.data() + kGuard; }
+  std::vector<float> contents() {
+    return {storage.begin() + kGuard, storage.begin() + kGuard + size};
+  }
+  bool intact() {
+    auto isCanary = [](float value) { return value == kCanary; };
+    return std::all_of(storage.begin(), storage.begin() + kGuard, isCanary) &&
+           std::all_of(storage.end() - kGuard, storage.end(), isCanary);
+  }
+  std::vector<float> storage;
+  size_t size;
+};
+
+/// The largest ||a - b|| / ||b|| of a row.
+double rowError(const std::vector<float> &a, const std::vector<float> &b,
+                int64_t width) {
+  double worst = 0;
+  for (size_t row = 0; row * width < b.size(); ++row) {
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < width; ++i) {
+      double x = a[row * width + i], y = b[row * width + i];
+      difference += (x - y) * (x - y);
+      norm += y * y;
+    }
+    double error =
+        norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
+    if (!(error <= worst))
+      worst = error;
+  }
+  return worst;
+}
+
+std::vector<float> multiply(const std::vector<float> &a,
+                            const std::vector<float> &w, int64_t m, int64_t n,
+                            int64_t k) {
+  std::vector<float> c(m * n);
+  for (int64_t row = 0; row < m; ++row)
+    for (int64_t column = 0; column < n; ++column) {
+      float sum = 0;
+      for (int64_t i = 0; i < k; ++i)
+        sum += a[row * k + i] * w[column * k + i];
+      c[row * n + column] = sum;
+    }
+  return c;
+}
+
+//===----------------------------------------------------------------------===//
+// GEMM
+//===----------------------------------------------------------------------===//
+
+std::string rows(int64_t width) {
+  return formatv("tensor<?x{0}xf32>", width).str();
+}
+std::string dims(int64_t width) {
+  return formatv("{{exec.dims = [\"rows\", {0}]}", width).str();
+}
+
+/// One GEMM kernel; `epilogue` is the text from "epilogue(" to "}", `extra` an
+/// argument declaration that it uses.
+std::string gemmKernel(StringRef name, int64_t n, int64_t k, StringRef type,
+                       StringRef extra = "", StringRef epilogue = "") {
+  return formatv(R"(
+    func.func @{0}(%x: {1} {2}, %w: tensor<{3}x{4}x{5}>{6}, %out: {7} {8}) -> {7} {{
+      %0 = prune.gemm "" %x, %w {9} : {1}, tensor<{3}x{4}x{5}> -> {7}
+      return %0 : {7}
+    })",
+                 name, rows(k), dims(k), n, k, type, extra, rows(n), dims(n),
+                 epilogue)
+      .str();
+}
+
+struct GemmCase {
+  int64_t n, k;
+  const char *type;
+};
+
+std::string caseName(const GemmCase &shape) {
+  return formatv("gemm_{0}_{1}_{2}", shape.n, shape.k, shape.type).str();
+}
+
+void checkGemms(StringRef isa, ArrayRef<GemmCase> shapes,
+                ArrayRef<int64_t> heights, bool oracle = false) {
+  std::string source;
+  for (const GemmCase &shape : shapes)
+    source += gemmKernel(caseName(shape), shape.n, shape.k, shape.type);
+  auto kernels = Kernels::compile(source, oracle, isa.str());
+  ASSERT_TRUE(kernels);
+  for (const GemmCase &shape : shapes) {
+    std::string name = caseName(shape);
+    EXPECT_EQ(kernels->strategy(name), "gemm");
+    for (int64_t m : heights) {
+      SCOPED_TRACE(formatv("{0} rows {1} {2}", name, m, isa).str());
+      std::vector<float> x = integers(m * shape.k),
+                         w = integers(shape.n * shape.k);
+      std::vector<float> packed =
+          pack(w, shape.n, shape.k, kernels->panels(name, 1));
+      std::vector<char> stored = store(packed, shape.type);
+      std::vector<float> expected = multiply(x, w, m, shape.n, shape.k);
+      for (int64_t chunk : {0, 1, 3}) {
+        Guarded out(std::vector<float>(m * shape.n, NAN));
+        Symbols symbols;
+        symbols.rows = m;
+        kernels->run(name, {x.data(), stored.data(), out.data()}, symbols,
+                     chunk);
+        EXPECT_EQ(out.contents(), expected);
+        EXPECT_TRUE(out.intact());
+      }
+    }
+  }
+}
+
+TEST(CodegenCPU, GemmIsExactOnIntegersAtOddShapes) {
+  checkGemms("host",
+             {{1, 1, "f32"},
+              {5, 7, "bf16"},
+              {17, 33, "f16"},
+              {33, 127, "f32"},
+              {64, 128, "bf16"},
+              {65, 129, "f32"},
+              {131, 257, "bf16"}},
+             {0, 1, 2, 3, 5, 6, 7, 13, 70, 97, 200});
+}
+
+TEST(CodegenCPU, GemmForAVX2IsExactOnIntegers) {
+  checkGemms("avx2", {{7, 5, "f32"}, {65, 131, "bf16"}, {48, 64, "f16"}},
+             {1, 4, 6, 29});
+}
+
+TEST(CodegenCPU, GemmEpilogues) {
+  constexpr int64_t n = 71, k = 37, m = 23;
+  std::string x = rows(k), y = rows(n);
+  std::string source;
+  // The residual is the destination's old contents.
+  source +=
+      gemmKernel("residual", n, k, "f32", "",
+                 R"(epilogue(%acc: f32, %r: f32 = %out : tensor<?x71xf32>) {
+      %s = arith.addf %acc, %r : f32
+      prune.yield %s : f32
+    })");
+  source +=
+      gemmKernel("bias", n, k, "bf16", ", %b: tensor<71xbf16>",
+                 R"(epilogue(%acc: f32, %b0: bf16 = %b : tensor<71xbf16>) {
+      %b1 = arith.extf %b0 : bf16 to f32
+      %s = arith.addf %acc, %b1 : f32
+      prune.yield %s : f32
+    })");
+  source +=
+      gemmKernel("swiglu", n, k, "f32", ", %up: " + y + " " + dims(n),
+                 R"(epilogue(%acc: f32, %u: f32 = %up : tensor<?x71xf32>) {
+      %one = arith.constant 1.0 : f32
+      %negative = arith.negf %acc : f32
+      %power = math.exp %negative : f32
+      %below = arith.addf %power, %one : f32
+      %silu = arith.divf %acc, %below : f32
+      %s = arith.mulf %silu, %u : f32
+      prune.yield %s : f32
+    })");
+  auto kernels = Kernels::compile(source);
+  ASSERT_TRUE(kernels);
+
+  Symbols symbols;
+  symbols.rows = m;
+  std::vector<float> a = integers(m * k), w = integers(n * k),
+                     r = integers(m * n), b = integers(n);
+  std::vector<float> packed = pack(w, n, k, kernels->panels("bias", 1));
+  std::vector<float> product = multiply(a, w, m, n, k);
+  std::vector<char> biasWeight = store(packed, "bf16"), bias = store(b, "bf16");
+
+  Guarded out(r);
+  kernels->run("residual", {a.data(), packed.data(), out.data()}, symbols, 1);
+  std::vector<float> expected = product;
+  for (size_t i = 0; i < expected.size(); ++i)
+    expected[i] += r[i];
+  EXPECT_EQ(out.contents(), expected);
+  EXPECT_TRUE(out.intact());
+
+  Guarded biased(r);
+  kernels->run("bias",
+               {a.data(), biasWeight.data(), bias.data(), biased.data()},
+               symbols);
+  expected = product;
+  for (size_t i = 0; i < expected.size(); ++i)
+    expected[i] += b[i % n];
+  EXPECT_EQ(biased.contents(), expected);
+
+  std::vector<float> up = normals(m * n);
+  Guarded gated(r);
+  kernels->run("swiglu", {a.data(), packed.data(), up.data(), gated.data()},
+               symbols);
+  for (size_t i = 0; i < expected.size(); ++i)
+    expected[i] = product[i] / (1.0f + std::exp(-product[i])) * up[i];
+  EXPECT_LT(rowError(gated.contents(), expected, n), 1e-6);
+  EXPECT_TRUE(gated.intact());
+}
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
+struct AttentionCase {
+  int64_t headDim, queryHeads, kvHeads;
+  const char *type;
+  int64_t window; // 0: none
+};
+
+std::string caseName(const AttentionCase &shape) {
+  return formatv("attention_{0}_{1}_{2}_{3}_{4}", shape.headDim,
+                 shape.queryHeads, shape.kvHeads, shape.type, shape.window)
+      .str();
+}
+
+std::string attentionKernel(const AttentionCase &shape) {
+  std::string window =
+      shape.window ? formatv(", window = {0} : i64", shape.window).str() : "";
+  std::string cache =
+      formatv("tensor<?x?x{0}x{1}>", shape.headDim * shape.kvHeads, shape.type)
+          .str();
+  int64_t width = shape.headDim * shape.queryHeads;
+  return formatv(R"(
+    func.func @{0}(%q: {1} {2}, %k: {3} {{exec.dims = ["slots", "context", {4}]},
+                   %v: {3} {{exec.dims = ["slots", "context", {4}]},
+                   %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
+                   %out: {1} {2}) -> {1} {{
+      %0 = decoder.attention "" %q, %k, %v at %slots, %positions {{head_dim = {5} : i64, scale = 0.3 : f32{6}} : {1}, {3}
+      return %0 : {1}
+    })",
+                 caseName(shape), rows(width), dims(width), cache,
+                 shape.headDim * shape.kvHeads, shape.headDim, window)
+      .str();
+}
+
+TEST(CodegenCPU, AttentionMatchesItsDefinition) {
+  const AttentionCase cases[] = {{8, 8, 4, "f32", 0},    {64, 12, 4, "bf16", 0},
+                                 {40, 2, 2, "f16", 5},   {13, 3, 1, "bf16", 0},
+                                 {256, 4, 1, "f32", 70}, {80, 10, 2, "f32", 0}};
+  for (const char *isa : {"host", "avx2"}) {
+    std::string source;
+    for (const AttentionCase &shape : cases)
+      source += attentionKernel(shape);
+    auto kernels = Kernels::compile(source, false, isa);
+    ASSERT_TRUE(kernels);
+    for (const AttentionCase &shape : cases) {
+      std::string name = caseName(shape);
+      SCOPED_TRACE(name + " " + isa);
+      EXPECT_EQ(kernels->strategy(name), "attention");
+      const std::vector<int32_t> slots = {2, 0, 0, 1, 2},
+                                 positions = {130, 0, 1, 63, -1};
+      Symbols symbols;
+      symbols.rows = slots.size();
+      symbols.slots = 3;
+      symbols.context = 137;
+      int64_t width = shape.headDim * shape.queryHeads,
+              cacheWidth = shape.headDim * shape.kvHeads;
+      std::vector<float> q = normals(symbols.rows * width);
+      std::vector<float> k = normals(symbols.slots * symbols.context *
+                                     cacheWidth),
+                         v = normals(k.size());
+      // What no row attends to must not matter, whatever it is.
+      auto at = [&](int64_t slot, int64_t position) {
+        return (slot * symbols.context + position) * cacheWidth;
+      };
+      for (auto [slot, end] : {std::pair(0, 2), {1, 64}, {2, 131}})
+        for (int64_t i = at(slot, end); i < at(slot + 1, 0); ++i)
+          k[i] = v[i] = NAN;
+      std::vector<char> keys = store(k, shape.type),
+                        values = store(v, shape.type);
+
+      std::vector<float> expected(q.size(), 0.0f);
+      for (int64_t row = 0; row < symbols.rows; ++row)
+        for (int64_t head = 0; head < shape.queryHeads; ++head) {
+          int64_t kv = head / (shape.queryHeads / shape.kvHeads);
+          int64_t end = positions[row] + 1;
+          int64_t start =
+              shape.window ? std::max<int64_t>(0, end - shape.window) : 0;
+          std::vector<double> weights;
+          double total = 0;
+          for (int64_t j = start; j < end; ++j) {
+            double dot = 0;
+            for (int64_t d = 0; d < shape.headDim; ++d)
+              dot += q[row * width + head * shape.headDim + d] *
+                     k[at(slots[row], j) + kv * shape.headDim + d];
+            weights.push_back(std::exp(0.3 * dot));
+            total += weights.back();
+          }
+          for (int64_t d = 0; d < shape.headDim; ++d) {
+            double sum = 0;
+            for (int64_t j = start; j < end; ++j)
+              sum += weights[j - start] / total *
+                     v[at(slots[row], j) + kv * shape.headDim + d];
+            expected[row * width + head * shape.headDim + d] =
+                static_cast<float>(sum);
+          }
+        }
+
+      std::vector<float> first;
+      for (int64_t chunk : {0, 1, 4}) {
+        Guarded out(std::vector<float>(q.size(), NAN));
+        kernels->run(name,
+                     {q.data(), keys.data(), values.data(), slots.data(),
+                      positions.data(), out.data()},
+                     symbols, chunk);
+        EXPECT_LT(rowError(out.contents(), expected, width), 1e-5);
+        EXPECT_TRUE(out.intact());
+        if (first.empty())
+          first = out.contents();
+        EXPECT_EQ(out.contents(), first);
+      }
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+/// Runs a kernel in three ways of splitting its work, checks that they agree to
+/// the bit, and returns the contents of the destination, the last argument.
+std::vector<float> runAllWays(Kernels &kernels, StringRef name,
+                              std::vector<const void *> inputs,
+                              const std::vector<float> &destination,
+                              const Symbols &symbols) {
+  std::vector<float> first;
+  for (int64_t chunk : {0, 1, 3}) {
+    Guarded out(destination);
+    std::vector<const void *> args = inputs;
+    args.push_back(out.data());
+    kernels.run(name, args, symbols, chunk);
+    EXPECT_TRUE(out.intact());
+    if (chunk == 0)
+      first = out.contents();
+    EXPECT_EQ(out.contents(), first);
+  }
+  return first;
+}
+
+const char *const kRowOps = R"(
+  func.func @norm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %g: tensor<37xbf16>,
+                  %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = decoder.rms_norm "" %x, %g {epsilon = 1.0e-5 : f32, divisor = 40 : i64} : tensor<?x37xf32>, tensor<37xbf16>
+    return %0 : tensor<?x37xf32>
+  }
+  func.func @lookup(%i: tensor<?xi32> {exec.dims = ["head_rows"]}, %t: tensor<19x23xf16>,
+                    %out: tensor<?x23xf32> {exec.dims = ["head_rows", 23]}) -> tensor<?x23xf32> {
+    %0 = decoder.lookup "" %i in %t : tensor<?xi32>, tensor<19x23xf16> -> tensor<?x23xf32>
+    return %0 : tensor<?x23xf32>
+  }
+  func.func @table(%p: tensor<?xi32> {exec.dims = ["rows"]},
+                   %out: tensor<?x6xf32> {exec.dims = ["rows", 6]}) -> tensor<?x6xf32> {
+    %0 = decoder.rotary_table "" %p {frequencies = array<f32: 1.0, 0.25, 0.0625>} : tensor<?xi32> -> tensor<?x6xf32>
+    return %0 : tensor<?x6xf32>
+  }
+  func.func @rotary(%x: tensor<?x21xf32> {exec.dims = ["rows", 21]}, %a: tensor<?x6xf32> {exec.dims = ["rows", 6]},
+                    %out: tensor<?x21xf32> {exec.dims = ["rows", 21]}) -> tensor<?x21xf32> {
+    %0 = decoder.rotary "" %x, %a {head_dim = 7 : i64} : tensor<?x21xf32>, tensor<?x6xf32>
+    return %0 : tensor<?x21xf32>
+  }
+  func.func @append(%r: tensor<?x5xf32> {exec.dims = ["rows", 5]}, %slots: tensor<?xi32> {exec.dims = ["rows"]},
+                    %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                    %cache: tensor<?x?x5xf32> {exec.dims = ["slots", "context", 5]}) -> tensor<?x?x5xf32> {
+    %0 = decoder.append "" %r into %cache at %slots, %positions : tensor<?x5xf32> into tensor<?x?x5xf32>
+    return %0 : tensor<?x?x5xf32>
+  }
+  func.func @append_bf16(%r: tensor<?x6xf32> {exec.dims = ["rows", 6]}, %slots: tensor<?xi32> {exec.dims = ["rows"]},
+                    %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                    %cache: tensor<?x?x6xbf16> {exec.dims = ["slots", "context", 6]}) -> tensor<?x?x6xbf16> {
+    %0 = decoder.append "" %r into %cache at %slots, %positions : tensor<?x6xf32> into tensor<?x?x6xbf16>
+    return %0 : tensor<?x?x6xbf16>
+  }
+  #id = affine_map<(m, n) -> (m, n)>
+  func.func @swiglu(%gate: tensor<?x45xf32> {exec.dims = ["rows", 45]}, %up: tensor<?x45xf32> {exec.dims = ["rows", 45]},
+                    %out: tensor<?x45xf32> {exec.dims = ["rows", 45]}) -> tensor<?x45xf32> {
+    %c0 = arith.constant 0 : index
+    %m = tensor.dim %gate, %c0 : tensor<?x45xf32>
+    %e = tensor.empty(%m) : tensor<?x45xf32>
+    %0 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%gate, %up : tensor<?x45xf32>, tensor<?x45xf32>) outs(%e : tensor<?x45xf32>) {
+    ^bb0(%g: f32, %u: f32, %o: f32):
+      %one = arith.constant 1.0 : f32
+      %n = arith.negf %g : f32
+      %p = math.exp %n : f32
+      %d = arith.addf %p, %one : f32
+      %s = arith.divf %g, %d : f32
+      %r = arith.mulf %s, %u : f32
+      linalg.yield %r : f32
+    } -> tensor<?x45xf32>
+    return %0 : tensor<?x45xf32>
+  }
+  // The residual stream is updated in place.
+  func.func @residual(%delta: tensor<?x11xf32> {exec.dims = ["rows", 11]},
+                      %out: tensor<?x11xf32> {exec.dims = ["rows", 11]}) -> tensor<?x11xf32> {
+    %c0 = arith.constant 0 : index
+    %m = tensor.dim %delta, %c0 : tensor<?x11xf32>
+    %e = tensor.empty(%m) : tensor<?x11xf32>
+    %0 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%out, %delta : tensor<?x11xf32>, tensor<?x11xf32>) outs(%e : tensor<?x11xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %s = arith.addf %a, %b : f32
+      linalg.yield %s : f32
+    } -> tensor<?x11xf32>
+    return %0 : tensor<?x11xf32>
+  }
+  func.func @matmul(%x: tensor<?x9xf32> {exec.dims = ["rows", 9]}, %w: tensor<7x9xbf16>,
+                    %out: tensor<?x7xf32> {exec.dims = ["rows", 7]}) -> tensor<?x7xf32> {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %m = tensor.dim %x, %c0 : tensor<?x9xf32>
+    %e = tensor.empty(%m) : tensor<?x7xf32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<?x7xf32>) -> tensor<?x7xf32>
+    %0 = linalg.matmul indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+        ins(%x, %w : tensor<?x9xf32>, tensor<7x9xbf16>) outs(%f : tensor<?x7xf32>) -> tensor<?x7xf32>
+    return %0 : tensor<?x7xf32>
+  }
+  // No rows at all: one work item, and a scalar.
+  func.func @sum(%x: tensor<43xf32>, %out: tensor<f32>) -> tensor<f32> {
+    %zero = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<f32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<f32>) -> tensor<f32>
+    %0 = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>], iterator_types = ["reduction"]}
+        ins(%x : tensor<43xf32>) outs(%f : tensor<f32>) {
+    ^bb0(%a: f32, %s: f32):
+      %1 = arith.addf %a, %s : f32
+      linalg.yield %1 : f32
+    } -> tensor<f32>
+    return %0 : tensor<f32>
+  }
+  func.func @vector(%x: tensor<2500xf32>, %out: tensor<2500xf32>) -> tensor<2500xf32> {
+    %e = tensor.empty() : tensor<2500xf32>
+    %0 = linalg.add ins(%x, %x : tensor<2500xf32>, tensor<2500xf32>) outs(%e : tensor<2500xf32>) -> tensor<2500xf32>
+    return %0 : tensor<2500xf32>
+  }
+)";
+
+void checkRowOps(bool oracle) {
+  auto kernels = Kernels::compile(kRowOps, oracle);
+  ASSERT_TRUE(kernels);
+  EXPECT_EQ(kernels->strategy("norm"), oracle ? "plain" : "loops");
+  for (int64_t m : {0, 1, 13}) {
+    SCOPED_TRACE(formatv("{0} rows", m).str());
+    Symbols symbols;
+    symbols.rows = symbols.headRows = m;
+    auto run = [&](StringRef name, std::vector<const void *> inputs,
+                   const std::vector<float> &destination) {
+      SCOPED_TRACE(name.str());
+      return runAllWays(*kernels, name, inputs, destination, symbols);
+    };
+    auto fresh = [&](int64_t width) {
+      return std::vector<float>(m * width, NAN);
+    };
+
+    std::vector<float> x = normals(m * 37), gain = normals(37);
+    std::vector<char> storedGain = store(gain, "bf16");
+    std::vector<float> expected(x.size());
+    for (int64_t row = 0; row < m; ++row) {
+      double squares = 0;
+      for (int64_t i = 0; i < 37; ++i)
+        squares += double(x[row * 37 + i]) * x[row * 37 + i];
+      for (int64_t i = 0; i < 37; ++i)
+        expected[row * 37 + i] =
+            x[row * 37 + i] / std::sqrt(squares / 40 + 1e-5) * gain[i];
+    }
+    EXPECT_LT(rowError(run("norm", {x.data(), storedGain.data()}, fresh(37)),
+                       expected, 37),
+              1e-6);
+
+    std::vector<float> table = integers(19 * 23);
+    std::vector<char> storedTable = store(table, "f16");
+    std::vector<int32_t> indices(m), positions(m);
+    for (int64_t row = 0; row < m; ++row) {
+      indices[row] = (row * 7 + 18) % 19;
+      positions[row] = row * 331;
+    }
+    expected.assign(m * 23, 0.0f);
+    for (int64_t i = 0; i < m * 23; ++i)
+      expected[i] = table[indices[i / 23] * 23 + i % 23];
+    EXPECT_EQ(run("lookup", {indices.data(), storedTable.data()}, fresh(23)),
+              expected);
+
+    const double frequencies[] = {1.0, 0.25, 0.0625};
+    std::vector<float> angles(m * 6);
+    for (int64_t row = 0; row < m; ++row)
+      for (int64_t i = 0; i < 3; ++i) {
+        angles[row * 6 + i] = std::cos(positions[row] * frequencies[i]);
+        angles[row * 6 + 3 + i] = std::sin(positions[row] * frequencies[i]);
+      }
+    EXPECT_LT(rowError(run("table", {positions.data()}, fresh(6)), angles, 6),
+              1e-6);
+
+    x = normals(m * 21);
+    expected = x; // column 6 of each head is not rotated
+    for (int64_t row = 0; row < m; ++row)
+      for (int64_t head = 0; head < 3; ++head)
+        for (int64_t i = 0; i < 3; ++i) {
+          const float *in = &x[row * 21 + head * 7];
+          float *to = &expected[row * 21 + head * 7];
+          float c = angles[row * 6 + i], s = angles[row * 6 + 3 + i];
+          to[i] = in[i] * c - in[3 + i] * s;
+          to[3 + i] = in[3 + i] * c + in[i] * s;
+        }
+    EXPECT_LT(rowError(run("rotary", {x.data(), angles.data()}, fresh(21)),
+                       expected, 21),
+              1e-6);
+
+    symbols.slots = 3;
+    symbols.context = 17;
+    std::vector<float> cache = integers(3 * 17 * 5);
+    x = normals(m * 5);
+    std::vector<int32_t> slots(m);
+    expected = cache;
+    for (int64_t row = 0; row < m; ++row) {
+      slots[row] = row % 3;
+      positions[row] = (row * 5) % 17;
+      std::copy_n(&x[row * 5], 5,
+                  &expected[(slots[row] * 17 + positions[row]) * 5]);
+    }
+    EXPECT_EQ(run("append", {x.data(), slots.data(), positions.data()}, cache),
+              expected);
+
+    // Two bf16 of the cache travel as one float here.
+    std::vector<float> wide = normals(m * 6),
+                       storedCache = integers(3 * 17 * 6);
+    std::vector<char> bytes = store(storedCache, "bf16"), rounded;
+    std::vector<float> narrow = wide;
+    rounded = store(narrow, "bf16");
+    auto asFloats = [](const std::vector<char> &bytes) {
+      std::vector<float> floats(bytes.size() / 4);
+      std::memcpy(floats.data(), bytes.data(), bytes.size());
+      return floats;
+    };
+    std::vector<float> before = asFloats(bytes);
+    for (int64_t row = 0; row < m; ++row)
+      std::copy_n(&rounded[row * 12], 12,
+                  &bytes[(slots[row] * 17 + positions[row]) * 12]);
+    EXPECT_EQ(run("append_bf16", {wide.data(), slots.data(), positions.data()},
+                  before),
+              asFloats(bytes));
+
+    std::vector<float> gate = normals(m * 45), up = normals(m * 45);
+    expected.assign(m * 45, 0.0f);
+    for (int64_t i = 0; i < m * 45; ++i)
+      expected[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+    EXPECT_LT(rowError(run("swiglu", {gate.data(), up.data()}, fresh(45)),
+                       expected, 45),
+              1e-6);
+
+    std::vector<float> delta = integers(m * 11), stream = integers(m * 11);
+    expected = stream;
+    for (int64_t i = 0; i < m * 11; ++i)
+      expected[i] += delta[i];
+    EXPECT_EQ(run("residual", {delta.data()}, stream), expected);
+
+    std::vector<float> a = integers(m * 9), w = integers(7 * 9);
+    std::vector<char> storedWeight = store(w, "bf16");
+    EXPECT_EQ(run("matmul", {a.data(), storedWeight.data()}, fresh(7)),
+              multiply(a, w, m, 7, 9));
+  }
+
+  std::vector<float> x = integers(43);
+  float total = 0;
+  for (float value : x)
+    total += value;
+  EXPECT_EQ(runAllWays(*kernels, "sum", {x.data()}, {NAN}, {}),
+            std::vector<float>{total});
+  x = integers(2500);
+  std::vector<float> doubled = x;
+  for (float &value : doubled)
+    value *= 2;
+  EXPECT_EQ(runAllWays(*kernels, "vector", {x.data()},
+                       std::vector<float>(2500, NAN), {}),
+            doubled);
+}
+
+TEST(CodegenCPU, RowOpsMatchTheirDefinitions) { checkRowOps(false); }
+
+TEST(CodegenCPU, OracleRowOpsMatchTheirDefinitions) { checkRowOps(true); }
+
+} // namespace
+} // namespace coppice
