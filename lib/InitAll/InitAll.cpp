@@ -2,6 +2,7 @@
 // registration headers are slow to compile: they are included here only.
 #include "coppice/InitAll.h"
 
+#include "coppice/Codegen/CPU/Passes.h"
 #include "coppice/Conversion/Passes.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
@@ -23,6 +24,8 @@ void coppice::registerAllDialects(mlir::DialectRegistry &registry) {
 
 void coppice::registerAllPasses() {
   mlir::registerAllPasses();
+  registerCodegenCPUPasses();
+  registerCodegenCPUPipelines();
   registerConversionPasses();
   decoder::registerDecoderPasses();
 }
