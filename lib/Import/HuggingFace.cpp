@@ -350,8 +350,10 @@ rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory) {
   auto names = weightFiles(directory);
   if (!names)
     return names.status();
+  model.filesRead.push_back(configPath);
   for (const std::string &name : *names) {
-    auto file = rt::SafetensorsFile::open(directory + "/" + name);
+    model.filesRead.push_back(directory + "/" + name);
+    auto file = rt::SafetensorsFile::open(model.filesRead.back());
     if (!file)
       return file.status();
     model.weights.files.push_back(*std::move(file));

@@ -33,6 +33,7 @@ namespace {
 struct OpenedSource {
   LlamaDescription description;
   std::string sourceSha256;
+  std::vector<std::string> filesRead;
   bool generated = false;
   WeightSource weights;   // where not generated
   std::string usableFile; // weights that can stay where they are
@@ -61,6 +62,7 @@ static rt::Result<OpenedSource> openSource(const ImportOptions &options) {
       return model.status();
     source.description = std::move(model->description);
     source.description.name = fs::canonical(path, ignored).filename();
+    source.filesRead = std::move(model->filesRead);
     source.weights = std::move(model->weights);
     source.usableFile = std::move(model->singleFile);
     source.usableSha256 = std::move(model->weightsSha256);
@@ -75,6 +77,7 @@ static rt::Result<OpenedSource> openSource(const ImportOptions &options) {
       return model.status();
     source.description = std::move(model->description);
     source.description.name = path.stem();
+    source.filesRead = {options.source};
     source.weights = std::move(model->weights);
     source.sourceSha256 = std::move(model->sourceSha256);
     return source;
@@ -109,6 +112,7 @@ static rt::Result<rt::DType> chooseDType(const ImportOptions &options,
 
 /// Outputs must not replace what is being read, nor each other.
 static rt::Status checkOutputs(const ImportOptions &options,
+                               const OpenedSource &source,
                                const std::string &weights) {
   auto same = [](const std::string &a, const std::string &b) {
     std::error_code error;
@@ -116,19 +120,15 @@ static rt::Status checkOutputs(const ImportOptions &options,
       return true;
     return fs::weakly_canonical(a, error) == fs::weakly_canonical(b, error);
   };
-  std::vector<std::string> inputs = {options.tokenizer, options.source};
-  std::error_code error;
-  if (fs::is_directory(options.source, error))
-    for (fs::directory_iterator file(options.source, error), end;
-         !error && file != end; file.increment(error))
-      inputs.push_back(file->path());
+  std::vector<std::string> inputs = source.filesRead;
+  if (!options.tokenizer.empty())
+    inputs.push_back(options.tokenizer);
   for (const std::string &output : {options.output, weights})
     for (const std::string &input : inputs)
-      if (!output.empty() && !input.empty() && same(output, input) &&
-          !(output == options.output && fs::path(input).extension() == ".mlir"))
+      if (!output.empty() && same(output, input))
         return rt::invalidArgument(
-            output + ": is a file of the source and would be overwritten; "
-                     "choose another output");
+            output + ": is read from and would be overwritten; choose another "
+                     "output");
   if (!weights.empty() && same(weights, options.output))
     return rt::invalidArgument(weights +
                                ": is the name of both the module and the "
@@ -229,7 +229,7 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
             ? std::string(
                   fs::path(options.output).replace_extension(".safetensors"))
             : options.weightsOutput;
-  if (auto s = checkOutputs(options, write ? weightFile : ""); !s.ok())
+  if (auto s = checkOutputs(options, *source, write ? weightFile : ""); !s.ok())
     return s;
   if (!options.allowNonFinite)
     if (auto s = refuseNonFinite(source->weights.tensors); !s.ok())

@@ -26,6 +26,7 @@ parseSafetensorsIndex(std::string_view json);
 struct HuggingFaceModel {
   LlamaDescription description;
   WeightSource weights;
+  std::vector<std::string> filesRead; // paths
   std::string singleFile;    // path of the weights where they are one file
   std::string sourceSha256;  // of config.json and the weights together
   std::string weightsSha256; // of the single file
