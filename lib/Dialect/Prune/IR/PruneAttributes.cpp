@@ -183,6 +183,15 @@ bool SetAttr::containsGranule(int64_t index) const {
   return after != getRanges().end() && after->begin <= index;
 }
 
+SmallVector<int64_t> SetAttr::getGranuleIndices() const {
+  SmallVector<int64_t> indices;
+  indices.reserve(size());
+  for (const IndexRange &range : getRanges())
+    for (int64_t i = range.begin; i != range.end; ++i)
+      indices.push_back(i);
+  return indices;
+}
+
 SmallVector<int64_t> SetAttr::getIndices() const {
   SmallVector<int64_t> indices;
   indices.reserve(getKeptExtent());

@@ -80,6 +80,8 @@ def Prune_SetAttr : Prune_Attr<"Set", "set",
     bool contains(int64_t index) const { return containsGranule(index / getGranule()); }
     /// The kept indices of the dense dimension, ascending (granules expanded).
     ::llvm::SmallVector<int64_t> getIndices() const;
+    /// The kept granules, ascending.
+    ::llvm::SmallVector<int64_t> getGranuleIndices() const;
     /// Same indices of the same extent, whatever the granules.
     bool keepsSameAs(SetAttr other) const;
 

@@ -1,0 +1,136 @@
+#ifndef COPPICE_DIALECT_PRUNE_TRANSFORMS_PASSES_TD
+#define COPPICE_DIALECT_PRUNE_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
+  let summary = "Turn matrix multiplication sites into prune.gemm and write a plan's projections";
+  let description = [{
+    Each `linalg.matmul` that has a site, weights `[out, in]` and a zero fill as
+    its init becomes a `prune.gemm`; other linalg ops are left alone. Then each
+    decision of the module's `prune.plan` is written as a `prune.project`; a
+    module without a plan becomes the dense program in the same form. Nothing is
+    moved: the result is the dense program with masks.
+
+    - `prune.keep` of an MLP or an attention projects the columns that enter the
+      GEMM that ends it: channels, or KV heads with all of their query heads.
+    - `prune.skip` projects away all rows of what the sublayer adds to the
+      residual.
+
+    Indices refer to the dense model, so the module must hold no projection yet.
+    An external set is read and written into the plan. Errors: a glob, or one of
+    its alternatives, that names no sublayer; two decisions about one sublayer;
+    a set of another size than the model's; a set that is empty.
+
+    Before:
+    ```mlir
+    prune.plan @plan {
+      prune.keep "layers.0.mlp" channels = #prune.set<[0:2] of 5>
+    }
+    ...
+    %down = linalg.matmul indexing_maps = [..] {prune.site = "layers.0.mlp.down"}
+      ins(%act, %w : tensor<?x5xf32>, tensor<3x5xf32>) outs(%zero : tensor<?x3xf32>) -> tensor<?x3xf32>
+    ```
+    After:
+    ```mlir
+    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> : tensor<?x5xf32>
+    %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
+    ```
+  }];
+  let options = [
+    Option<"plan", "plan", "std::string", /*default=*/"\"\"",
+           "Name of the plan; may be left out where the module has at most one">,
+    Option<"directory", "directory", "std::string", /*default=*/"\"\"",
+           "Where relative paths of external sets start (default: the plan's file)">,
+  ];
+  let statistics = [
+    Statistic<"numGemms", "gemms", "Number of sites that became prune.gemm">,
+    Statistic<"numProjections", "projections", "Number of projections written">,
+  ];
+  let dependentDialects = ["::coppice::prune::PruneDialect"];
+}
+
+def PrunePropagate : Pass<"prune-propagate", "::mlir::ModuleOp"> {
+  let summary = "Move restrictions up and extensions down until shapes are narrow";
+  let description = [{
+    Each `prune.project` P = E S is taken apart; then S moves up and E moves
+    down, each by rules that are exact, until they cancel, reach a weight, or
+    stop where no rule applies. What was narrowed says so in `prune.kept`.
+
+    | rule | where |
+    |---|---|
+    | `S_N (A W^T) = A (S W)^T` | prune.gemm, with its epilogue's operands |
+    | `S_M (A W^T) = (S A) W^T`, `(E_M A) W^T = E_M (A W^T)` | prune.gemm; E only without epilogue |
+    | `(E_K A) W^T = A (S_K W)^T` | prune.gemm |
+    | `S f(x, y) = f(S x, S y)` along a parallel loop | linalg ops, every operand and result |
+    | `f(E x, y) = E f(x, S y)` if f(0, y) = 0; `f(E_k x, E_l y) = E_(k or l) f(..)` if f(0, 0) = 0 | linalg ops |
+    | `rms_norm(E x, g) = E rms_norm(x, S g)` with the old divisor | decoder.rms_norm; rows also S |
+    | `S_heads attention(q, k, v) = attention(S q, S k, S v)` | decoder.attention, as many query heads in each KV head that is left |
+    | `S_rows attention(q, k, v) = attention(S q, k, v)`, slots and positions with q | decoder.attention |
+    | `S rotary(x) = rotary(S x)`, `rotary(E x) = E rotary(x)` | decoder.rotary, whole heads or rows |
+    | `S append(x, c) = append(S x, S c)` | decoder.append, columns; a cache argument of the function and its result become narrower |
+    | `S_columns lookup(i, t) = lookup(i, S t)`, `S_rows lookup(i, t) = lookup(S i, t)` | decoder.lookup |
+    | `r + P_none(y) = r` | element-wise additions; then the sublayer is dead, and its caches go |
+    | `S E = 1`, `S_k E_l` = index map, `S_i E_j = E_j S_i` on other axes | prune |
+
+    S moves up only where all users of a value agree on it, else it stays and is
+    a gather. S never moves up through a norm's columns or a softmax, and q = 0
+    does not prune a head. A function that is called from the module keeps its
+    arguments.
+
+    Before:
+    ```mlir
+    %act = linalg.generic .. ins(%gate, %up : ..) // silu(gate) * up
+    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> : tensor<?x5xf32>
+    %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
+    ```
+    After:
+    ```mlir
+    %act = linalg.generic {prune.kept = [[1, #prune.set<[0:2] of 5>]]} .. ins(%gate, %up : ..) // two columns
+    %s = prune.restrict %w axis 1 keep #prune.set<[0:2] of 5> : tensor<3x5xf32> -> tensor<3x2xf32>
+    %down = prune.gemm "layers.0.mlp.down" %act, %s : tensor<?x2xf32>, tensor<3x2xf32> -> tensor<?x3xf32>
+    ```
+  }];
+  let statistics = [
+    Statistic<"numRestrictsMoved", "restricts-moved", "Number of ops that a restriction moved above">,
+    Statistic<"numExtendsMoved", "extends-moved", "Number of ops that an extension moved below">,
+    Statistic<"numSublayersRemoved", "sublayers-removed", "Number of residual additions of nothing that were removed">,
+    Statistic<"numCachesNarrowed", "caches-narrowed", "Number of KV caches that became narrower">,
+    Statistic<"numCachesRemoved", "caches-removed", "Number of KV caches that nothing reads any more">,
+    Statistic<"numGathers", "gathers", "Number of restrictions of computed values that are left">,
+  ];
+  let dependentDialects = ["::coppice::prune::PruneDialect"];
+}
+
+def PruneFoldRestricts : Pass<"prune-fold-restricts", "::mlir::ModuleOp"> {
+  let summary = "Fold restrictions of weights into the weights' globals";
+  let description = [{
+    A `prune.restrict` of an immutable global, or of a restriction of one,
+    becomes the load of a narrower global that says in `prune.kept` what it holds
+    of the dense weight; whoever reads the weights picks these elements.
+    Restrictions of constants are evaluated. Globals that nothing uses any more
+    are removed; a narrowed global takes the name of the dense one where that
+    has gone. Restrictions of computed values are left alone.
+
+    Before:
+    ```mlir
+    ml_program.global private @w(#ml_program.extern) : tensor<5x3xbf16>
+    ...
+    %w = ml_program.global_load_const @w : tensor<5x3xbf16>
+    %s = prune.restrict %w axis 0 keep #prune.set<[0, 3:5] of 5> : tensor<5x3xbf16> -> tensor<3x3xbf16>
+    ```
+    After:
+    ```mlir
+    ml_program.global private @w(#ml_program.extern) {prune.kept = [[0, #prune.set<[0, 3:5] of 5>]]} : tensor<3x3xbf16>
+    ...
+    %s = ml_program.global_load_const @w : tensor<3x3xbf16>
+    ```
+  }];
+  let statistics = [
+    Statistic<"numFolded", "folded", "Number of restrictions that were folded">,
+    Statistic<"numRemoved", "removed", "Number of globals that were removed">,
+  ];
+  let dependentDialects = ["::coppice::prune::PruneDialect"];
+}
+
+#endif

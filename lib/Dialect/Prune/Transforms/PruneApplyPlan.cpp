@@ -1,0 +1,298 @@
+// Comes in: a dense module, with or without a plan. Goes out: the same program
+// with each matrix multiplication site as a prune.gemm, and each decision of the
+// plan as a prune.project. All decisions are checked against the model first and
+// gathered by sublayer; only then is anything written, so that the order of the
+// decisions cannot matter and a wrong plan changes nothing.
+#include "SetFiles.h"
+#include "coppice/Analysis/Couplings.h"
+#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+
+namespace coppice::prune {
+#define GEN_PASS_DEF_PRUNEAPPLYPLAN
+#include "coppice/Dialect/Prune/Transforms/Passes.h.inc"
+} // namespace coppice::prune
+
+using namespace coppice;
+using namespace coppice::prune;
+
+//===----------------------------------------------------------------------===//
+// Sites to prune.gemm
+//===----------------------------------------------------------------------===//
+
+/// Does the matmul start from zeros?
+static bool hasZeroInit(linalg::MatmulOp matmul) {
+  auto fill = matmul.getOutputs()[0].getDefiningOp<linalg::FillOp>();
+  return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
+}
+
+/// C[m, n] = sum_k A[m, k] W[n, k], widened as signed, that is: floats extended.
+static bool hasGemmMaps(linalg::MatmulOp matmul) {
+  AffineExpr m, n, k;
+  bindDims(matmul.getContext(), m, n, k);
+  auto map = [&](AffineExpr row, AffineExpr column) {
+    return AffineMap::get(3, 0, {row, column}, matmul.getContext());
+  };
+  return matmul.getIndexingMapsArray() == SmallVector<AffineMap>{map(m, k), map(n, k), map(m, n)};
+}
+
+/// Replaces a matmul site by a prune.gemm; null if it is not of that form.
+static GemmOp convertToGemm(linalg::MatmulOp matmul) {
+  if (getSite(matmul).empty() || !matmul.hasPureTensorSemantics() || !hasZeroInit(matmul) || !hasGemmMaps(matmul))
+    return {};
+  Type result = matmul.getResult(0).getType();
+  if (!llvm::all_of(matmul->getOperandTypes(),
+                    [](Type type) { return isa<FloatType>(cast<ShapedType>(type).getElementType()); }))
+    return {};
+  OpBuilder builder(matmul);
+  auto gemm = GemmOp::create(builder, matmul.getLoc(), result, getSite(matmul), matmul.getInputs()[0],
+                             matmul.getInputs()[1]);
+  for (NamedAttribute attribute : matmul->getDiscardableAttrs())
+    if (attribute.getName() != PruneDialect::siteAttrName)
+      gemm->setDiscardableAttr(attribute.getName(), attribute.getValue());
+  matmul.getResult(0).replaceAllUsesWith(gemm.getResult());
+  Value init = matmul.getOutputs()[0];
+  matmul.erase();
+  // The fill was this matmul's own, or goes with its last user.
+  for (Operation *op = init.getDefiningOp(); op && isOpTriviallyDead(op);) {
+    Operation *dead = op;
+    op = op->getNumOperands() == 0 ? nullptr : op->getOperands().back().getDefiningOp();
+    dead->erase();
+  }
+  return gemm;
+}
+
+//===----------------------------------------------------------------------===//
+// Decisions
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// What a plan says about one sublayer.
+struct Decision {
+  DecisionOpInterface op; // null: nothing
+  SetAttr keep;           // null: the sublayer is skipped
+};
+
+/// Reads a plan against the model.
+class PlanReader {
+public:
+  PlanReader(ArrayRef<Sublayer> sublayers, SetFileReader &files) : sublayers(sublayers), files(files) {
+    decisions.resize(sublayers.size());
+    for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
+      names[sublayer.name].push_back(index);
+      names[parseLayerSite(sublayer.name)->layerName].push_back(index);
+    }
+  }
+
+  LogicalResult read(PlanOp plan) {
+    for (Operation &op : plan.getBody().front())
+      if (failed(readOne(cast<DecisionOpInterface>(op))))
+        return failure();
+    return success();
+  }
+
+  ArrayRef<Decision> getDecisions() const { return decisions; }
+
+private:
+  /// Matches a decision's glob; gives the indices of the sublayers it names.
+  FailureOr<SmallVector<size_t>> resolveSites(DecisionOpInterface op, bool allowLayers);
+  LogicalResult readOne(DecisionOpInterface op);
+  LogicalResult decide(size_t index, Decision decision);
+  FailureOr<SetAttr> resolveSet(KeepOp op, const Sublayer &sublayer);
+
+  ArrayRef<Sublayer> sublayers;
+  SetFileReader &files;
+  SmallVector<Decision> decisions; // of the sublayer with the same index
+  /// Layers and sublayers by name, in the model's order.
+  llvm::MapVector<StringRef, SmallVector<size_t, 2>> names;
+};
+} // namespace
+
+FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op, bool allowLayers) {
+  std::string error;
+  std::optional<SiteGlob> glob = SiteGlob::parse(op.getSites(), error);
+  if (!glob)
+    return op->emitOpError() << "'" << op.getSites() << "': " << error;
+  SmallVector<size_t> found;
+  bool foundLayer = false;
+  for (auto &[name, indices] : names) {
+    if (!glob->match(name))
+      continue;
+    foundLayer |= name != sublayers[indices.front()].name;
+    found.append(indices.begin(), indices.end());
+  }
+  auto describe = [&](InFlightDiagnostic diagnostic) {
+    if (sublayers.empty())
+      diagnostic << "; the model has no sublayers";
+    else
+      diagnostic << "; the model has layers " << sublayers.front().layer << " to " << sublayers.back().layer
+                 << ", with sublayers such as '" << sublayers.front().name << "'";
+    return diagnostic;
+  };
+  if (found.empty())
+    return describe(op->emitOpError() << "'" << op.getSites() << "' names no " << (allowLayers ? "layer or " : "")
+                                      << "sublayer of the model");
+  if (std::optional<std::string> unmatched = glob->findUnmatched())
+    return describe(op->emitOpError() << "'" << *unmatched << "' in '" << op.getSites()
+                                      << "' is out of range: nothing of the model matches it");
+  if (foundLayer && !allowLayers)
+    return op->emitOpError() << "'" << op.getSites() << "' names whole layers, expected sublayers such as '"
+                             << sublayers[found.front()].name << "'";
+  return found;
+}
+
+LogicalResult PlanReader::decide(size_t index, Decision decision) {
+  Decision &present = decisions[index];
+  if (present.op) {
+    InFlightDiagnostic diagnostic = decision.op->emitOpError()
+                                    << "'" << sublayers[index].name << "' is decided about twice";
+    diagnostic.attachNote(present.op->getLoc())
+        << "the other decision, about '" << present.op.getSites() << "', is here";
+    return diagnostic;
+  }
+  present = decision;
+  return success();
+}
+
+FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
+  StringRef dimension = stringifyDimension(op.getDimension());
+  if (!sublayer.sink)
+    return op.emitOpError() << "'" << sublayer.name << "' does not end with a matrix multiplication of static width, "
+                            << "so there are no " << dimension << " to keep";
+  if (op.getDimension() != sublayer.dimension)
+    return op.emitOpError() << "'" << sublayer.name << "' has " << stringifyDimension(sublayer.dimension)
+                            << " to keep, found " << dimension;
+  auto emitError = [&] {
+    return op.emitOpError() << dimension << " of '" << sublayer.name << "', of which there are " << sublayer.count
+                            << ": ";
+  };
+  FailureOr<SmallVector<int64_t>> indices = op.getSet().resolve(sublayer.count, files, emitError);
+  if (failed(indices))
+    return failure();
+  if (indices->empty())
+    return emitError() << "expected at least one to remain, found none; 'prune.skip' removes the whole sublayer";
+  return SetAttr::fromIndices(op.getContext(), *indices, sublayer.count);
+}
+
+LogicalResult PlanReader::readOne(DecisionOpInterface op) {
+  auto keep = dyn_cast<KeepOp>(op.getOperation());
+  if (!keep && !isa<SkipOp>(op))
+    return op->emitOpError() << "is a decision that 'prune-apply-plan' cannot apply";
+  FailureOr<SmallVector<size_t>> indices = resolveSites(op, /*allowLayers=*/!keep);
+  if (failed(indices))
+    return failure();
+  SetAttr set;
+  for (size_t index : *indices) {
+    // Sublayers of the same count share the set that has been resolved.
+    if (keep && (!set || set.getCount() != sublayers[index].count ||
+                 keep.getDimension() != sublayers[index].dimension || !sublayers[index].sink)) {
+      FailureOr<SetAttr> resolved = resolveSet(keep, sublayers[index]);
+      if (failed(resolved))
+        return failure();
+      set = *resolved;
+    }
+    if (failed(decide(index, {op, set})))
+      return failure();
+  }
+  // An external set becomes a literal: the module then says all that is decided.
+  if (keep && set && isa<FileSetAttr>(keep.getSet()))
+    keep->setAttr(keep.getSetAttrName(), set);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Projections
+//===----------------------------------------------------------------------===//
+
+/// Puts a projection in front of one operand.
+static void project(OpOperand &operand, StringRef site, int64_t axis, SetAttr keep) {
+  OpBuilder builder(operand.getOwner());
+  operand.set(ProjectOp::create(builder, operand.getOwner()->getLoc(), operand.get().getType(), site, operand.get(),
+                                axis, keep));
+}
+
+static void apply(const Sublayer &sublayer, const Decision &decision) {
+  if (!decision.keep) {
+    auto rows = cast<RankedTensorType>(sublayer.delta->get().getType()).getDimSize(0);
+    project(*sublayer.delta, sublayer.name, 0, SetAttr::none(decision.op->getContext(), rows));
+    return;
+  }
+  OpOperand &input = *getGemmOperands(sublayer.sink).input;
+  project(input, sublayer.name, 1, decision.keep.expand(sublayer.granule));
+}
+
+namespace {
+struct PruneApplyPlanPass : coppice::prune::impl::PruneApplyPlanBase<PruneApplyPlanPass> {
+  using PruneApplyPlanBase::PruneApplyPlanBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    FailureOr<PlanOp> chosen = choosePlan(module);
+    if (failed(chosen))
+      return signalPassFailure();
+    if (*chosen && failed(checkDense(module)))
+      return signalPassFailure();
+    module.walk([&](linalg::MatmulOp matmul) { numGemms += convertToGemm(matmul) ? 1 : 0; });
+    if (*chosen && failed(applyPlan(module, *chosen)))
+      signalPassFailure();
+  }
+
+private:
+  /// The plan by the option's name, or the only one; null if there is none.
+  FailureOr<PlanOp> choosePlan(ModuleOp module) {
+    if (!plan.empty()) {
+      if (auto op = module.lookupSymbol<PlanOp>(plan))
+        return op;
+      return module.emitError() << "expected a plan '@" << plan << "', found none";
+    }
+    auto plans = llvm::to_vector(module.getOps<PlanOp>());
+    if (plans.size() > 1) {
+      InFlightDiagnostic diagnostic = plans[1].emitError()
+                                      << "expected one plan, or the option 'plan' to name one of several";
+      diagnostic.attachNote(plans[0].getLoc()) << "another plan is here";
+      return diagnostic;
+    }
+    return plans.empty() ? PlanOp() : plans.front();
+  }
+
+  /// Indices of a plan mean the dense model, which a pruned module is not.
+  LogicalResult checkDense(ModuleOp module) {
+    WalkResult result = module.walk([](Operation *op) -> WalkResult {
+      if (isa<ProjectOp, RestrictOp, ExtendOp>(op))
+        return op->emitError() << "expected a dense module to apply a plan to, found a projection";
+      return WalkResult::advance();
+    });
+    return failure(result.wasInterrupted());
+  }
+
+  LogicalResult applyPlan(ModuleOp module, PlanOp op) {
+    SmallVector<Sublayer> sublayers;
+    for (auto function : module.getOps<func::FuncOp>()) {
+      FailureOr<SmallVector<Sublayer>> found = findSublayers(function);
+      if (failed(found))
+        return failure();
+      llvm::append_range(sublayers, *found);
+    }
+    std::string start = directory;
+    if (auto file = op.getLoc()->findInstanceOf<FileLineColLoc>(); file && start.empty())
+      start = llvm::sys::path::parent_path(file.getFilename()).str();
+    SafetensorsSetReader files(start);
+    PlanReader reader(sublayers, files);
+    if (failed(reader.read(op)))
+      return failure();
+    for (auto [sublayer, decision] : llvm::zip_equal(sublayers, reader.getDecisions())) {
+      if (!decision.op)
+        continue;
+      apply(sublayer, decision);
+      ++numProjections;
+    }
+    return success();
+  }
+};
+} // namespace

@@ -1,0 +1,69 @@
+#include "SetFiles.h"
+#include "llvm/Support/Path.h"
+#include <cstring>
+
+using namespace mlir;
+using namespace coppice;
+using namespace coppice::prune;
+
+/// Element `index` of a tensor of integers.
+static int64_t loadInteger(std::span<const std::byte> data, rt::DType dtype, int64_t index) {
+  auto load = [&](auto value) -> int64_t {
+    std::memcpy(&value, data.data() + index * sizeof(value), sizeof(value));
+    return value;
+  };
+  switch (dtype) {
+  case rt::DType::I32:
+    return load(int32_t());
+  case rt::DType::I64:
+    return load(int64_t());
+  default: // BOOL, U8
+    return load(uint8_t());
+  }
+}
+
+FailureOr<SmallVector<int64_t>>
+SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
+                           function_ref<InFlightDiagnostic()> emitError) {
+  SmallString<128> full(path);
+  if (llvm::sys::path::is_relative(path) && !directory.empty()) {
+    full = directory;
+    llvm::sys::path::append(full, path);
+  }
+  std::string name = full.str().str();
+  auto file = files.find(name);
+  if (file == files.end()) {
+    rt::Result<rt::SafetensorsFile> opened = rt::SafetensorsFile::open(name);
+    if (!opened)
+      return emitError() << opened.status().message();
+    file = files.emplace(name, *std::move(opened)).first;
+  }
+  auto fail = [&]() -> InFlightDiagnostic { return emitError() << "'" << key << "' of '" << name << "': "; };
+  const rt::TensorInfo *tensor = file->second.find(std::string_view(key.data(), key.size()));
+  if (!tensor)
+    return emitError() << "expected a tensor '" << key << "' in '" << name << "', found none";
+  bool isMask = tensor->dtype == rt::DType::Bool || tensor->dtype == rt::DType::U8;
+  if (!isMask && tensor->dtype != rt::DType::I32 && tensor->dtype != rt::DType::I64)
+    return fail() << "expected a mask (BOOL, U8) or indices (I32, I64), found "
+                  << StringRef(rt::safetensorsNameOf(tensor->dtype));
+  if (tensor->shape.size() != 1 || (isMask && tensor->shape[0] != count))
+    return fail() << (isMask ? "expected a mask of one dimension of " : "expected one dimension of indices below ")
+                  << count << ", found another shape";
+
+  std::span<const std::byte> data = file->second.data(*tensor);
+  SmallVector<int64_t> indices;
+  for (int64_t i = 0, e = tensor->shape[0]; i < e; ++i) {
+    int64_t value = loadInteger(data, tensor->dtype, i);
+    if (isMask && value)
+      indices.push_back(i);
+    if (isMask)
+      continue;
+    if (value < 0 || value >= count)
+      return fail() << "expected indices from 0 to " << count - 1 << ", found " << value;
+    indices.push_back(value);
+  }
+  llvm::sort(indices);
+  if (auto *twice = std::adjacent_find(indices.begin(), indices.end()); twice != indices.end())
+    return fail() << "expected each index once, found " << *twice << " twice";
+  return indices;
+}
