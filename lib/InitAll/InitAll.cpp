@@ -8,6 +8,7 @@
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
+#include "coppice/Dialect/Prune/Transforms/Passes.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -28,4 +29,5 @@ void coppice::registerAllPasses() {
   registerCodegenCPUPipelines();
   registerConversionPasses();
   decoder::registerDecoderPasses();
+  prune::registerPrunePasses();
 }

@@ -48,7 +48,7 @@ def PruneToLinalg : Pass<"prune-to-linalg"> {
       `SITE.product` where `value` is not another name.
 
     ```mlir
-    %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:2] of 3> : tensor<?x3xf32>
+    %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:2] of 3> in tensor<?x3xf32>
     ```
     becomes
     ```mlir

@@ -9,7 +9,7 @@ using namespace coppice::prune;
 
 #include "coppice/Dialect/Prune/IR/PruneOpInterfaces.cpp.inc"
 
-// With its `#prune.set` prefix, and so that an alias may stand for it.
+// With its `#prune.set` prefix, so that an alias may stand for a long set.
 static ParseResult parseFullSet(OpAsmParser &parser, SetAttr &set) { return parser.parseAttribute(set); }
 static void printFullSet(OpAsmPrinter &printer, Operation *, SetAttr set) { printer << set; }
 

@@ -82,6 +82,8 @@ def Prune_KeepOp : Prune_Op<"keep", [
 // Projections
 //===----------------------------------------------------------------------===//
 
+// `in`, not a colon, before the types: after an attribute the parser would take
+// a colon as the beginning of the attribute's own type.
 class Prune_ProjectionOp<string mnemonic, list<Trait> traits = []>
     : Prune_Op<mnemonic, !listconcat([Pure,
         DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>], traits)> {
@@ -97,13 +99,13 @@ def Prune_ProjectOp : Prune_ProjectionOp<"project", [SameOperandsAndResultType]>
     with a mask: what is not kept may be Inf or NaN.)
 
     ```mlir
-    %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:80, 96] of 172> : tensor<?x172xf32>
-    %z = prune.project "layers.3.mlp" %y axis 0 keep #prune.set<none> : tensor<?x64xf32>
+    %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:80, 96] of 172> in tensor<?x172xf32>
+    %z = prune.project "layers.3.mlp" %y axis 0 keep #prune.set<none> in tensor<?x64xf32>
     ```
   }];
   let arguments = (ins StrAttr:$site, AnyRankedTensor:$input, I64Attr:$axis, Prune_SetAttr:$keep);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$site $input `axis` $axis `keep` custom<FullSet>($keep) attr-dict `:` type($result)";
+  let assemblyFormat = "$site $input `axis` $axis `keep` custom<FullSet>($keep) attr-dict `in` type($result)";
   let hasCanonicalizer = 1;
 }
 
@@ -115,12 +117,12 @@ def Prune_RestrictOp : Prune_ProjectionOp<"restrict", [
     propagation is a gather.
 
     ```mlir
-    %s = prune.restrict %x axis 1 keep #prune.set<[0:80, 96] of 172> : tensor<?x172xf32> -> tensor<?x81xf32>
+    %s = prune.restrict %x axis 1 keep #prune.set<[0:80, 96] of 172> in tensor<?x172xf32> -> tensor<?x81xf32>
     ```
   }];
   let arguments = (ins AnyRankedTensor:$input, I64Attr:$axis, Prune_SetAttr:$keep);
   let results = (outs AnyRankedTensor:$result);
-  let assemblyFormat = "$input `axis` $axis `keep` custom<FullSet>($keep) attr-dict `:` type($input) `->` type($result)";
+  let assemblyFormat = "$input `axis` $axis `keep` custom<FullSet>($keep) attr-dict `in` type($input) `->` type($result)";
   let hasCanonicalizer = 1;
 }
 
@@ -132,15 +134,15 @@ def Prune_ExtendOp : Prune_ProjectionOp<"extend"> {
     how long the dimension is.
 
     ```mlir
-    %e = prune.extend %x axis 1 keep #prune.set<[0:80, 96] of 172> : tensor<?x81xf32> -> tensor<?x172xf32>
-    %z = prune.extend %y axis 0 extent %n keep #prune.set<none> : tensor<0x64xf32> -> tensor<?x64xf32>
+    %e = prune.extend %x axis 1 keep #prune.set<[0:80, 96] of 172> in tensor<?x81xf32> -> tensor<?x172xf32>
+    %z = prune.extend %y axis 0 extent %n keep #prune.set<none> in tensor<0x64xf32> -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins AnyRankedTensor:$input, I64Attr:$axis, Prune_SetAttr:$keep, Optional<Index>:$extent);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $input `axis` $axis (`extent` $extent^)? `keep` custom<FullSet>($keep) attr-dict
-    `:` type($input) `->` type($result)
+    `in` type($input) `->` type($result)
   }];
   let builders = [OpBuilder<(ins "::mlir::Value":$input, "int64_t":$axis, "::coppice::prune::SetAttr":$keep)>];
 }

@@ -33,7 +33,7 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
     ```
     After:
     ```mlir
-    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> : tensor<?x5xf32>
+    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> in tensor<?x5xf32>
     %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
     ```
   }];
@@ -81,13 +81,13 @@ def PrunePropagate : Pass<"prune-propagate", "::mlir::ModuleOp"> {
     Before:
     ```mlir
     %act = linalg.generic .. ins(%gate, %up : ..) // silu(gate) * up
-    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> : tensor<?x5xf32>
+    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> in tensor<?x5xf32>
     %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
     ```
     After:
     ```mlir
     %act = linalg.generic {prune.kept = [[1, #prune.set<[0:2] of 5>]]} .. ins(%gate, %up : ..) // two columns
-    %s = prune.restrict %w axis 1 keep #prune.set<[0:2] of 5> : tensor<3x5xf32> -> tensor<3x2xf32>
+    %s = prune.restrict %w axis 1 keep #prune.set<[0:2] of 5> in tensor<3x5xf32> -> tensor<3x2xf32>
     %down = prune.gemm "layers.0.mlp.down" %act, %s : tensor<?x2xf32>, tensor<3x2xf32> -> tensor<?x3xf32>
     ```
   }];
@@ -117,7 +117,7 @@ def PruneFoldRestricts : Pass<"prune-fold-restricts", "::mlir::ModuleOp"> {
     ml_program.global private @w(#ml_program.extern) : tensor<5x3xbf16>
     ...
     %w = ml_program.global_load_const @w : tensor<5x3xbf16>
-    %s = prune.restrict %w axis 0 keep #prune.set<[0, 3:5] of 5> : tensor<5x3xbf16> -> tensor<3x3xbf16>
+    %s = prune.restrict %w axis 0 keep #prune.set<[0, 3:5] of 5> in tensor<5x3xbf16> -> tensor<3x3xbf16>
     ```
     After:
     ```mlir
