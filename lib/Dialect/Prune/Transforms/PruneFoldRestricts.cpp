@@ -91,8 +91,9 @@ private:
       auto type = op.getType();
       if (auto dense = dyn_cast_or_null<DenseElementsAttr>(value))
         value = restrictConstant(dense, op.getAxis(), op.getKeep(), type);
-      else if (isa_and_nonnull<ml_program::ExternAttr>(value))
-        value = ml_program::ExternAttr::get(global.getContext(), type);
+      else if (auto external = dyn_cast_or_null<ml_program::ExternAttr>(value))
+        value = external.getType() == global.getType() ? ml_program::ExternAttr::get(global.getContext(), type)
+                                                       : external; // typeless
       else
         return {};
       narrow = cast<ml_program::GlobalOp>(global->clone());

@@ -19,7 +19,6 @@
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Dialect/Utils/StructuredOpsUtils.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -106,11 +105,22 @@ static RankedTensorType narrowType(Type type, int64_t axis, SetAttr set) {
   return RankedTensorType::get(shape, dense.getElementType(), dense.getEncoding());
 }
 
+/// A copy of `op` with other operands and result types.
+static Operation *cloneWith(PatternRewriter &rewriter, Operation *op, TypeRange types, ValueRange operands) {
+  OperationState state(op->getLoc(), op->getName(), operands, types, op->getAttrs());
+  for (Region &region : op->getRegions()) {
+    IRMapping mapping;
+    region.cloneInto(state.addRegion(), mapping);
+  }
+  return rewriter.create(state);
+}
+
 /// A copy of `op`, which has one result, on narrow operands; its result is
 /// recorded to hold `set` of `axis`.
 template <typename OpTy>
 static OpTy cloneNarrow(PatternRewriter &rewriter, OpTy op, ValueRange operands, int64_t axis, SetAttr set) {
-  Operation *narrow = clone(rewriter, op.getOperation(), narrowType(op->getResult(0).getType(), axis, set), operands);
+  Type type = narrowType(op->getResult(0).getType(), axis, set);
+  Operation *narrow = cloneWith(rewriter, op, type, operands);
   narrowKept(narrow, axis, set);
   return cast<OpTy>(narrow);
 }
@@ -419,7 +429,7 @@ static Operation *narrowLoop(PatternRewriter &rewriter, linalg::LinalgOp op,
   SmallVector<Type> types;
   for (OpOperand &init : op.getDpsInitsMutable())
     types.push_back(operands[init.getOperandNumber()].getType());
-  Operation *narrow = clone(rewriter, op.getOperation(), types, operands);
+  Operation *narrow = cloneWith(rewriter, op, types, operands);
   // `prune.kept` speaks of the op's value: one result, or all alike.
   int64_t axis = axes[op.getDpsInitsMutable()[0].getOperandNumber()].front();
   narrowKept(narrow, axis, set);
@@ -663,8 +673,10 @@ struct SplitProject : OpRewritePattern<ProjectOp> {
     SetAttr set = op.getKeep();
     if (set.isEmpty())
       return rewriter.notifyMatchFailure(op, "a projection to nothing is a zero, which is left to its users");
-    if (set.isFull())
-      return rewriter.notifyMatchFailure(op, "folds");
+    if (set.isFull()) {
+      rewriter.replaceOp(op, op.getInput());
+      return success();
+    }
     Value narrow = restrict(rewriter, op.getLoc(), op.getInput(), op.getAxis(), set);
     auto dense = ExtendOp::create(rewriter, op.getLoc(), narrow, op.getAxis(), set);
     if (dense.getType() == op.getType()) {
@@ -780,7 +792,11 @@ struct PrunePropagatePass : coppice::prune::impl::PrunePropagateBase<PrunePropag
     Counts counts;
     FrozenRewritePatternSet rules = makeRules(counts);
     GreedyRewriteConfig config;
+    // Folding would hoist the constants of op bodies out of them; rules fold what
+    // they create.
     config.setMaxIterations(GreedyRewriteConfig::kNoLimit)
+        .enableFolding(false)
+        .enableConstantCSE(false)
         .setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (function.isExternal())

@@ -6,37 +6,37 @@
 #id = affine_map<(m, n) -> (m, n)>
 #row = affine_map<(m, n) -> (n)>
 module @tiny {
-  ml_program.global private @embed.weight(#ml_program.extern<tensor<11x7xbf16>>) : tensor<11x7xbf16>
-  ml_program.global private @layers.0.attn.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.0.attn.q.weight(#ml_program.extern<tensor<12x7xbf16>>) : tensor<12x7xbf16>
-  ml_program.global private @layers.0.attn.k.weight(#ml_program.extern<tensor<6x7xbf16>>) : tensor<6x7xbf16>
-  ml_program.global private @layers.0.attn.v.weight(#ml_program.extern<tensor<6x7xbf16>>) : tensor<6x7xbf16>
-  ml_program.global private @layers.0.attn.o.weight(#ml_program.extern<tensor<7x12xbf16>>) : tensor<7x12xbf16>
-  ml_program.global private @layers.0.mlp.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.0.mlp.gate.weight(#ml_program.extern<tensor<5x7xbf16>>) : tensor<5x7xbf16>
-  ml_program.global private @layers.0.mlp.up.weight(#ml_program.extern<tensor<5x7xbf16>>) : tensor<5x7xbf16>
-  ml_program.global private @layers.0.mlp.down.weight(#ml_program.extern<tensor<7x5xbf16>>) : tensor<7x5xbf16>
-  ml_program.global private @layers.1.attn.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.1.attn.q.weight(#ml_program.extern<tensor<12x7xbf16>>) : tensor<12x7xbf16>
-  ml_program.global private @layers.1.attn.k.weight(#ml_program.extern<tensor<6x7xbf16>>) : tensor<6x7xbf16>
-  ml_program.global private @layers.1.attn.v.weight(#ml_program.extern<tensor<6x7xbf16>>) : tensor<6x7xbf16>
-  ml_program.global private @layers.1.attn.v.bias(#ml_program.extern<tensor<6xbf16>>) : tensor<6xbf16>
-  ml_program.global private @layers.1.attn.o.weight(#ml_program.extern<tensor<7x12xbf16>>) : tensor<7x12xbf16>
-  ml_program.global private @layers.1.attn.o.bias(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.1.mlp.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.1.mlp.gate.weight(#ml_program.extern<tensor<5x7xbf16>>) : tensor<5x7xbf16>
-  ml_program.global private @layers.1.mlp.up.weight(#ml_program.extern<tensor<5x7xbf16>>) : tensor<5x7xbf16>
-  ml_program.global private @layers.1.mlp.down.weight(#ml_program.extern<tensor<7x5xbf16>>) : tensor<7x5xbf16>
-  ml_program.global private @layers.2.attn.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.2.attn.q.weight(#ml_program.extern<tensor<12x7xbf16>>) : tensor<12x7xbf16>
-  ml_program.global private @layers.2.attn.k.weight(#ml_program.extern<tensor<6x7xbf16>>) : tensor<6x7xbf16>
-  ml_program.global private @layers.2.attn.v.weight(#ml_program.extern<tensor<6x7xbf16>>) : tensor<6x7xbf16>
-  ml_program.global private @layers.2.attn.o.weight(#ml_program.extern<tensor<7x12xbf16>>) : tensor<7x12xbf16>
-  ml_program.global private @layers.2.mlp.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
-  ml_program.global private @layers.2.mlp.gate.weight(#ml_program.extern<tensor<5x7xbf16>>) : tensor<5x7xbf16>
-  ml_program.global private @layers.2.mlp.up.weight(#ml_program.extern<tensor<5x7xbf16>>) : tensor<5x7xbf16>
-  ml_program.global private @layers.2.mlp.down.weight(#ml_program.extern<tensor<7x5xbf16>>) : tensor<7x5xbf16>
-  ml_program.global private @final.norm.weight(#ml_program.extern<tensor<7xbf16>>) : tensor<7xbf16>
+  ml_program.global private @embed.weight(#ml_program.extern : tensor<11x7xbf16>) : tensor<11x7xbf16>
+  ml_program.global private @layers.0.attn.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.0.attn.q.weight(#ml_program.extern : tensor<12x7xbf16>) : tensor<12x7xbf16>
+  ml_program.global private @layers.0.attn.k.weight(#ml_program.extern : tensor<6x7xbf16>) : tensor<6x7xbf16>
+  ml_program.global private @layers.0.attn.v.weight(#ml_program.extern : tensor<6x7xbf16>) : tensor<6x7xbf16>
+  ml_program.global private @layers.0.attn.o.weight(#ml_program.extern : tensor<7x12xbf16>) : tensor<7x12xbf16>
+  ml_program.global private @layers.0.mlp.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.0.mlp.gate.weight(#ml_program.extern : tensor<5x7xbf16>) : tensor<5x7xbf16>
+  ml_program.global private @layers.0.mlp.up.weight(#ml_program.extern : tensor<5x7xbf16>) : tensor<5x7xbf16>
+  ml_program.global private @layers.0.mlp.down.weight(#ml_program.extern : tensor<7x5xbf16>) : tensor<7x5xbf16>
+  ml_program.global private @layers.1.attn.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.1.attn.q.weight(#ml_program.extern : tensor<12x7xbf16>) : tensor<12x7xbf16>
+  ml_program.global private @layers.1.attn.k.weight(#ml_program.extern : tensor<6x7xbf16>) : tensor<6x7xbf16>
+  ml_program.global private @layers.1.attn.v.weight(#ml_program.extern : tensor<6x7xbf16>) : tensor<6x7xbf16>
+  ml_program.global private @layers.1.attn.v.bias(#ml_program.extern : tensor<6xbf16>) : tensor<6xbf16>
+  ml_program.global private @layers.1.attn.o.weight(#ml_program.extern : tensor<7x12xbf16>) : tensor<7x12xbf16>
+  ml_program.global private @layers.1.attn.o.bias(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.1.mlp.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.1.mlp.gate.weight(#ml_program.extern : tensor<5x7xbf16>) : tensor<5x7xbf16>
+  ml_program.global private @layers.1.mlp.up.weight(#ml_program.extern : tensor<5x7xbf16>) : tensor<5x7xbf16>
+  ml_program.global private @layers.1.mlp.down.weight(#ml_program.extern : tensor<7x5xbf16>) : tensor<7x5xbf16>
+  ml_program.global private @layers.2.attn.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.2.attn.q.weight(#ml_program.extern : tensor<12x7xbf16>) : tensor<12x7xbf16>
+  ml_program.global private @layers.2.attn.k.weight(#ml_program.extern : tensor<6x7xbf16>) : tensor<6x7xbf16>
+  ml_program.global private @layers.2.attn.v.weight(#ml_program.extern : tensor<6x7xbf16>) : tensor<6x7xbf16>
+  ml_program.global private @layers.2.attn.o.weight(#ml_program.extern : tensor<7x12xbf16>) : tensor<7x12xbf16>
+  ml_program.global private @layers.2.mlp.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
+  ml_program.global private @layers.2.mlp.gate.weight(#ml_program.extern : tensor<5x7xbf16>) : tensor<5x7xbf16>
+  ml_program.global private @layers.2.mlp.up.weight(#ml_program.extern : tensor<5x7xbf16>) : tensor<5x7xbf16>
+  ml_program.global private @layers.2.mlp.down.weight(#ml_program.extern : tensor<7x5xbf16>) : tensor<7x5xbf16>
+  ml_program.global private @final.norm.weight(#ml_program.extern : tensor<7xbf16>) : tensor<7xbf16>
   func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"},
       %slots: tensor<?xi32> {decoder.step = "slots"},
       %positions: tensor<?xi32> {decoder.step = "positions"},
