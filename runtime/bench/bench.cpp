@@ -1,0 +1,480 @@
+// See bench.h.
+#include "runtime/bench/bench.h"
+
+#include "runtime/base/concat.h"
+#include "runtime/base/json.h"
+#include "runtime/base/sha256.h"
+#include "runtime/bench/host.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+namespace coppice::rt {
+
+constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
+
+double CellResult::measuredSpeedup() const {
+  return dense ? dense->seconds.mean / pruned.seconds.mean : notANumber;
+}
+
+double CellResult::predictedSpeedup() const {
+  return dense ? dense->estimate.predictedSeconds /
+                     pruned.estimate.predictedSeconds
+               : notANumber;
+}
+
+double CellResult::idealSpeedup() const {
+  return dense ? dense->estimate.boundSeconds / pruned.estimate.boundSeconds
+               : notANumber;
+}
+
+double CellResult::boundSpeedup() const {
+  return dense ? dense->seconds.mean / pruned.estimate.boundSeconds
+               : notANumber;
+}
+
+std::vector<std::string> CellResult::beatenBounds() const {
+  std::vector<std::string> beaten;
+  auto check = [&](const char *name, const SideResult &side) {
+    auto compare = [&](const std::string &what, double time, double bound) {
+      if (time < bound)
+        beaten.push_back(concat(name, " ", what, " took ", time,
+                                " s, less than its bound of ", bound, " s"));
+    };
+    compare("step", side.seconds.mean, side.estimate.boundSeconds);
+    for (size_t i = 0; i < side.dispatchSeconds.size(); ++i)
+      compare(concat("dispatch ", i), side.dispatchSeconds[i],
+              side.estimate.dispatches[i].boundSeconds);
+  };
+  if (dense)
+    check("dense", *dense);
+  check("pruned", pruned);
+  return beaten;
+}
+
+namespace {
+
+/// The two bundles (or one) and the steps of each cell.
+struct Run {
+  const BenchOptions &options;
+  const Machine &machine;
+  BenchListener &listener;
+  std::optional<MeasuredSide> dense, pruned;
+  std::optional<CacheFlush> flush;
+  BenchContext context;
+  std::vector<Cell> cells;
+
+  const CacheFlush *flusher() const { return flush ? &*flush : nullptr; }
+};
+
+} // namespace
+
+static Status checkOptions(const BenchOptions &options) {
+  if (options.phases.empty() || options.batches.empty() || options.seqs.empty())
+    return invalidArgument("expected at least one phase, batch and seq");
+  if (options.maxRepeats < 2)
+    return invalidArgument(
+        concat("max-repeats: expected 2 or more, found ", options.maxRepeats));
+  if (!(options.maxSeconds > 0))
+    return invalidArgument("max-seconds: expected more than 0");
+  if (options.threads < 0)
+    return invalidArgument("threads: expected 0 or more");
+  return {};
+}
+
+/// Program facts of a bundle, without loading its code or weights.
+static Result<Program> readProgram(const std::string &path) {
+  coppice_bundle *bundle = nullptr;
+  if (coppice_status code = coppice_bundle_open(path.c_str(), &bundle))
+    return lastFailure(code);
+  Result<Program> program = parseProgram(coppice_bundle_program_json(bundle));
+  coppice_bundle_close(bundle);
+  return program ? std::move(program) : program.status().at(path);
+}
+
+static std::vector<std::string> differences(const Program &dense,
+                                            const Program &pruned) {
+  std::vector<std::string> found;
+  auto compare = [&](const char *what, const auto &a, const auto &b) {
+    if (a != b)
+      found.push_back(concat(what, " (dense ", a, ", pruned ", b, ")"));
+  };
+  compare("source_sha256", dense.model.sourceSha256, pruned.model.sourceSha256);
+  compare("dtype", dense.model.dtype, pruned.model.dtype);
+  auto names = [](const Program &program) {
+    std::string all;
+    for (const Target &target : program.targets)
+      all += (all.empty() ? "" : ",") + target.name;
+    return all;
+  };
+  compare("targets", names(dense), names(pruned));
+  return found;
+}
+
+static Result<MeasuredSide> openSide(const std::string &path,
+                                     const Program &program,
+                                     const BenchOptions &options) {
+  auto most = [](const std::vector<int64_t> &v) {
+    return *std::max_element(v.begin(), v.end());
+  };
+  int64_t batch = most(options.batches), seq = most(options.seqs);
+  bool decode = std::find(options.phases.begin(), options.phases.end(),
+                          Phase::Decode) != options.phases.end();
+  if (batch > program.limits.slots || batch < 1)
+    return invalidArgument(concat("batch: expected 1 to ", program.limits.slots,
+                                  " (the bundle's limit), found ", batch));
+  if (seq + decode > program.limits.context || seq < 1)
+    return invalidArgument(
+        concat("seq: expected 1 to ", program.limits.context - decode,
+               " (the bundle's context", decode ? " less one token" : "",
+               "), found ", seq));
+  RunnerOptions runner;
+  runner.target = options.target;
+  runner.threads = options.threads;
+  runner.slots = batch;
+  runner.context = seq + decode;
+  runner.maxRows = std::min(program.limits.rows, batch * seq);
+  runner.maxHeadRows = batch;
+  return MeasuredSide::open(path, runner);
+}
+
+static Result<Estimate> estimateCell(const Run &run, const MeasuredSide &side,
+                                     const Cell &cell) {
+  auto steps = planSteps(cell, side.runner().maxRows(), side.runner().slots(),
+                         side.runner().context());
+  if (!steps)
+    return steps.status();
+  return estimate(side.program(), *steps, run.machine, run.context.threads,
+                  run.options.hot);
+}
+
+/// Estimates every cell and tells the listener, before anything runs.
+static Result<std::vector<CellResult>> predictCells(Run &run) {
+  std::vector<CellResult> results;
+  Json cells = Json::array();
+  for (const Cell &cell : run.cells) {
+    CellResult result;
+    result.cell = cell;
+    Json entry = {{"phase", nameOf(cell.phase)},
+                  {"batch", cell.batch},
+                  {"seq", cell.seq}};
+    auto fill = [&](const MeasuredSide &side, const std::string &name,
+                    SideResult &out) -> Status {
+      Result<Estimate> made = estimateCell(run, side, cell);
+      if (!made)
+        return made.status();
+      out.path = side.runner().path();
+      out.sha256 = side.runner().sha256();
+      out.memory = side.runner().memory();
+      out.estimate = *std::move(made);
+      entry[name + "_bundle_sha256"] = out.sha256;
+      entry[name + "_predicted_s"] = out.estimate.predictedSeconds;
+      entry[name + "_bound_s"] = out.estimate.boundSeconds;
+      return {};
+    };
+    if (run.dense)
+      if (Status status = fill(*run.dense, "dense", result.dense.emplace());
+          !status.ok())
+        return status;
+    if (Status status = fill(*run.pruned, "pruned", result.pruned);
+        !status.ok())
+      return status;
+    cells.push_back(entry);
+    results.push_back(std::move(result));
+  }
+  Json predictions = {{"schema", "coppice.predictions/1"},
+                      {"date", run.context.date},
+                      {"machine_sha256", run.machine.sha256()},
+                      {"threads", run.context.threads},
+                      {"cache", run.options.hot ? "hot" : "cold"},
+                      {"cells", cells}};
+  std::string text = predictions.dump();
+  run.context.predictionsSha256 = sha256(std::string_view(text));
+  if (Status status = run.listener.predicted(run.context, text); !status.ok())
+    return status;
+  return results;
+}
+
+/// Is the interval of what is measured within 1 %?
+static bool isTight(const std::vector<double> &dense,
+                    const std::vector<double> &pruned, bool paired,
+                    uint64_t seed) {
+  // Fewer say little about the tails that the interval is made of.
+  constexpr size_t leastPairs = 10;
+  constexpr double wanted = 0.01;
+  if (pruned.size() < leastPairs)
+    return false;
+  std::vector<double> ones(pruned.size(), 1.0);
+  std::span<const double> above = paired ? dense : pruned;
+  std::span<const double> below = paired ? pruned : ones;
+  double center = summarize(above).mean / summarize(below).mean;
+  return bootstrapRatio(above, below, seed).relativeHalfWidth(center) <= wanted;
+}
+
+static Status measureCell(Run &run, CellResult &result) {
+  const BenchOptions &options = run.options;
+  const Cell &cell = result.cell;
+  auto steps =
+      planSteps(cell, run.pruned->runner().maxRows(),
+                run.pruned->runner().slots(), run.pruned->runner().context());
+  if (!steps)
+    return steps.status();
+  int64_t vocabulary = run.pruned->runner().vocabulary();
+  std::mt19937_64 random(options.seed);
+
+  std::vector<MeasuredSide *> sides;
+  if (run.dense)
+    sides.push_back(&*run.dense);
+  sides.push_back(&*run.pruned);
+  for (MeasuredSide *side : sides) {
+    // Both caches hold the same tokens.
+    std::mt19937_64 same(options.seed ^ 0x9E3779B97F4A7C15u);
+    if (Status status = side->prepare(cell, same); !status.ok())
+      return status;
+    auto warmUp = randomInputs(*steps, vocabulary, random);
+    for (int i = 0; i < 2; ++i)
+      if (auto time = side->time(cell, warmUp, nullptr); !time)
+        return time.status();
+  }
+
+  using Clock = std::chrono::steady_clock;
+  auto begin = Clock::now();
+  auto outOfTime = [&] {
+    return std::chrono::duration<double>(Clock::now() - begin).count() >
+           options.maxSeconds;
+  };
+  std::vector<std::vector<double>> samples(sides.size());
+  while (static_cast<int64_t>(samples[0].size()) < options.maxRepeats) {
+    // A block: two pairs, the second in the reverse order of the first.
+    size_t first = random() % 2;
+    for (size_t pair = 0; pair < 2; ++pair) {
+      auto inputs = randomInputs(*steps, vocabulary, random);
+      for (size_t turn = 0; turn < sides.size(); ++turn) {
+        size_t side = (first + pair + turn) % sides.size();
+        auto time = sides[side]->time(cell, inputs, run.flusher());
+        if (!time)
+          return time.status();
+        samples[side].push_back(*time);
+      }
+    }
+    size_t pairs = samples[0].size();
+    run.listener.progress(cell, static_cast<int64_t>(pairs));
+    if (pairs % 10 == 0 && isTight(samples.front(), samples.back(),
+                                   run.dense.has_value(), options.seed)) {
+      result.converged = true;
+      break;
+    }
+    if (outOfTime())
+      break;
+  }
+  result.pruned.seconds = summarize(samples.back());
+  if (run.dense) {
+    result.dense->seconds = summarize(samples.front());
+    result.speedupInterval =
+        bootstrapRatio(samples.front(), samples.back(), options.seed);
+  }
+
+  // Clocks around dispatches cost time, so these repeats are apart.
+  constexpr int observed = 5;
+  for (size_t side = 0; side < sides.size(); ++side) {
+    std::vector<double> total(sides[side]->program().dispatches.size(), 0);
+    for (int i = 0; i < observed; ++i) {
+      auto inputs = randomInputs(*steps, vocabulary, random);
+      auto times = sides[side]->timeDispatches(cell, inputs, run.flusher());
+      if (!times)
+        return times.status();
+      for (size_t d = 0; d < total.size(); ++d)
+        total[d] += (*times)[d] / observed;
+    }
+    bool isDense = run.dense && side == 0;
+    (isDense ? *result.dense : result.pruned).dispatchSeconds =
+        std::move(total);
+  }
+  return {};
+}
+
+/// Shares of the dense program's sites and what remains of each.
+static double amdahlOf(const Program &dense, const SideResult &denseSide,
+                       const Program &pruned, const SideResult &prunedSide) {
+  auto denseWork = workBySite(dense, denseSide.estimate);
+  auto prunedWork = workBySite(pruned, prunedSide.estimate);
+  std::map<std::string, SiteShare> sites;
+  for (size_t i = 0; i < dense.dispatches.size(); ++i) {
+    const std::string &site = dense.dispatches[i].site;
+    SiteShare &share = sites[site];
+    share.denseSeconds += denseSide.dispatchSeconds[i];
+    share.denseWork = denseWork[site];
+    auto left = prunedWork.find(site);
+    share.prunedWork = left == prunedWork.end() ? 0 : left->second;
+  }
+  std::vector<SiteShare> list;
+  for (const auto &[site, share] : sites)
+    list.push_back(share);
+  return amdahlSpeedup(list);
+}
+
+Status runBench(const BenchOptions &options, const Machine &machine,
+                BenchListener &listener) {
+  if (Status status = checkOptions(options); !status.ok())
+    return status;
+  Run run{options, machine, listener, {}, {}, {}, {}, {}};
+  run.context.options = &options;
+  run.context.machine = &machine;
+  run.context.date = utcNow();
+
+  Result<Program> pruned = readProgram(options.pruned);
+  if (!pruned)
+    return pruned.status();
+  run.context.pruned = &*pruned;
+  std::optional<Program> dense;
+  if (!options.dense.empty()) {
+    Result<Program> read = readProgram(options.dense);
+    if (!read)
+      return read.status();
+    dense = *std::move(read);
+    run.context.dense = &*dense;
+    run.context.differences = differences(*dense, *pruned);
+    if (!run.context.differences.empty() && !options.force) {
+      std::string all;
+      for (const std::string &difference : run.context.differences)
+        all += (all.empty() ? "" : ", ") + difference;
+      return invalidArgument("expected two bundles of one model, found that "
+                             "they differ in " +
+                             all);
+    }
+    if (dense->model.vocabulary != pruned->model.vocabulary)
+      return invalidArgument("expected two bundles of one vocabulary");
+    Result<MeasuredSide> side = openSide(options.dense, *dense, options);
+    if (!side)
+      return side.status();
+    run.dense.emplace(*std::move(side));
+  }
+  Result<MeasuredSide> side = openSide(options.pruned, *pruned, options);
+  if (!side)
+    return side.status();
+  run.pruned.emplace(*std::move(side));
+  run.context.target = run.pruned->runner().target();
+  run.context.threads = run.pruned->runner().threads();
+  if (run.dense && run.dense->runner().target() != run.context.target)
+    return invalidArgument(
+        concat("expected two bundles that run on one target, found ",
+               run.dense->runner().target(), " and ", run.context.target));
+  if (!options.hot) {
+    Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
+    if (!flush)
+      return flush.status();
+    run.flush.emplace(*std::move(flush));
+  }
+
+  for (Phase phase : options.phases)
+    for (int64_t batch : options.batches)
+      for (int64_t seq : options.seqs)
+        run.cells.push_back({phase, batch, seq});
+  Result<std::vector<CellResult>> results = predictCells(run);
+  if (!results)
+    return results.status();
+  for (CellResult &result : *results) {
+    if (Status status = measureCell(run, result); !status.ok())
+      return status;
+    if (run.dense)
+      result.amdahl = amdahlOf(*dense, *result.dense, *pruned, result.pruned);
+    if (Status status = listener.measured(run.context, result); !status.ok())
+      return status;
+  }
+  return {};
+}
+
+namespace {
+
+/// What dispatches of one kind did in one cell.
+struct KindTotals {
+  double seconds = 0, flopSeconds = 0, byteSeconds = 0; // the latter at peak
+};
+
+} // namespace
+
+/// Adds one cell's measured dispatches to the best fractions seen of each kind.
+static void learn(std::map<std::string, Efficiency, std::less<>> &learned,
+                  const Program &program, const Estimate &estimate,
+                  const std::vector<double> &seconds, const Ceilings &ceilings,
+                  double cacheBytes) {
+  std::map<std::string, KindTotals> kinds;
+  for (size_t i = 0; i < program.dispatches.size(); ++i) {
+    const Work &work = estimate.dispatches[i].work;
+    KindTotals &kind = kinds[std::string(nameOf(program.dispatches[i].kind))];
+    kind.seconds += std::max(0.0, seconds[i] - ceilings.dispatchSeconds);
+    kind.flopSeconds += work.flops / ceilings.flopsPerSecond;
+    kind.byteSeconds += memorySeconds(work, ceilings, cacheBytes, true);
+  }
+  for (const auto &[name, kind] : kinds) {
+    // Shorter than the clock can tell.
+    if (kind.seconds < 1e-6)
+      continue;
+    Efficiency &e =
+        learned.try_emplace(name, Efficiency{1e-9, 1e-9, ""}).first->second;
+    e.compute = std::max(e.compute, kind.flopSeconds / kind.seconds);
+    e.memory = std::max(e.memory, kind.byteSeconds / kind.seconds);
+  }
+}
+
+Status calibrate(Machine &machine, const std::string &bundle, int threads,
+                 int64_t seq) {
+  Result<Program> program = readProgram(bundle);
+  if (!program)
+    return program.status();
+  BenchOptions options;
+  options.threads = threads;
+  options.seqs = {seq};
+  Result<MeasuredSide> side = openSide(bundle, *program, options);
+  if (!side)
+    return side.status();
+  Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
+  if (!flush)
+    return flush.status();
+
+  threads = side->runner().threads();
+  const Ceilings &ceilings = machine.at(threads);
+  std::map<std::string, Efficiency, std::less<>> learned;
+  std::mt19937_64 random(options.seed);
+  for (Phase phase : options.phases) {
+    Cell cell{phase, 1, seq};
+    auto steps = planSteps(cell, side->runner().maxRows(),
+                           side->runner().slots(), side->runner().context());
+    if (!steps)
+      return steps.status();
+    Result<Estimate> made =
+        estimate(*program, *steps, machine, threads, /*hot=*/false);
+    if (!made)
+      return made.status();
+    if (Status status = side->prepare(cell, random); !status.ok())
+      return status;
+    // The median of each dispatch over a few repeats, the first being warm-up.
+    constexpr int repeats = 7;
+    std::vector<std::vector<double>> times(program->dispatches.size());
+    for (int i = 0; i <= repeats; ++i) {
+      auto inputs = randomInputs(*steps, program->model.vocabulary, random);
+      auto measured = side->timeDispatches(cell, inputs, &*flush);
+      if (!measured)
+        return measured.status();
+      for (size_t d = 0; i > 0 && d < times.size(); ++d)
+        times[d].push_back((*measured)[d]);
+    }
+    std::vector<double> medians;
+    for (const std::vector<double> &samples : times)
+      medians.push_back(summarize(samples).median);
+    learn(learned, *program, *made, medians, ceilings,
+          static_cast<double>(machine.cacheBytes));
+  }
+  std::string origin =
+      concat("measured: bundle ", side->runner().sha256(), ", ", threads,
+             " threads, batch 1, ", seq, " tokens, cold, ", utcNow());
+  for (auto &[kind, efficiency] : learned) {
+    efficiency.origin = origin;
+    machine.efficiency[kind] = efficiency;
+  }
+  return {};
+}
+
+} // namespace coppice::rt

@@ -1,0 +1,96 @@
+// One or two bundles and a list of cells come in; for each cell the prediction
+// goes out, then the measurement beside it.
+//
+// Dense and pruned alternate, so that drift of the machine meets both: repeats
+// come in blocks ABBA or BAAB (drawn at random), each block being two pairs;
+// both sides of a pair get the same fresh tokens. Before each repeat the caches
+// are flushed, unless `hot`. docs/measuring.md says what every figure means.
+#ifndef COPPICE_RUNTIME_BENCH_BENCH_H
+#define COPPICE_RUNTIME_BENCH_BENCH_H
+
+#include "runtime/bench/measured_side.h"
+#include "runtime/bench/statistics.h"
+#include "runtime/costmodel/estimate.h"
+
+#include <functional>
+#include <optional>
+
+namespace coppice::rt {
+
+struct BenchOptions {
+  std::string pruned, dense; ///< bundles; dense may be empty
+  std::string target;        ///< empty: the first that this machine can run
+  std::vector<Phase> phases{Phase::Prefill, Phase::Decode};
+  std::vector<int64_t> batches{1}, seqs{128};
+  int threads = 0; ///< 0: as many as are usable
+  bool ops = false, hot = false;
+  /// Measure although the bundles are not comparable; the record says so.
+  bool force = false;
+  int64_t maxRepeats = 200; ///< pairs in a cell
+  double maxSeconds = 10;   ///< in a cell, flushes included
+  uint64_t seed = 1;
+};
+
+/// One side of a cell: prediction before, measurement after.
+struct SideResult {
+  std::string path, sha256;
+  Estimate estimate;
+  Summary seconds;
+  std::vector<double> dispatchSeconds; ///< mean of each dispatch
+  coppice_memory memory{};
+};
+
+struct CellResult {
+  Cell cell;
+  std::optional<SideResult> dense;
+  SideResult pruned;
+  Interval speedupInterval{}; ///< of dense / pruned
+  /// The interval (with one bundle: that of its mean) is within 1 %.
+  bool converged = false;
+  double amdahl = 0;
+
+  // Figures made from those above; NaN without a dense side.
+  double measuredSpeedup() const;
+  double predictedSpeedup() const;
+  double idealSpeedup() const;
+  double boundSpeedup() const;
+  /// "pruned mean 1.2e-4 s is below its bound 1.3e-4 s", one for each side and
+  /// dispatch that beats its bound. Empty where all is well.
+  std::vector<std::string> beatenBounds() const;
+};
+
+/// What is equal in all cells of a run.
+struct BenchContext {
+  const BenchOptions *options = nullptr;
+  const Machine *machine = nullptr;
+  const Program *dense = nullptr, *pruned = nullptr;
+  std::string target, date, predictionsSha256;
+  int threads = 1;
+  std::vector<std::string> differences; ///< between the bundles, with force
+};
+
+class BenchListener {
+public:
+  virtual ~BenchListener() = default;
+  /// All predictions, before anything is timed.
+  virtual Status predicted(const BenchContext &context,
+                           const std::string &predictionsJson) = 0;
+  virtual void progress(const Cell &cell, int64_t pairs) = 0;
+  virtual Status measured(const BenchContext &context,
+                          const CellResult &result) = 0;
+};
+
+/// Refuses bundles whose source hash, dtype, target or threads differ.
+Status runBench(const BenchOptions &options, const Machine &machine,
+                BenchListener &listener);
+
+/// Puts efficiencies measured on a bundle in the place of those of `machine`,
+/// for each kind of dispatch that the bundle has: the greatest fraction of a
+/// ceiling that the kind reaches in a prefill of `seq` tokens or in a decode
+/// step behind them.
+Status calibrate(Machine &machine, const std::string &bundle, int threads,
+                 int64_t seq);
+
+} // namespace coppice::rt
+
+#endif

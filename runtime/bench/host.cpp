@@ -1,0 +1,108 @@
+// See host.h.
+#include "runtime/bench/host.h"
+
+#include "runtime/base/concat.h"
+#include "runtime/bench/commit.h" // generated
+
+#include <fstream>
+#include <set>
+
+#include <pthread.h>
+#include <sched.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace coppice::rt {
+
+std::string hostName() {
+  char name[256] = {};
+  if (gethostname(name, sizeof name - 1) != 0 || !*name)
+    return "unknown";
+  return name;
+}
+
+std::string cpuName() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name"))
+      if (size_t colon = line.find(": "); colon != std::string::npos)
+        return line.substr(colon + 2);
+  return "unknown";
+}
+
+std::string utcNow() {
+  time_t now = time(nullptr);
+  tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+std::string buildCommit() { return COPPICE_COMMIT; }
+
+std::vector<int> allowedCpus() {
+  // Larger masks than cpu_set_t's 1024 CPUs make the call fail; then one CPU is
+  // named, and threads stay where the system puts them.
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &set))
+        cpus.push_back(cpu);
+  if (cpus.empty())
+    cpus.push_back(0);
+  return cpus;
+}
+
+void pinThread(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+static std::string firstLine(const std::string &path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// "32768K" in bytes; 0 for anything else.
+static int64_t parseCacheSize(const std::string &text) {
+  char *end = nullptr;
+  long long number = strtoll(text.c_str(), &end, 10);
+  if (number <= 0 || number > (1 << 30))
+    return 0;
+  return *end == 'K' ? number << 10 : *end == 'M' ? number << 20 : 0;
+}
+
+int64_t lastLevelCacheBytes() {
+  int64_t total = 0;
+  std::set<std::string> seen;
+  for (int cpu : allowedCpus()) {
+    int64_t bytes = 0;
+    int deepest = 0;
+    std::string sharers;
+    for (int index = 0; index < 8; ++index) {
+      std::string base = concat("/sys/devices/system/cpu/cpu", cpu,
+                                "/cache/index", index, "/");
+      int level = atoi(firstLine(base + "level").c_str());
+      if (level <= deepest || firstLine(base + "type") == "Instruction")
+        continue;
+      deepest = level;
+      bytes = parseCacheSize(firstLine(base + "size"));
+      sharers = firstLine(base + "shared_cpu_list");
+    }
+    if (bytes > 0 && seen.insert(sharers).second)
+      total += bytes;
+  }
+  if (total > 0)
+    return total;
+  long told = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return told > 0 ? told : int64_t(32) << 20;
+}
+
+} // namespace coppice::rt

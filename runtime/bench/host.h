@@ -1,0 +1,32 @@
+// Facts about the machine and the moment that records carry.
+#ifndef COPPICE_RUNTIME_BENCH_HOST_H
+#define COPPICE_RUNTIME_BENCH_HOST_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace coppice::rt {
+
+std::string hostName();
+/// "AMD EPYC ..", as in /proc/cpuinfo; "unknown" where that has none.
+std::string cpuName();
+/// ISO 8601, UTC, to the second.
+std::string utcNow();
+/// The commit that this program was built from; "unknown" outside of a
+/// checkout.
+std::string buildCommit();
+
+/// CPUs that this process may run on.
+std::vector<int> allowedCpus();
+/// Keeps the calling thread on one CPU. Best effort: where the system refuses,
+/// figures are noisier, not wrong.
+void pinThread(int cpu);
+
+/// Bytes of last-level cache in reach: each instance that an allowed CPU shares
+/// counts once. 32 MiB where the system does not say.
+int64_t lastLevelCacheBytes();
+
+} // namespace coppice::rt
+
+#endif

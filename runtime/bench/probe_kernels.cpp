@@ -1,0 +1,89 @@
+// See probe_kernels.h. Each loop is written once over a vector type of the
+// compilers' own (GCC and clang alike), and instantiated for each width inside
+// a function with that target's attributes.
+#include "runtime/bench/probe_kernels.h"
+
+#include "runtime/cpu/cpu_features.h"
+
+#include <cstring>
+
+namespace coppice::rt {
+namespace {
+
+// Chains: enough to cover latency times throughput (4 cycles x 2 units), few
+// enough to stay in registers beside the two factors.
+#define COPPICE_PROBE_KERNELS(SUFFIX, TARGET, LANES, CHAINS)                   \
+  typedef float Vector##SUFFIX __attribute__((vector_size(4 * LANES)));        \
+                                                                               \
+  TARGET float total##SUFFIX(const Vector##SUFFIX *vectors, int count) {       \
+    float sum = 0;                                                             \
+    for (int v = 0; v < count; ++v)                                            \
+      for (int lane = 0; lane < LANES; ++lane)                                 \
+        sum += vectors[v][lane];                                               \
+    return sum;                                                                \
+  }                                                                            \
+                                                                               \
+  TARGET float multiplyAdd##SUFFIX(int64_t iterations) {                       \
+    Vector##SUFFIX chain[CHAINS], factor, addend;                              \
+    for (int lane = 0; lane < LANES; ++lane) {                                 \
+      factor[lane] = 0.5f;                                                     \
+      addend[lane] = 1.0f;                                                     \
+    }                                                                          \
+    for (int c = 0; c < CHAINS; ++c)                                           \
+      chain[c] = addend * static_cast<float>(c);                               \
+    for (int64_t i = 0; i < iterations; ++i) {                                 \
+      _Pragma("GCC unroll 16") for (int c = 0; c < CHAINS; ++c) chain[c] =     \
+          chain[c] * factor + addend;                                          \
+      /* The factors are opaque here, else the loop could be solved. */        \
+      asm volatile("" : "+x"(factor), "+x"(addend));                           \
+    }                                                                          \
+    return total##SUFFIX(chain, CHAINS);                                       \
+  }                                                                            \
+                                                                               \
+  TARGET float readOne##SUFFIX(const float *data, size_t count) {              \
+    Vector##SUFFIX sum[8] = {};                                                \
+    for (size_t i = 0; i < count; i += 8 * LANES)                              \
+      _Pragma("GCC unroll 8") for (int u = 0; u < 8; ++u) {                    \
+        Vector##SUFFIX loaded;                                                 \
+        std::memcpy(&loaded, data + i + u * LANES, sizeof loaded);             \
+        sum[u] += loaded;                                                      \
+      }                                                                        \
+    return total##SUFFIX(sum, 8);                                              \
+  }                                                                            \
+                                                                               \
+  TARGET float readFour##SUFFIX(const float *data, size_t count) {             \
+    Vector##SUFFIX sum[8] = {};                                                \
+    size_t quarter = count / 4;                                                \
+    for (size_t i = 0; i < quarter; i += 2 * LANES)                            \
+      _Pragma("GCC unroll 8") for (int u = 0; u < 8; ++u) {                    \
+        Vector##SUFFIX loaded;                                                 \
+        const float *from = data + (u / 2) * quarter + i + (u % 2) * LANES;    \
+        std::memcpy(&loaded, from, sizeof loaded);                             \
+        sum[u] += loaded;                                                      \
+      }                                                                        \
+    return total##SUFFIX(sum, 8);                                              \
+  }                                                                            \
+                                                                               \
+  constexpr ProbeKernels kernels##SUFFIX = {                                   \
+      multiplyAdd##SUFFIX, 2.0 * LANES * CHAINS, readOne##SUFFIX,              \
+      readFour##SUFFIX};
+
+#if defined(__x86_64__)
+COPPICE_PROBE_KERNELS(Avx512, __attribute__((target("avx512f,fma"))), 16, 16)
+COPPICE_PROBE_KERNELS(Avx2, __attribute__((target("avx2,fma"))), 8, 12)
+#endif
+COPPICE_PROBE_KERNELS(Baseline, , 4, 12)
+
+} // namespace
+
+const ProbeKernels &probeKernels() {
+#if defined(__x86_64__)
+  if (hasCpuFeature("avx512f"))
+    return kernelsAvx512;
+  if (hasCpuFeature("avx2") && hasCpuFeature("fma"))
+    return kernelsAvx2;
+#endif
+  return kernelsBaseline;
+}
+
+} // namespace coppice::rt

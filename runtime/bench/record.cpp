@@ -1,0 +1,249 @@
+// See record.h.
+#include "runtime/bench/record.h"
+
+#include "runtime/base/concat.h"
+#include "runtime/base/json.h"
+#include "runtime/bench/host.h"
+#include "runtime/cpu/cpu_features.h"
+
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+
+namespace coppice::rt {
+
+/// JSON has no NaN: what is not a number is not known.
+static Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json();
+}
+
+static Json summaryJson(const Summary &s) {
+  return {{"mean", number(s.mean)},
+          {"median", number(s.median)},
+          {"p5", number(s.p5)},
+          {"p95", number(s.p95)},
+          {"n", s.n}};
+}
+
+/// The fraction by which pruning made a figure smaller.
+static Json removedFraction(double dense, double pruned) {
+  return dense > 0 ? Json(1 - pruned / dense) : Json();
+}
+
+/// The share of the head's GEMM in what the dispatches of a step take.
+static Json headShare(const Program &program, const SideResult &side) {
+  double head = 0, all = 0;
+  for (size_t i = 0; i < side.dispatchSeconds.size(); ++i) {
+    all += side.dispatchSeconds[i];
+    if (program.dispatches[i].site == "lm_head")
+      head += side.dispatchSeconds[i];
+  }
+  return all > 0 ? Json(head / all) : Json();
+}
+
+static Json dispatchesJson(const Program &program, const SideResult &side) {
+  Json list = Json::array();
+  for (size_t i = 0; i < program.dispatches.size(); ++i) {
+    const Dispatch &d = program.dispatches[i];
+    const DispatchEstimate &e = side.estimate.dispatches[i];
+    bool gemm = d.gemm.has_value();
+    list.push_back({{"site", d.site},
+                    {"kind", std::string(nameOf(d.kind))},
+                    {"m", gemm ? Json(e.work.m) : Json()},
+                    {"n", gemm ? Json(e.work.n) : Json()},
+                    {"k", gemm ? Json(e.work.k) : Json()},
+                    {"flops", e.work.flops},
+                    {"bytes", e.work.bytes()},
+                    {"cold_bytes", e.work.coldBytes},
+                    {"bound_s", e.boundSeconds},
+                    {"predicted_s", e.predictedSeconds},
+                    {"measured_s", i < side.dispatchSeconds.size()
+                                       ? number(side.dispatchSeconds[i])
+                                       : Json()}});
+  }
+  return list;
+}
+
+static int64_t memoryBytes(const coppice_memory &memory) {
+  return memory.weight_bytes + memory.state_bytes + memory.arena_bytes +
+         memory.step_bytes;
+}
+
+static double relativeError(double predicted, double measured) {
+  return predicted / measured - 1;
+}
+
+std::string resultRecord(const BenchContext &context,
+                         const CellResult &result) {
+  const BenchOptions &options = *context.options;
+  const Program &program = *context.pruned;
+  const SideResult &pruned = result.pruned;
+  const SideResult *dense = result.dense ? &*result.dense : nullptr;
+
+  Json excluded = {"opening the bundles",  "session creation",
+                   "warm-up repeats",      "cache flush",
+                   "making the token ids", "tokenisation and sampling"};
+  if (result.cell.phase == Phase::Decode)
+    excluded.push_back("filling the cache, which is done once a cell");
+  for (const std::string &difference : context.differences)
+    excluded.push_back("check of equal " + difference);
+
+  Json json = {
+      {"schema", "coppice.results/1"},
+      {"model", program.model.name},
+      {"source_sha256", program.model.sourceSha256},
+      {"plan", program.plan.summary},
+      {"plan_sha256", program.plan.sha256},
+      {"family", program.plan.family},
+      {"sparsity", program.plan.sparsity},
+      {"removed",
+       {{"flops", dense ? removedFraction(dense->estimate.total.flops,
+                                          pruned.estimate.total.flops)
+                        : Json()},
+        {"bytes", dense ? removedFraction(dense->estimate.total.bytes(),
+                                          pruned.estimate.total.bytes())
+                        : Json()},
+        {"params", program.plan.removedParameters}}},
+      {"density", nullptr}, // of dynamic masks; static plans have none
+      {"phase", nameOf(result.cell.phase)},
+      {"batch", result.cell.batch},
+      {"seq", result.cell.seq},
+      {"dtype", program.model.dtype},
+      {"device", cpuName()},
+      {"target", context.target},
+      {"isa", std::string(cpuIsa())},
+      {"threads", context.threads},
+      {"host", hostName()},
+      {"date", context.date},
+      {"commit", buildCommit()},
+      {"machine_sha256", context.machine->sha256()},
+      {"predictions_sha256", context.predictionsSha256},
+      {"bundle_sha256", pruned.sha256},
+      {"dense_bundle_sha256", dense ? Json(dense->sha256) : Json()},
+      {"cache", options.hot ? "hot" : "cold"},
+      {"seed", options.seed},
+      {"dense_s", dense ? summaryJson(dense->seconds) : Json()},
+      {"pruned_s", summaryJson(pruned.seconds)},
+      {"speedup_ci95", nullptr},
+      {"converged", result.converged},
+      {"max_repeats", options.maxRepeats},
+      {"max_seconds", options.maxSeconds},
+      {"bound_s", number(pruned.estimate.boundSeconds)},
+      {"dense_bound_s", dense ? number(dense->estimate.boundSeconds) : Json()},
+      {"bound_speedup", number(result.boundSpeedup())},
+      {"ideal_speedup", number(result.idealSpeedup())},
+      {"amdahl_speedup", dense ? number(result.amdahl) : Json()},
+      {"dense_predicted_s",
+       dense ? number(dense->estimate.predictedSeconds) : Json()},
+      {"pruned_predicted_s", number(pruned.estimate.predictedSeconds)},
+      {"predicted_speedup", number(result.predictedSpeedup())},
+      {"measured_speedup", number(result.measuredSpeedup())},
+      {"dense_prediction_error",
+       dense ? number(relativeError(dense->estimate.predictedSeconds,
+                                    dense->seconds.mean))
+             : Json()},
+      {"pruned_prediction_error",
+       number(relativeError(pruned.estimate.predictedSeconds,
+                            pruned.seconds.mean))},
+      {"speedup_prediction_error",
+       number(
+           relativeError(result.predictedSpeedup(), result.measuredSpeedup()))},
+      {"head_share", headShare(program, pruned)},
+      // Static plans have nothing to fall back from, and no router.
+      {"fallback_sites", Json::array()},
+      {"router", nullptr},
+      {"memory_bytes", memoryBytes(pruned.memory)},
+      {"dense_memory_bytes", dense ? Json(memoryBytes(dense->memory)) : Json()},
+      {"dense_vs_peer", nullptr},
+      {"excluded", excluded},
+      {"beaten_bounds", result.beatenBounds()},
+      {"ops", nullptr},
+  };
+  if (dense && std::isfinite(result.speedupInterval.low))
+    json["speedup_ci95"] = {result.speedupInterval.low,
+                            result.speedupInterval.high};
+  if (options.ops) {
+    json["ops"] = dispatchesJson(program, pruned);
+    if (dense)
+      json["dense_ops"] = dispatchesJson(*context.dense, *dense);
+  }
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+__attribute__((format(printf, 1, 2))) static std::string
+format(const char *pattern, ...) {
+  char text[512];
+  va_list args;
+  va_start(args, pattern);
+  vsnprintf(text, sizeof text, pattern, args);
+  va_end(args);
+  return text;
+}
+
+std::string tableHeading(bool hasDense) {
+  if (!hasDense)
+    return format("%-8s %5s %6s %11s %11s %9s %11s %5s\n", "phase", "batch",
+                  "seq", "time_ms", "predicted", "error", "bound_ms", "n");
+  return format("%-8s %5s %6s %10s %10s  %-16s %9s %7s %7s %7s  %s\n", "phase",
+                "batch", "seq", "dense_ms", "pruned_ms", "measured x",
+                "predicted", "amdahl", "ideal", "bound",
+                "error dense/pruned/x");
+}
+
+std::string tableRow(const CellResult &result) {
+  const SideResult &pruned = result.pruned;
+  double prunedError =
+      relativeError(pruned.estimate.predictedSeconds, pruned.seconds.mean);
+  std::string cell = format("%-8s %5lld %6lld", nameOf(result.cell.phase),
+                            static_cast<long long>(result.cell.batch),
+                            static_cast<long long>(result.cell.seq));
+  if (!result.dense)
+    return cell + format(" %11.4f %11.4f %+8.1f%% %11.4f %5lld\n",
+                         pruned.seconds.mean * 1e3,
+                         pruned.estimate.predictedSeconds * 1e3,
+                         prunedError * 100, pruned.estimate.boundSeconds * 1e3,
+                         static_cast<long long>(pruned.seconds.n));
+  const SideResult &dense = *result.dense;
+  double speedup = result.measuredSpeedup();
+  double margin =
+      (result.speedupInterval.high - result.speedupInterval.low) / 2;
+  std::string measured = format("%.3fx +-%.3f%s", speedup, margin,
+                                result.converged ? "" : " (cap)");
+  return cell + format(" %10.4f %10.4f  %-16s %8.3fx %6.3fx %6.3fx %6.2fx  "
+                       "%+.0f%% / %+.0f%% / %+.0f%%\n",
+                       dense.seconds.mean * 1e3, pruned.seconds.mean * 1e3,
+                       measured.c_str(), result.predictedSpeedup(),
+                       result.amdahl, result.idealSpeedup(),
+                       result.boundSpeedup(),
+                       relativeError(dense.estimate.predictedSeconds,
+                                     dense.seconds.mean) *
+                           100,
+                       prunedError * 100,
+                       relativeError(result.predictedSpeedup(), speedup) * 100);
+}
+
+std::string dispatchTable(const BenchContext &context,
+                          const CellResult &result) {
+  std::map<std::string, double> denseTime;
+  if (result.dense)
+    for (size_t i = 0; i < result.dense->dispatchSeconds.size(); ++i)
+      denseTime[context.dense->dispatches[i].site] +=
+          result.dense->dispatchSeconds[i];
+  std::string text = format("  %-32s %-12s %9s %9s %9s %9s\n", "site", "kind",
+                            "dense_us", "pruned_us", "pred_us", "bound_us");
+  for (size_t i = 0; i < context.pruned->dispatches.size(); ++i) {
+    const Dispatch &d = context.pruned->dispatches[i];
+    const DispatchEstimate &e = result.pruned.estimate.dispatches[i];
+    auto dense = denseTime.find(d.site);
+    text += format("  %-32s %-12s %9s %9.2f %9.2f %9.2f\n", d.site.c_str(),
+                   std::string(nameOf(d.kind)).c_str(),
+                   dense == denseTime.end()
+                       ? "-"
+                       : format("%.2f", dense->second * 1e6).c_str(),
+                   result.pruned.dispatchSeconds[i] * 1e6,
+                   e.predictedSeconds * 1e6, e.boundSeconds * 1e6);
+  }
+  return text;
+}
+
+} // namespace coppice::rt

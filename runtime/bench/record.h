@@ -1,0 +1,24 @@
+// Results of a cell come in, text goes out: one object of schema
+// coppice.results/1, and rows of the table that people read.
+#ifndef COPPICE_RUNTIME_BENCH_RECORD_H
+#define COPPICE_RUNTIME_BENCH_RECORD_H
+
+#include "runtime/bench/bench.h"
+
+namespace coppice::rt {
+
+/// One line. Every field of the schema is there; null where it is not known.
+std::string resultRecord(const BenchContext &context, const CellResult &result);
+
+/// The table's heading, and a line for a cell; each ends in a line end.
+std::string tableHeading(bool hasDense);
+std::string tableRow(const CellResult &result);
+
+/// A line for each dispatch of the pruned bundle (measured, predicted, bound),
+/// beside the time of the same site in the dense one.
+std::string dispatchTable(const BenchContext &context,
+                          const CellResult &result);
+
+} // namespace coppice::rt
+
+#endif

@@ -1,0 +1,138 @@
+// See work.h.
+#include "runtime/costmodel/work.h"
+
+#include "runtime/base/concat.h"
+
+#include <algorithm>
+
+namespace coppice::rt {
+
+const char *nameOf(Phase phase) {
+  return phase == Phase::Prefill ? "prefill" : "decode";
+}
+
+int64_t StepShape::attended() const {
+  // Positions begin .. begin + length - 1, each attends to itself and to what
+  // is before it. planSteps() has checked that this does not overflow.
+  return batch * (begin * length + length * (length + 1) / 2);
+}
+
+Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
+                                         int64_t slots, int64_t context) {
+  // 2^20 each keeps every product here, and attended(), below 2^61.
+  constexpr int64_t most = int64_t(1) << 20;
+  int64_t longest = cell.phase == Phase::Decode ? cell.seq + 1 : cell.seq;
+  if (cell.batch < 1 || cell.batch > std::min(slots, most))
+    return invalidArgument(concat("batch: expected 1 to ",
+                                  std::min(slots, most), ", found ",
+                                  cell.batch));
+  if (cell.seq < 1 || longest > std::min(context, most))
+    return invalidArgument(concat(
+        "seq: expected 1 to ", std::min(context, most) - (longest - cell.seq),
+        cell.phase == Phase::Decode
+            ? " (the context length less the token that is decoded)"
+            : " (the context length)",
+        ", found ", cell.seq));
+  if (cell.batch > maxRows)
+    return invalidArgument(concat("batch: expected at most ", maxRows,
+                                  " rows in a step, found ", cell.batch));
+
+  std::vector<StepShape> steps;
+  if (cell.phase == Phase::Decode) {
+    steps.push_back({cell.batch, cell.seq, 1, true, slots, context});
+    return steps;
+  }
+  int64_t chunk = maxRows / cell.batch;
+  for (int64_t begin = 0; begin < cell.seq; begin += chunk) {
+    int64_t length = std::min(chunk, cell.seq - begin);
+    bool last = begin + length == cell.seq;
+    steps.push_back({cell.batch, begin, length, last, slots, context});
+  }
+  return steps;
+}
+
+Work &Work::operator+=(const Work &other) {
+  flops += other.flops;
+  weightBytes += other.weightBytes;
+  readBytes += other.readBytes;
+  writeBytes += other.writeBytes;
+  coldBytes += other.coldBytes;
+  m += other.m; // rows add up over the steps of a cell; n and k stay
+  n = other.n;
+  k = other.k;
+  return *this;
+}
+
+/// Bytes of one token of one sequence in a state of shape
+/// [slots, context, ...]; 0 where the shape is another.
+static double bytesPerToken(const State &state) {
+  if (state.shape.size() < 2 || state.shape[0].asSymbol() != symbolSlots ||
+      state.shape[1].asSymbol() != symbolContext)
+    return 0;
+  SymbolValues one{};
+  one[symbolSlots] = one[symbolContext] = 1;
+  Result<int64_t> bytes = evaluateBytes(state.shape, state.dtype, one);
+  return bytes ? static_cast<double>(*bytes) : 0;
+}
+
+Result<std::vector<Work>> evaluateWork(const Program &program,
+                                       const StepShape &step) {
+  SymbolValues values{};
+  values[symbolRows] = step.rows();
+  values[symbolHeadRows] = step.headRows();
+  values[symbolSlots] = step.slots;
+  values[symbolContext] = step.context;
+  values[symbolAttended] = step.attended();
+  values[symbolCached] = step.cached();
+
+  // Bytes of each weight that earlier dispatches of the step have fetched.
+  std::vector<double> fetched(program.weights.size(), 0);
+  // Cache entries that the step finds.
+  double entries = static_cast<double>(step.cached() - step.rows());
+  std::vector<Work> result;
+  for (const Dispatch &d : program.dispatches) {
+    Work work;
+    Status status;
+    auto value = [&](const Expr &expr) -> double {
+      Result<int64_t> number = expr.evaluate(values);
+      if (!number)
+        status = number.status();
+      else if (*number < 0)
+        status =
+            invalidFile(concat("expected no negative cost, found ", *number));
+      return number ? static_cast<double>(*number) : 0;
+    };
+    work.flops = value(d.cost.flops);
+    work.weightBytes = value(d.cost.weightBytes);
+    work.readBytes = value(d.cost.readBytes);
+    work.writeBytes = value(d.cost.writeBytes);
+    if (d.gemm) {
+      work.m = static_cast<int64_t>(value(d.gemm->m));
+      work.n = d.gemm->n;
+      work.k = d.gemm->k;
+    }
+    if (!status.ok())
+      return status.at("cost of " + d.site);
+
+    double already = 0, cache = 0;
+    for (size_t a = 0; a < d.args.size(); ++a) {
+      const Arg &arg = d.args[a];
+      size_t index = static_cast<size_t>(arg.index);
+      bool written = std::find(d.writes.begin(), d.writes.end(),
+                               static_cast<int64_t>(a)) != d.writes.end();
+      if (arg.kind == ArgKind::Weight) {
+        already += fetched[index];
+        fetched[index] += work.weightBytes;
+      } else if (arg.kind == ArgKind::State && !written) {
+        cache += entries * bytesPerToken(program.states[index]);
+      }
+    }
+    if (d.kind != DispatchKind::Lookup)
+      work.coldBytes = std::max(0.0, work.weightBytes - already) +
+                       std::min(cache, work.readBytes);
+    result.push_back(work);
+  }
+  return result;
+}
+
+} // namespace coppice::rt

@@ -1,0 +1,69 @@
+// A program's cost expressions and one cell (phase, batch, tokens) come in, the
+// work of each dispatch goes out: operations, bytes, and those bytes that
+// cannot but come from DRAM.
+//
+// It needs a Program alone, no weights and no code, so that the compiler can
+// ask about one that has never been built into a bundle.
+#ifndef COPPICE_RUNTIME_COSTMODEL_WORK_H
+#define COPPICE_RUNTIME_COSTMODEL_WORK_H
+
+#include "runtime/base/status.h"
+#include "runtime/bundle/program.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace coppice::rt {
+
+enum class Phase { Prefill, Decode };
+const char *nameOf(Phase phase);
+
+/// Prefill: `batch` prompts of `seq` tokens into an empty cache, logits of the
+/// last row of each. Decode: one token for each of `batch` sequences, each of
+/// which has `seq` tokens in the cache.
+struct Cell {
+  Phase phase = Phase::Prefill;
+  int64_t batch = 1, seq = 1;
+};
+
+/// The rows of one step: `batch` sequences, each fed positions
+/// [begin, begin + length).
+struct StepShape {
+  int64_t batch = 1, begin = 0, length = 1;
+  bool head = true;               ///< logits of the last row of each sequence
+  int64_t slots = 1, context = 1; ///< capacity of the session
+
+  int64_t rows() const { return batch * length; }
+  int64_t headRows() const { return head ? batch : 0; }
+  int64_t attended() const; ///< query-key pairs
+  int64_t cached() const { return batch * (begin + length); }
+};
+
+/// The steps of a cell in order: one, or for a prefill beyond `maxRows` as many
+/// as it takes, all sequences advancing together.
+Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
+                                         int64_t slots, int64_t context);
+
+/// What one dispatch does in one step.
+struct Work {
+  double flops = 0;
+  double weightBytes = 0, readBytes = 0, writeBytes = 0;
+  /// Bytes that lie in DRAM when a cold step begins and that the dispatch must
+  /// have: its weights, less what an earlier dispatch has fetched of the same
+  /// ones, and the cache entries of earlier steps. Activations are not counted:
+  /// they may stay in a cache. Nor are lookups: tokens may repeat.
+  double coldBytes = 0;
+  int64_t m = 0, n = 0, k = 0; ///< GEMMs; else 0
+
+  double bytes() const { return weightBytes + readBytes + writeBytes; }
+  Work &operator+=(const Work &other);
+};
+
+/// The work of each dispatch of `program`, in order. A cost that is negative or
+/// cannot be evaluated is an invalid file.
+Result<std::vector<Work>> evaluateWork(const Program &program,
+                                       const StepShape &step);
+
+} // namespace coppice::rt
+
+#endif

@@ -1,0 +1,95 @@
+// A bundle's path comes in, something that takes tokens and gives logits goes
+// out: bundle and session of the C ABI with their owner, and the facts of
+// program.json that callers need.
+#ifndef COPPICE_RUNTIME_EVALUATE_RUNNER_H
+#define COPPICE_RUNTIME_EVALUATE_RUNNER_H
+
+#include "runtime/base/status.h"
+#include "runtime/bundle/program.h"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace coppice::rt {
+
+/// 0 and empty mean "as the bundle and the machine say".
+struct RunnerOptions {
+  std::string target;
+  int threads = 0;
+  int64_t maxRows = 0, maxHeadRows = 0, slots = 0, context = 0;
+  bool allowNan = false;
+};
+
+/// The rows of one step; see coppice_step.
+struct StepRows {
+  std::vector<int32_t> tokens, slots, positions, headRows;
+
+  /// Appends a row; its logits are asked for if `head`.
+  void add(int32_t token, int32_t slot, int64_t position, bool head);
+  void clear();
+  int64_t size() const { return static_cast<int64_t>(tokens.size()); }
+};
+
+class Runner {
+public:
+  static Result<Runner> open(const std::string &path,
+                             const RunnerOptions &options);
+
+  /// With at most `rows` rows a step, or the bundle's limit if that is less.
+  static Result<Runner> openWithRows(const std::string &path,
+                                     RunnerOptions options, int64_t rows);
+
+  const std::string &path() const { return directory; }
+  const Program &program() const { return facts; }
+  /// Hash that names the bundle in records.
+  const std::string &sha256() const { return hash; }
+  coppice_session *session() const { return handle.get(); }
+  const coppice_memory &memory() const { return taken; }
+
+  const std::string &target() const { return targetName; }
+  int threads() const { return made.threads; }
+  int64_t maxRows() const { return made.max_rows; }
+  int64_t maxHeadRows() const { return made.max_head_rows; }
+  int64_t slots() const { return made.slots; }
+  int64_t context() const { return made.context; }
+  int64_t vocabulary() const { return facts.model.vocabulary; }
+
+  /// Runs one step. `logits` gets [head rows, vocabulary] and is made as large
+  /// as that.
+  Status step(const StepRows &rows, std::vector<float> &logits);
+
+  /// Every id is inside the vocabulary, else an invalid argument.
+  Status checkTokens(std::span<const int32_t> tokens) const;
+
+  /// Feeds `tokens` to `slot` from position `begin` on, in as many steps as it
+  /// takes. `logits` gets those of the last token, or with `all` those of every
+  /// token.
+  Status feed(std::span<const int32_t> tokens, int32_t slot, int64_t begin,
+              bool all, std::vector<float> &logits);
+
+private:
+  Status openBundle();
+  Status createSession(const RunnerOptions &options);
+
+  struct Close {
+    void operator()(coppice_bundle *b) const { coppice_bundle_close(b); }
+    void operator()(coppice_session *s) const { coppice_session_destroy(s); }
+  };
+
+  std::string directory, hash, targetName;
+  Program facts;
+  coppice_memory taken{};
+  coppice_session_info made{};
+  // The session refers to the bundle, so it is declared behind it.
+  std::unique_ptr<coppice_bundle, Close> bundle;
+  std::unique_ptr<coppice_session, Close> handle;
+};
+
+/// The failure that the C ABI's last call on this thread left.
+Status lastFailure(coppice_status code);
+
+} // namespace coppice::rt
+
+#endif

@@ -1,0 +1,203 @@
+// coppice-run bench: one bundle, or a pruned one against a dense one;
+// predicted, then measured.
+#include "runtime/bench/bench.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/bench/host.h"
+#include "runtime/bench/probe.h"
+#include "runtime/bench/record.h"
+#include "tools/coppice-run/commands.h"
+#include "tools/coppice-run/output.h"
+#include "tools/coppice-run/session_flags.h"
+
+#include <cstdio>
+#include <memory>
+
+#include <unistd.h>
+
+namespace coppice::rt {
+
+namespace {
+
+struct Flags {
+  BenchOptions bench;
+  std::vector<std::string> phases{"prefill", "decode"};
+  std::string json, machine;
+};
+
+/// Prints the table while cells come in, and appends their records.
+class Printer : public BenchListener {
+public:
+  explicit Printer(const Flags &flags) : flags(flags) {}
+
+  Status predicted(const BenchContext &context,
+                   const std::string &predictions) override {
+    line.clear();
+    std::fprintf(stderr, "predictions made, sha256 %s\n",
+                 context.predictionsSha256.c_str());
+    for (const std::string &difference : context.differences)
+      std::fprintf(stderr, "warning: the bundles differ in %s\n",
+                   difference.c_str());
+    if (!flags.json.empty() && flags.json != "-")
+      if (Status status =
+              appendLine(flags.json + ".predictions.jsonl", predictions);
+          !status.ok())
+        return status;
+    std::fputs(tableHeading(context.dense).c_str(), table());
+    std::fflush(table());
+    return {};
+  }
+
+  void progress(const Cell &cell, int64_t pairs) override {
+    line.show(std::string(nameOf(cell.phase)) + ", batch " +
+              std::to_string(cell.batch) + ", seq " + std::to_string(cell.seq) +
+              ": " + std::to_string(pairs) + " repeats");
+  }
+
+  Status measured(const BenchContext &context,
+                  const CellResult &result) override {
+    line.clear();
+    std::fputs(tableRow(result).c_str(), table());
+    if (flags.bench.ops)
+      std::fputs(dispatchTable(context, result).c_str(), table());
+    std::fflush(table());
+    for (const std::string &beaten : result.beatenBounds())
+      std::fprintf(stderr,
+                   "warning: %s: the machine description is too low (probe "
+                   "again on a quiet machine) or a cost is wrong\n",
+                   beaten.c_str());
+    if (flags.json.empty())
+      return {};
+    return appendLine(flags.json, resultRecord(context, result));
+  }
+
+private:
+  /// With records on stdout the table is talk.
+  FILE *table() const { return flags.json == "-" ? stderr : stdout; }
+
+  const Flags &flags;
+  ProgressLine line;
+};
+
+} // namespace
+
+/// The machine description: as named, or the cached one if it is of this
+/// machine, or probed now and cached.
+static Result<Machine> findMachine(const std::string &named) {
+  if (!named.empty())
+    return Machine::load(named);
+  std::string path = defaultMachinePath();
+  if (!path.empty() && access(path.c_str(), F_OK) == 0) {
+    Result<Machine> machine = Machine::load(path);
+    if (!machine)
+      return machine.status().at("remove it or run probe");
+    if (machine->host == hostName() && machine->cpu == cpuName())
+      return machine;
+  }
+  std::fprintf(stderr, "probing this machine, some seconds\n");
+  Result<Machine> machine = probeMachine({});
+  if (!machine || path.empty())
+    return machine;
+  Status status = makeParents(path);
+  if (status.ok())
+    status = writeFile(path, machine->json() + "\n");
+  // The figures are good without the file; the next run will probe again.
+  std::fprintf(stderr, status.ok() ? "wrote %s\n" : "warning: %s\n",
+               status.ok() ? path.c_str() : status.message().c_str());
+  return machine;
+}
+
+static Status run(Flags flags) {
+  flags.bench.phases.clear();
+  for (const std::string &phase : flags.phases)
+    flags.bench.phases.push_back(phase == "decode" ? Phase::Decode
+                                                   : Phase::Prefill);
+  Result<Machine> machine = findMachine(flags.machine);
+  if (!machine)
+    return machine.status();
+  if (machine->of("gemm").origin.starts_with("default"))
+    std::fprintf(stderr, "note: predictions use assumed efficiencies; `probe "
+                         "--calibrate BUNDLE` measures them\n");
+  Printer printer(flags);
+  return runBench(flags.bench, *machine, printer);
+}
+
+void addBench(CLI::App &app, Status &result) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App *command = app.add_subcommand(
+      "bench", "Predict and measure a bundle, beside its dense one");
+  BenchOptions &bench = flags->bench;
+  addBundleArgument(*command, bench.pruned);
+  command
+      ->add_option("--dense", bench.dense,
+                   "dense bundle of the same model to compare with")
+      ->type_name("BUNDLE");
+  command->add_option("--phase", flags->phases, "prefill, decode or both")
+      ->capture_default_str()
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"prefill", "decode"}))
+      ->type_name("PHASE,..");
+  command->add_option("--batch", bench.batches, "sequences")
+      ->capture_default_str()
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
+      ->type_name("N,..");
+  command
+      ->add_option("--seq", bench.seqs,
+                   "prefill: tokens of each prompt; decode: tokens in the "
+                   "cache")
+      ->capture_default_str()
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
+      ->type_name("N,..");
+  command
+      ->add_option("--threads", bench.threads,
+                   "threads (default: as many CPUs as this process may use)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  command
+      ->add_option("--target", bench.target,
+                   "target of the bundles (default: the first that this "
+                   "machine can run)")
+      ->type_name("NAME");
+  command->add_flag("--ops", bench.ops,
+                    "measured, predicted and bound of each dispatch too");
+  command->add_flag("--hot", bench.hot,
+                    "leave the caches as the last repeat left them (default: "
+                    "flush them before each)");
+  command->add_flag("--force", bench.force,
+                    "measure bundles although their source, dtype or targets "
+                    "differ; the record says so");
+  command
+      ->add_option("--json", flags->json,
+                   "append a record a cell (schema coppice.results/1); - is "
+                   "stdout, and the table then goes to stderr")
+      ->type_name("FILE");
+  command
+      ->add_option("--machine", flags->machine,
+                   "machine description (default: that of `probe`, which is "
+                   "run where there is none)")
+      ->type_name("FILE");
+  command
+      ->add_option("--max-repeats", bench.maxRepeats,
+                   "stop a cell after N pairs of repeats, though the interval "
+                   "be wider than 1 %")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(2), int64_t(1) << 30))
+      ->type_name("N");
+  command
+      ->add_option("--max-seconds", bench.maxSeconds,
+                   "stop a cell after S seconds likewise")
+      ->capture_default_str()
+      ->check(CLI::Range(1e-3, 1e9))
+      ->type_name("S");
+  command
+      ->add_option("--seed", bench.seed, "seed of tokens, order and bootstrap")
+      ->capture_default_str()
+      ->type_name("N");
+  command->callback([flags, &result] { result = run(*flags); });
+}
+
+} // namespace coppice::rt

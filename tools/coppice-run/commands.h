@@ -1,0 +1,21 @@
+// The subcommands: each adds itself, with its flags, to the application. Its
+// callback does the work and leaves the outcome in `result`.
+#ifndef COPPICE_TOOLS_COPPICE_RUN_COMMANDS_H
+#define COPPICE_TOOLS_COPPICE_RUN_COMMANDS_H
+
+#include "runtime/base/status.h"
+
+#include <CLI/CLI.hpp>
+
+namespace coppice::rt {
+
+void addInfo(CLI::App &app, Status &result);
+void addLogits(CLI::App &app, Status &result);
+void addGenerate(CLI::App &app, Status &result);
+void addNll(CLI::App &app, Status &result);
+void addBench(CLI::App &app, Status &result);
+void addProbe(CLI::App &app, Status &result);
+
+} // namespace coppice::rt
+
+#endif

@@ -1,0 +1,133 @@
+// coppice-run generate: a prompt in, the text that follows out, as it comes.
+#include "runtime/evaluate/generate.h"
+#include "tools/coppice-run/commands.h"
+#include "tools/coppice-run/session_flags.h"
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+namespace coppice::rt {
+
+namespace {
+struct Flags {
+  std::string bundle, prompt, tokenizer;
+  std::vector<int32_t> promptIds;
+  int64_t tokens = 64;
+  bool greedy = false, ids = false;
+  double temperature = 1.0, topP = 1.0;
+  uint64_t seed = 1;
+  RunnerOptions session;
+};
+} // namespace
+
+static Status run(Flags flags, bool promptIsText) {
+  Result<Sampler> sampler = Sampler::create(
+      flags.greedy ? 0 : flags.temperature, flags.topP, flags.seed);
+  if (!sampler)
+    return sampler.status();
+  flags.session.slots = 1;
+  flags.session.maxHeadRows = 1;
+  Result<Runner> runner =
+      Runner::openWithRows(flags.bundle, flags.session, /*rows=*/512);
+  if (!runner)
+    return runner.status();
+
+  // Ids in and out need no tokenizer.
+  std::optional<Tokenizer> tokenizer;
+  if (promptIsText || !flags.ids) {
+    Result<Tokenizer> loaded = loadTokenizer(*runner, flags.tokenizer);
+    if (!loaded)
+      return loaded.status();
+    tokenizer = *std::move(loaded);
+  }
+  std::vector<int32_t> prompt =
+      promptIsText ? tokenizer->encode(flags.prompt) : flags.promptIds;
+
+  int32_t previous = -1;
+  auto show = [&](int32_t id) {
+    if (flags.ids) {
+      std::printf(previous < 0 ? "%d" : ",%d", id);
+    } else {
+      std::string_view text = tokenizer->decode(previous, id);
+      std::fwrite(text.data(), 1, text.size(), stdout);
+    }
+    std::fflush(stdout);
+    previous = id;
+  };
+  if (!flags.ids)
+    for (int32_t id : prompt)
+      show(id);
+  Result<StopReason> stopped =
+      generate(*runner, prompt, flags.tokens, *sampler, show);
+  if (previous >= 0)
+    std::putchar('\n');
+  if (!stopped)
+    return stopped.status();
+  if (*stopped == StopReason::Context)
+    std::fprintf(stderr, "stopped: the context of %lld tokens is full\n",
+                 static_cast<long long>(runner->context()));
+  return {};
+}
+
+void addGenerate(CLI::App &app, Status &result) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App *command =
+      app.add_subcommand("generate", "Continue a text, token by token");
+  addBundleArgument(*command, flags->bundle);
+  CLI::Option *text =
+      command
+          ->add_option("--prompt", flags->prompt,
+                       "text to continue; printed before what is generated")
+          ->type_name("TEXT");
+  CLI::Option *ids =
+      command
+          ->add_option("--tokens-in", flags->promptIds,
+                       "token ids to continue, separated by commas, instead of "
+                       "a text")
+          ->delimiter(',')
+          ->allow_extra_args(false)
+          ->type_name("ID,..");
+  ids->excludes(text);
+  command
+      ->add_option("--tokens", flags->tokens,
+                   "tokens to add at most; EOS or BOS ends the text before")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
+      ->type_name("N");
+  CLI::Option *greedy = command->add_flag(
+      "--greedy", flags->greedy, "always take the most probable token");
+  command
+      ->add_option("--temperature", flags->temperature,
+                   "divide the logits by T before drawing; 0 is greedy")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1e6))
+      ->excludes(greedy)
+      ->type_name("T");
+  command
+      ->add_option("--top-p", flags->topP,
+                   "draw from the fewest tokens that have probability P "
+                   "together")
+      ->capture_default_str()
+      ->check(CLI::Range(1e-9, 1.0))
+      ->excludes(greedy)
+      ->type_name("P");
+  command
+      ->add_option("--seed", flags->seed,
+                   "seed of the draws; the same seed gives the same text")
+      ->capture_default_str()
+      ->excludes(greedy)
+      ->type_name("N");
+  command->add_flag("--ids", flags->ids,
+                    "print the generated ids, separated by commas, instead of "
+                    "text");
+  addTokenizerFlag(*command, flags->tokenizer);
+  addSessionFlags(*command, flags->session);
+  command->callback([flags, text, ids, &result] {
+    if (text->count() + ids->count() == 0)
+      throw CLI::RequiredError("--prompt or --tokens-in");
+    result = run(*flags, text->count() > 0);
+  });
+}
+
+} // namespace coppice::rt

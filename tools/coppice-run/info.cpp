@@ -1,0 +1,198 @@
+// coppice-run info: what a bundle holds and needs. Loads no code.
+#include "runtime/base/json.h"
+#include "runtime/base/sha256.h"
+#include "runtime/cpu/cpu_features.h"
+#include "tools/coppice-run/commands.h"
+#include "tools/coppice-run/output.h"
+#include "tools/coppice-run/session_flags.h"
+
+#include <cstdio>
+#include <map>
+#include <memory>
+
+namespace coppice::rt {
+
+namespace {
+
+struct Flags {
+  std::string bundle, json;
+  RunnerOptions request;
+};
+
+/// Everything that is printed, gathered before the first line is.
+struct Facts {
+  Program program;
+  std::string sha256;
+  coppice_memory memory{};
+  std::map<std::string, int64_t> kernels; ///< name to dispatches that use it
+  std::map<std::string, int64_t> kinds;   ///< kind to dispatches
+};
+
+} // namespace
+
+static Result<Facts> gather(const Flags &flags) {
+  coppice_bundle *opened = nullptr;
+  if (coppice_status code = coppice_bundle_open(flags.bundle.c_str(), &opened))
+    return lastFailure(code);
+  std::unique_ptr<coppice_bundle, void (*)(coppice_bundle *)> bundle(
+      opened, coppice_bundle_close);
+  Facts facts;
+  std::string_view text = coppice_bundle_program_json(opened);
+  facts.sha256 = sha256(text);
+  Result<Program> program = parseProgram(text);
+  if (!program)
+    return program.status();
+  facts.program = *std::move(program);
+
+  coppice_session_options options{};
+  options.struct_size = sizeof options;
+  options.slots = flags.request.slots;
+  options.context = flags.request.context;
+  options.max_rows = flags.request.maxRows;
+  facts.memory.struct_size = sizeof facts.memory;
+  if (coppice_status code =
+          coppice_bundle_memory(opened, &options, &facts.memory))
+    return lastFailure(code);
+  for (const Dispatch &dispatch : facts.program.dispatches) {
+    ++facts.kinds[std::string(nameOf(dispatch.kind))];
+    for (const Variant &variant : dispatch.variants)
+      ++facts.kernels[variant.kernel];
+  }
+  return facts;
+}
+
+/// CPU features that a target needs and this machine lacks.
+static std::string missingFeatures(const Target &target) {
+  std::string missing;
+  for (const std::string &feature : target.requires_)
+    if (!hasCpuFeature(feature))
+      missing += (missing.empty() ? "" : ", ") + feature;
+  return missing;
+}
+
+static std::string toJson(const Facts &facts) {
+  const Program &p = facts.program;
+  Json targets = Json::array();
+  for (const Target &target : p.targets)
+    targets.push_back({{"name", target.name},
+                       {"file", target.file},
+                       {"bytes", target.bytes},
+                       {"sha256", target.sha256},
+                       {"requires", target.requires_},
+                       {"missing", missingFeatures(target)}});
+  Json json = {{"schema", "coppice.info/1"},
+               {"bundle_sha256", facts.sha256},
+               {"producer", p.producer},
+               {"model",
+                {{"name", p.model.name},
+                 {"family", p.model.family},
+                 {"dtype", p.model.dtype},
+                 {"vocabulary", p.model.vocabulary},
+                 {"context", p.model.context},
+                 {"layers", p.model.layers},
+                 {"parameters", p.model.parameters},
+                 {"source_sha256", p.model.sourceSha256}}},
+               {"plan",
+                {{"summary", p.plan.summary},
+                 {"family", p.plan.family},
+                 {"sparsity", p.plan.sparsity},
+                 {"sha256", p.plan.sha256},
+                 {"removed_parameters", p.plan.removedParameters}}},
+               {"oracle", p.oracle},
+               {"limits",
+                {{"rows", p.limits.rows},
+                 {"slots", p.limits.slots},
+                 {"context", p.limits.context}}},
+               {"memory",
+                {{"weight_bytes", facts.memory.weight_bytes},
+                 {"state_bytes", facts.memory.state_bytes},
+                 {"arena_bytes", facts.memory.arena_bytes},
+                 {"step_bytes", facts.memory.step_bytes}}},
+               {"targets", targets},
+               {"dispatches", facts.kinds},
+               {"kernels", facts.kernels}};
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// A string of the file, fit for a terminal.
+static std::string shown(std::string_view text) {
+  std::string quoted = quote(text);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
+static void print(const Facts &facts) {
+  const Program &p = facts.program;
+  auto row = [](const char *name, const std::string &value) {
+    std::printf("%-14s %s\n", name, value.c_str());
+  };
+  auto number = [](int64_t value) { return std::to_string(value); };
+  auto megabytes = [](int64_t bytes) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.2f MB",
+                  static_cast<double>(bytes) / 1e6);
+    return std::string(text);
+  };
+  row("model", shown(p.model.name) + " (" + shown(p.model.family) + ", " +
+                   shown(p.model.dtype) + "), " + number(p.model.layers) +
+                   " layers, " + number(p.model.parameters) + " parameters");
+  row("vocabulary", number(p.model.vocabulary));
+  row("context", number(p.model.context));
+  row("plan", shown(p.plan.summary) + (p.oracle ? ", oracle" : ""));
+  row("limits", number(p.limits.rows) + " rows a step, " +
+                    number(p.limits.slots) + " sequences of " +
+                    number(p.limits.context) + " tokens");
+  row("memory", megabytes(facts.memory.weight_bytes) + " weights, " +
+                    megabytes(facts.memory.state_bytes) + " cache, " +
+                    megabytes(facts.memory.arena_bytes) + " arena");
+  row("producer", shown(p.producer));
+  row("bundle sha256", facts.sha256);
+  row("source sha256", shown(p.model.sourceSha256));
+  row("plan sha256", shown(p.plan.sha256));
+  for (const Target &target : p.targets) {
+    std::string missing = missingFeatures(target);
+    row("target",
+        shown(target.name) + ": " + shown(target.file) + ", " +
+            number(target.bytes) + " bytes, sha256 " + shown(target.sha256) +
+            (missing.empty() ? ", runs here" : ", needs " + shown(missing)));
+  }
+  std::string kinds;
+  for (const auto &[kind, count] : facts.kinds)
+    kinds += (kinds.empty() ? "" : ", ") + number(count) + " " + kind;
+  row("dispatches", kinds);
+  for (const auto &[kernel, count] : facts.kernels)
+    row("kernel", shown(kernel) + " x" + number(count));
+}
+
+static Status run(const Flags &flags) {
+  Result<Facts> facts = gather(flags);
+  if (!facts)
+    return facts.status();
+  if (flags.json != "-")
+    print(*facts);
+  return flags.json.empty() ? Status() : appendLine(flags.json, toJson(*facts));
+}
+
+void addInfo(CLI::App &app, Status &result) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App *command = app.add_subcommand(
+      "info", "Show what a bundle holds and needs; loads no code");
+  addBundleArgument(*command, flags->bundle);
+  auto extent = [&](const char *name, int64_t &value, const char *help) {
+    command->add_option(name, value, help)
+        ->check(CLI::Range(int64_t(1), int64_t(1) << 40))
+        ->type_name("N");
+  };
+  extent("--slots", flags->request.slots,
+         "sequences of the session whose memory is shown (default: the limit)");
+  extent("--context", flags->request.context,
+         "tokens of each sequence (default: the limit)");
+  extent("--rows", flags->request.maxRows,
+         "rows of a step (default: the limit)");
+  command
+      ->add_option("--json", flags->json,
+                   "append an object (schema coppice.info/1); - is stdout")
+      ->type_name("FILE");
+  command->callback([flags, &result] { result = run(*flags); });
+}
+
+} // namespace coppice::rt

@@ -1,0 +1,65 @@
+// coppice-run logits: token ids in, a .npy file of logits out.
+#include "runtime/evaluate/npy.h"
+#include "tools/coppice-run/commands.h"
+#include "tools/coppice-run/session_flags.h"
+
+#include <memory>
+
+namespace coppice::rt {
+
+namespace {
+struct Flags {
+  std::string bundle, output;
+  std::vector<int32_t> tokens;
+  bool all = false;
+  RunnerOptions session;
+};
+} // namespace
+
+static Status run(Flags flags) {
+  int64_t count = static_cast<int64_t>(flags.tokens.size());
+  flags.session.slots = 1;
+  if (!flags.all)
+    flags.session.maxHeadRows = 1;
+  Result<Runner> runner =
+      Runner::openWithRows(flags.bundle, flags.session, /*rows=*/512);
+  if (!runner)
+    return runner.status();
+  if (count > runner->context())
+    return invalidArgument(
+        "tokens: expected at most " + std::to_string(runner->context()) +
+        " (the context length), found " + std::to_string(count));
+  if (Status status = runner->checkTokens(flags.tokens); !status.ok())
+    return status;
+  std::vector<float> logits;
+  if (Status status = runner->feed(flags.tokens, 0, 0, flags.all, logits);
+      !status.ok())
+    return status;
+  return writeNpy(flags.output, logits, flags.all ? count : 1,
+                  runner->vocabulary());
+}
+
+void addLogits(CLI::App &app, Status &result) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App *command = app.add_subcommand(
+      "logits", "Write the logits after a sequence of tokens as .npy");
+  addBundleArgument(*command, flags->bundle);
+  command
+      ->add_option("--tokens", flags->tokens,
+                   "token ids, separated by commas; fed from position 0")
+      ->required()
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("ID,..");
+  command
+      ->add_option("-o,--output", flags->output,
+                   "file to write, replaced atomically: f32 [T, vocabulary]")
+      ->required()
+      ->type_name("FILE");
+  command->add_flag("--all", flags->all,
+                    "a row for each token (default: T = 1, the last alone)");
+  addSessionFlags(*command, flags->session);
+  command->callback([flags, &result] { result = run(*flags); });
+}
+
+} // namespace coppice::rt

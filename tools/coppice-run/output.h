@@ -1,0 +1,33 @@
+// Where subcommands write: records, and progress on a terminal.
+#ifndef COPPICE_TOOLS_COPPICE_RUN_OUTPUT_H
+#define COPPICE_TOOLS_COPPICE_RUN_OUTPUT_H
+
+#include "runtime/base/status.h"
+
+#include <string>
+
+namespace coppice::rt {
+
+/// Appends `line` and a line end to the file `path`; "-" is stdout.
+Status appendLine(const std::string &path, const std::string &line);
+
+/// Makes the directories above `path`.
+Status makeParents(const std::string &path);
+
+/// One line on stderr that is written over; nothing unless stderr is a
+/// terminal. Gone when the object is.
+class ProgressLine {
+public:
+  ProgressLine();
+  ~ProgressLine();
+  void show(const std::string &text);
+  void clear();
+
+private:
+  bool terminal;
+  bool shown = false;
+};
+
+} // namespace coppice::rt
+
+#endif

@@ -1,0 +1,26 @@
+// Flags and arguments that several subcommands share.
+#ifndef COPPICE_TOOLS_COPPICE_RUN_SESSION_FLAGS_H
+#define COPPICE_TOOLS_COPPICE_RUN_SESSION_FLAGS_H
+
+#include "runtime/evaluate/runner.h"
+#include "runtime/evaluate/tokenizer.h"
+
+#include <CLI/CLI.hpp>
+
+namespace coppice::rt {
+
+/// The positional argument BUNDLE.
+void addBundleArgument(CLI::App &command, std::string &bundle);
+
+/// --target, --threads, --allow-nan.
+void addSessionFlags(CLI::App &command, RunnerOptions &options);
+
+/// --tokenizer F; by default the bundle's own.
+void addTokenizerFlag(CLI::App &command, std::string &path);
+
+/// The tokenizer of that path, or of the bundle when it is empty.
+Result<Tokenizer> loadTokenizer(const Runner &runner, const std::string &path);
+
+} // namespace coppice::rt
+
+#endif
