@@ -27,7 +27,7 @@ struct Feature {
 };
 
 constexpr Feature features[] = {
-    {"sse3", 1, 0, ECX, 0, noState},
+    {"pni", 1, 0, ECX, 0, noState}, // SSE3
     {"ssse3", 1, 0, ECX, 9, noState},
     {"fma", 1, 0, ECX, 12, avxState},
     {"sse4_1", 1, 0, ECX, 19, noState},
@@ -56,8 +56,7 @@ constexpr Feature features[] = {
     {"amx_int8", 7, 0, EDX, 25, amxState},
     {"avx_vnni", 7, 1, EAX, 4, avxState},
     {"avx512_bf16", 7, 1, EAX, 5, avx512State},
-    {"lzcnt", 0x80000001, 0, ECX, 5, noState},
-    {"abm", 0x80000001, 0, ECX, 5, noState}, // lzcnt's name in /proc/cpuinfo
+    {"abm", 0x80000001, 0, ECX, 5, noState}, // lzcnt
 };
 
 uint64_t savedState() {
