@@ -1,0 +1,133 @@
+// The literal lowering of projections and GEMMs, run and compared with loops
+// over plain arrays. Integers, so equality is exact; what is not kept is NaN or
+// Inf, so that a mask by multiplication would be seen.
+#include "test/unit/support/Jit.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+using namespace coppice::test;
+
+static constexpr float kInf = std::numeric_limits<float>::infinity();
+static constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+static std::vector<Array> run(const std::string &text,
+                              const std::vector<Array> &arguments) {
+  auto jit = Jit::compile(text, "prune-to-linalg");
+  if (!jit) {
+    ADD_FAILURE() << jit.error() << text;
+    return {};
+  }
+  auto results = jit->call("f", arguments);
+  if (!results) {
+    ADD_FAILURE() << results.error();
+    return {};
+  }
+  return std::move(*results);
+}
+
+TEST(PruneToLinalg, ProjectZeroesWhatIsNotKeptEvenIfItIsInfinite) {
+  auto results =
+      run(R"(
+    func.func @f(%x: tensor<?x5xf32>) -> tensor<?x5xf32> {
+      %p = prune.project "s" %x axis 1 keep #prune.set<[0:2, 3] of 5> : tensor<?x5xf32>
+      return %p : tensor<?x5xf32>
+    })",
+          {Array({2, 5}, {1, 2, kInf, 4, kNaN, 6, 7, -kInf, 9, 10})});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].values,
+            (std::vector<float>{1, 2, 0, 4, 0, 6, 7, 0, 9, 0}));
+}
+
+TEST(PruneToLinalg, ProjectOfNothingIsZero) {
+  auto results = run(R"(
+    func.func @f(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
+      %p = prune.project "s" %x axis 0 keep #prune.set<none> : tensor<?x3xf32>
+      return %p : tensor<?x3xf32>
+    })",
+                     {Array({2, 3}, {1, kNaN, 3, kInf, 5, 6})});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].shape, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(results[0].values, std::vector<float>(6, 0.0f));
+}
+
+TEST(PruneToLinalg, ProjectKeepsWholeGranulesOfRows) {
+  auto results = run(R"(
+    func.func @f(%x: tensor<6x1xf32>) -> tensor<6x1xf32> {
+      %p = prune.project "s" %x axis 0 keep #prune.set<[0, 2] of 3 x 2> : tensor<6x1xf32>
+      return %p : tensor<6x1xf32>
+    })",
+                     {Array({6, 1}, {1, 2, 3, 4, 5, 6})});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].values, (std::vector<float>{1, 2, 0, 0, 5, 6}));
+}
+
+TEST(PruneToLinalg, RestrictGathersAndExtendScatters) {
+  auto results = run(R"(
+    func.func @f(%x: tensor<?x5xf32>) -> (tensor<?x3xf32>, tensor<?x5xf32>, tensor<0x5xf32>, tensor<?x5xf32>) {
+      %c0 = arith.constant 0 : index
+      %rows = tensor.dim %x, %c0 : tensor<?x5xf32>
+      %s = prune.restrict %x axis 1 keep #prune.set<[1, 3:5] of 5> : tensor<?x5xf32> -> tensor<?x3xf32>
+      %e = prune.extend %s axis 1 keep #prune.set<[0, 2, 4] of 5> : tensor<?x3xf32> -> tensor<?x5xf32>
+      %n = prune.restrict %x axis 0 keep #prune.set<none> : tensor<?x5xf32> -> tensor<0x5xf32>
+      %z = prune.extend %n axis 0 extent %rows keep #prune.set<none> : tensor<0x5xf32> -> tensor<?x5xf32>
+      return %s, %e, %n, %z : tensor<?x3xf32>, tensor<?x5xf32>, tensor<0x5xf32>, tensor<?x5xf32>
+    })",
+                     {Array({2, 5}, {1, 2, kNaN, 4, 5, 6, 7, kNaN, 9, 10})});
+  ASSERT_EQ(results.size(), 4u);
+  EXPECT_EQ(results[0].values, (std::vector<float>{2, 4, 5, 7, 9, 10}));
+  EXPECT_EQ(results[1].values,
+            (std::vector<float>{2, 0, 4, 0, 5, 7, 0, 9, 0, 10}));
+  EXPECT_EQ(results[2].shape, (std::vector<int64_t>{0, 5}));
+  EXPECT_EQ(results[3].shape, (std::vector<int64_t>{2, 5}));
+  EXPECT_EQ(results[3].values, std::vector<float>(10, 0.0f));
+}
+
+TEST(PruneToLinalg, GemmMultipliesByTheTransposedWeight) {
+  std::mt19937 random(1);
+  for (std::string storage : {"f32", "bf16", "f16"}) {
+    Array a = randomIntegers(random, {3, 11}, -5, 5);
+    Array w = randomIntegers(random, {7, 11}, -5, 5);
+    Array r = randomIntegers(random, {3, 7}, -5, 5);
+    Array b = randomIntegers(random, {7}, -5, 5);
+    Array product({3, 7}), fused({3, 7});
+    for (int m = 0; m < 3; ++m)
+      for (int n = 0; n < 7; ++n) {
+        for (int k = 0; k < 11; ++k)
+          product.at({m, n}) += a.at({m, k}) * w.at({n, k});
+        fused.at({m, n}) = (product.at({m, n}) + b.at({n})) * r.at({m, n});
+      }
+    std::string weight = "tensor<7x11x" + storage + ">";
+    auto results = run("func.func @f(%a: tensor<?x11xf32>, %w: " + weight +
+                           R"(, %r: tensor<?x7xf32>, %b: tensor<7xf32>)
+            -> (tensor<?x7xf32>, tensor<?x7xf32>) {
+          %c = prune.gemm "c" %a, %w : tensor<?x11xf32>, )" +
+                           weight + R"( -> tensor<?x7xf32>
+          %d = prune.gemm "d" %a, %w value "v" epilogue(%acc: f32, %x: f32 = %r : tensor<?x7xf32>, %y: f32 = %b : tensor<7xf32>) {
+            %0 = arith.addf %acc, %y : f32
+            %1 = arith.mulf %0, %x : f32
+            prune.yield %1 : f32
+          } : tensor<?x11xf32>, )" +
+                           weight + R"( -> tensor<?x7xf32>
+          return %c, %d : tensor<?x7xf32>, tensor<?x7xf32>
+        })",
+                       {a, w, r, b});
+    ASSERT_EQ(results.size(), 2u);
+    EXPECT_EQ(results[0].values, product.values) << storage;
+    EXPECT_EQ(results[1].values, fused.values) << storage;
+  }
+}
+
+TEST(PruneToLinalg, GemmSumsInAscendingOrderOfK) {
+  // In any other order of the sum the small term survives.
+  auto results =
+      run(R"(
+    func.func @f(%a: tensor<?x3xf32>, %w: tensor<1x3xf32>) -> tensor<?x1xf32> {
+      %c = prune.gemm "c" %a, %w : tensor<?x3xf32>, tensor<1x3xf32> -> tensor<?x1xf32>
+      return %c : tensor<?x1xf32>
+    })",
+          {Array({1, 3}, {1, 1e8f, -1e8f}), Array({1, 3}, {1, 1, 1})});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].values, (std::vector<float>{0}));
+}
