@@ -10,7 +10,7 @@ function(coppice_add_reference name td generator)
     OUTPUT ${output}
     COMMAND ${MLIR_TABLEGEN_EXE} ${generator} ${ARGN}
             -I ${CMAKE_SOURCE_DIR}/include -I ${CMAKE_CURRENT_SOURCE_DIR}
-            -I ${MLIR_INCLUDE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${td} -o ${output}
+            -I ${MLIR_INCLUDE_DIRS} ${CMAKE_CURRENT_SOURCE_DIR}/${td} -o ${output}
     DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${td}
     COMMENT "Building docs/${name}")
   string(REPLACE "." "-" target doc-${name})

@@ -83,6 +83,16 @@ func.func @attention(%q: tensor<?x12xf32>, %k: tensor<?x?x6xf16>, %v: tensor<?x?
 
 // -----
 
+// What has no site (the op of a kernel that many sites share) gives it to nothing.
+// CHECK-LABEL: @no_site
+// CHECK-NOT: prune.site
+func.func @no_site(%x: tensor<?x5xf32>, %g: tensor<5xf32>) -> tensor<?x5xf32> {
+  %n = decoder.rms_norm "" %x, %g {epsilon = 1.0e-5 : f32, divisor = 5 : i64} : tensor<?x5xf32>, tensor<5xf32>
+  return %n : tensor<?x5xf32>
+}
+
+// -----
+
 // Aggregated ops of other dialects are not ours to take apart.
 // CHECK-LABEL: @left_alone
 // CHECK: linalg.softmax

@@ -85,8 +85,11 @@ public:
     return AffineMap::get(dims, 0, results, builder.getContext());
   }
 
-  /// Names the op that computes `step` of the site; "" is its value.
+  /// Names the op that computes `step` of the site; "" is its value. Inside of
+  /// a kernel, which many sites share, ops have no site.
   void name(Operation *op, StringRef step) {
+    if (site.empty())
+      return;
     op->setAttr(
         "prune.site",
         builder.getStringAttr(step.empty() ? Twine(site) : site + "." + step));
