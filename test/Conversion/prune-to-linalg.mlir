@@ -9,7 +9,7 @@
 // CHECK: arith.select %[[M]], %[[X]], %{{.*}} : f32
 // CHECK-NOT: prune.project
 func.func @project(%x: tensor<?x5xf32>) -> tensor<?x5xf32> {
-  %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:2, 3] of 5> : tensor<?x5xf32>
+  %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:2, 3] of 5> in tensor<?x5xf32>
   return %p : tensor<?x5xf32>
 }
 
@@ -18,7 +18,7 @@ func.func @project(%x: tensor<?x5xf32>) -> tensor<?x5xf32> {
 // CHECK-LABEL: @project_granules
 // CHECK: dense<[false, false, false, true, true, true]> : tensor<6xi1>
 func.func @project_granules(%x: tensor<6x5xf32>) -> tensor<6x5xf32> {
-  %p = prune.project "s" %x axis 0 keep #prune.set<[1] of 2 x 3> : tensor<6x5xf32>
+  %p = prune.project "s" %x axis 0 keep #prune.set<[1] of 2 x 3> in tensor<6x5xf32>
   return %p : tensor<6x5xf32>
 }
 
@@ -30,7 +30,7 @@ func.func @project_granules(%x: tensor<6x5xf32>) -> tensor<6x5xf32> {
 // CHECK: %[[EMPTY:.*]] = tensor.empty(%[[ROWS]])
 // CHECK: linalg.fill {prune.site = "layers.3.mlp.project"} ins(%{{.*}}) outs(%[[EMPTY]]
 func.func @project_nothing(%x: tensor<?x5xf32>) -> tensor<?x5xf32> {
-  %p = prune.project "layers.3.mlp" %x axis 0 keep #prune.set<none> : tensor<?x5xf32>
+  %p = prune.project "layers.3.mlp" %x axis 0 keep #prune.set<none> in tensor<?x5xf32>
   return %p : tensor<?x5xf32>
 }
 
@@ -40,7 +40,7 @@ func.func @project_nothing(%x: tensor<?x5xf32>) -> tensor<?x5xf32> {
 // CHECK: dense<[0, 3]> : tensor<2xi64>
 // CHECK: tensor.extract
 func.func @restrict(%x: tensor<?x5xf32>) -> tensor<?x2xf32> {
-  %s = prune.restrict %x axis 1 keep #prune.set<[0, 3] of 5> : tensor<?x5xf32> -> tensor<?x2xf32>
+  %s = prune.restrict %x axis 1 keep #prune.set<[0, 3] of 5> in tensor<?x5xf32> -> tensor<?x2xf32>
   return %s : tensor<?x2xf32>
 }
 
@@ -52,7 +52,7 @@ func.func @restrict(%x: tensor<?x5xf32>) -> tensor<?x2xf32> {
 // CHECK: tensor.extract
 // CHECK: arith.select
 func.func @extend(%x: tensor<?x2xf32>) -> tensor<?x5xf32> {
-  %e = prune.extend %x axis 1 keep #prune.set<[0, 3] of 5> : tensor<?x2xf32> -> tensor<?x5xf32>
+  %e = prune.extend %x axis 1 keep #prune.set<[0, 3] of 5> in tensor<?x2xf32> -> tensor<?x5xf32>
   return %e : tensor<?x5xf32>
 }
 

@@ -55,7 +55,7 @@ module attributes {decoder.model = #model} {
     // expected-error @below {{expected a site that names the op, found none}}
     %z = linalg.exp ins(%x : tensor<?x6xf32>) outs(%y : tensor<?x6xf32>) -> tensor<?x6xf32>
     // A projection has the name of what it projects.
-    %q = prune.project "embed" %z axis 1 keep #prune.set<[0] of 6> : tensor<?x6xf32>
+    %q = prune.project "embed" %z axis 1 keep #prune.set<[0] of 6> in tensor<?x6xf32>
     return %q, %q : tensor<?x6xf32>, tensor<?x6xf32>
   }
 }

@@ -31,7 +31,7 @@ TEST(PruneToLinalg, ProjectZeroesWhatIsNotKeptEvenIfItIsInfinite) {
   auto results =
       run(R"(
     func.func @f(%x: tensor<?x5xf32>) -> tensor<?x5xf32> {
-      %p = prune.project "s" %x axis 1 keep #prune.set<[0:2, 3] of 5> : tensor<?x5xf32>
+      %p = prune.project "s" %x axis 1 keep #prune.set<[0:2, 3] of 5> in tensor<?x5xf32>
       return %p : tensor<?x5xf32>
     })",
           {Array({2, 5}, {1, 2, kInf, 4, kNaN, 6, 7, -kInf, 9, 10})});
@@ -43,7 +43,7 @@ TEST(PruneToLinalg, ProjectZeroesWhatIsNotKeptEvenIfItIsInfinite) {
 TEST(PruneToLinalg, ProjectOfNothingIsZero) {
   auto results = run(R"(
     func.func @f(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
-      %p = prune.project "s" %x axis 0 keep #prune.set<none> : tensor<?x3xf32>
+      %p = prune.project "s" %x axis 0 keep #prune.set<none> in tensor<?x3xf32>
       return %p : tensor<?x3xf32>
     })",
                      {Array({2, 3}, {1, kNaN, 3, kInf, 5, 6})});
@@ -55,7 +55,7 @@ TEST(PruneToLinalg, ProjectOfNothingIsZero) {
 TEST(PruneToLinalg, ProjectKeepsWholeGranulesOfRows) {
   auto results = run(R"(
     func.func @f(%x: tensor<6x1xf32>) -> tensor<6x1xf32> {
-      %p = prune.project "s" %x axis 0 keep #prune.set<[0, 2] of 3 x 2> : tensor<6x1xf32>
+      %p = prune.project "s" %x axis 0 keep #prune.set<[0, 2] of 3 x 2> in tensor<6x1xf32>
       return %p : tensor<6x1xf32>
     })",
                      {Array({6, 1}, {1, 2, 3, 4, 5, 6})});
@@ -68,10 +68,10 @@ TEST(PruneToLinalg, RestrictGathersAndExtendScatters) {
     func.func @f(%x: tensor<?x5xf32>) -> (tensor<?x3xf32>, tensor<?x5xf32>, tensor<0x5xf32>, tensor<?x5xf32>) {
       %c0 = arith.constant 0 : index
       %rows = tensor.dim %x, %c0 : tensor<?x5xf32>
-      %s = prune.restrict %x axis 1 keep #prune.set<[1, 3:5] of 5> : tensor<?x5xf32> -> tensor<?x3xf32>
-      %e = prune.extend %s axis 1 keep #prune.set<[0, 2, 4] of 5> : tensor<?x3xf32> -> tensor<?x5xf32>
-      %n = prune.restrict %x axis 0 keep #prune.set<none> : tensor<?x5xf32> -> tensor<0x5xf32>
-      %z = prune.extend %n axis 0 extent %rows keep #prune.set<none> : tensor<0x5xf32> -> tensor<?x5xf32>
+      %s = prune.restrict %x axis 1 keep #prune.set<[1, 3:5] of 5> in tensor<?x5xf32> -> tensor<?x3xf32>
+      %e = prune.extend %s axis 1 keep #prune.set<[0, 2, 4] of 5> in tensor<?x3xf32> -> tensor<?x5xf32>
+      %n = prune.restrict %x axis 0 keep #prune.set<none> in tensor<?x5xf32> -> tensor<0x5xf32>
+      %z = prune.extend %n axis 0 extent %rows keep #prune.set<none> in tensor<0x5xf32> -> tensor<?x5xf32>
       return %s, %e, %n, %z : tensor<?x3xf32>, tensor<?x5xf32>, tensor<0x5xf32>, tensor<?x5xf32>
     })",
                      {Array({2, 5}, {1, 2, kNaN, 4, 5, 6, 7, kNaN, 9, 10})});
