@@ -120,7 +120,7 @@ TEST(PruneToLinalg, GemmMultipliesByTheTransposedWeight) {
 }
 
 TEST(PruneToLinalg, GemmSumsInAscendingOrderOfK) {
-  // In any other order of the sum the small term survives.
+  // Summed from the other end, the small term would survive.
   auto results =
       run(R"(
     func.func @f(%a: tensor<?x3xf32>, %w: tensor<1x3xf32>) -> tensor<?x1xf32> {

@@ -102,8 +102,10 @@ static LogicalResult checkSites(func::FuncOp forward) {
       return;
     StringRef site = getSite(op);
     if (site.empty()) {
-      if (isa<prune::GemmOp, linalg::LinalgOp>(op) ||
-          isa_and_nonnull<DecoderDialect>(op->getDialect()))
+      // A fill is the start of the reduction that follows, not a value.
+      bool computes = isa<prune::GemmOp, linalg::LinalgOp>(op) ||
+                      isa_and_nonnull<DecoderDialect>(op->getDialect());
+      if (computes && !isa<linalg::FillOp>(op))
         result = op->emitOpError()
                  << "expected a site that names the op, found none";
       return;

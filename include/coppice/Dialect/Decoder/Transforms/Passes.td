@@ -18,7 +18,7 @@ def DecoderCheckModel : Pass<"decoder-check-model", "::mlir::ModuleOp"> {
     - linalg ops, decoder ops and GEMMs have a site, and no site occurs twice.
 
     A projection of the `prune` dialect carries the name of what it projects and
-    is not counted. All violations are reported, not only the first.
+    is not counted, and a `linalg.fill` needs no name. All violations are reported, not only the first.
 
     ```mlir
     func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"},
