@@ -6,6 +6,7 @@
 #include "coppice/Import/Import.h"
 
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Import/HuggingFace.h"
 #include "coppice/Import/Llama2C.h"
 #include "coppice/Import/Presets.h"
@@ -175,7 +176,8 @@ static rt::Result<std::string> moduleText(const ImportOptions &options,
                                        scale.stddev, scale.mean);
   };
   auto module = buildLlama(context, source.description, dtype, origin, locate);
-  if (mlir::failed(mlir::verify(*module)))
+  if (mlir::failed(mlir::verify(*module)) ||
+      mlir::failed(decoder::checkModel(*module)))
     return rt::internalError("the imported module is not valid: " + problems);
   std::string text;
   llvm::raw_string_ostream stream(text);
