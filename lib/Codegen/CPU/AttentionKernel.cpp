@@ -347,21 +347,11 @@ void AttentionEmitter::storeResult(Value row, Value kvHead) {
   });
 }
 
-/// The attention of a kernel that this strategy can emit; null if it is
-/// another.
-decoder::AttentionOp getAttention(func::FuncOp kernel) {
-  auto attention = getOnlyOp<decoder::AttentionOp>(kernel);
-  if (!attention ||
-      !llvm::all_of(attention->getOperands(), llvm::IsaPred<BlockArgument>))
-    return {};
-  return attention;
-}
-
 } // namespace
 
 std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel,
                                                    const CPUTarget &target) {
-  decoder::AttentionOp attention = getAttention(kernel);
+  decoder::AttentionOp attention = getOnlyOp<decoder::AttentionOp>(kernel);
   if (!attention)
     return std::nullopt;
   FailureOr<AffineExpr> extent = getArgumentExtent(
@@ -377,7 +367,7 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel,
 }
 
 FailureOr<func::FuncOp> emitAttention(func::FuncOp kernel) {
-  decoder::AttentionOp attention = getAttention(kernel);
+  decoder::AttentionOp attention = getOnlyOp<decoder::AttentionOp>(kernel);
   if (!attention)
     return kernel.emitError("expected one 'decoder.attention' in a kernel of "
                             "strategy \"attention\"");

@@ -284,9 +284,8 @@ prune::GemmOp getGemm(func::FuncOp kernel) {
     Type type = getElementTypeOrSelf(value);
     return type.isF32() || type.isF16() || type.isBF16();
   };
-  bool fits = llvm::all_of(gemm->getOperands(), [&](Value operand) {
-    return isNarrow(operand) && isa<BlockArgument>(operand);
-  });
+  bool fits = llvm::all_of(gemm->getOperands(),
+                           [&](Value operand) { return isNarrow(operand); });
   if (!fits || !getElementTypeOrSelf(gemm.getInput()).isF32() ||
       !getElementTypeOrSelf(gemm.getResult()).isF32())
     return {};

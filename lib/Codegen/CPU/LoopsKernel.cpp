@@ -98,17 +98,6 @@ void fuseElementwise(func::FuncOp function) {
   (void)applyPatternsGreedily(function, std::move(patterns));
 }
 
-/// The value that `value` is a reshaping of.
-Value skipReshapes(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (!isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp, tensor::CastOp>(
-            op))
-      break;
-    value = op->getOperand(0);
-  }
-  return value;
-}
-
 /// The operand that `result` is computed into.
 OpOperand *getInit(OpResult result) {
   Operation *op = result.getOwner();
@@ -153,7 +142,7 @@ FailureOr<Root> prepare(func::FuncOp function, StringRef strategy) {
   Root root;
   for (auto [number, value] : llvm::enumerate(end.getOperands())) {
     linkDestination(value, function.getArgument(first + number));
-    Operation *op = skipReshapes(value).getDefiningOp();
+    Operation *op = value.getDefiningOp();
     if (number == 0)
       root.op = op;
     else if (root.op != op)
@@ -224,7 +213,9 @@ public:
       AffineMap map = op.getMatchingIndexingMap(&operand);
       for (auto [dim, expr] : llvm::enumerate(map.getResults()))
         if (expr == getAffineDimExpr(root.loop, kernel.getContext()))
-          return ofDimension(operand.get(), dim);
+          if (FailureOr<AffineExpr> extent = ofDimension(operand.get(), dim);
+              succeeded(extent))
+            return extent;
     }
     return failure();
   }

@@ -22,12 +22,17 @@ inline constexpr llvm::StringLiteral kAttention = "attention";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
-/// The one op that `kernel` consists of besides its return, if it has type OpT.
+/// The op that computes the only result of `kernel`, if it has type OpT and
+/// needs nothing but arguments.
 template <typename OpT> OpT getOnlyOp(mlir::func::FuncOp kernel) {
-  mlir::Block &body = kernel.front();
-  if (!llvm::hasNItems(body, 2))
+  mlir::Operation *end = kernel.front().getTerminator();
+  if (end->getNumOperands() != 1)
     return {};
-  return llvm::dyn_cast<OpT>(body.front());
+  auto op = end->getOperand(0).getDefiningOp<OpT>();
+  return op && llvm::all_of(op->getOperands(),
+                            llvm::IsaPred<mlir::BlockArgument>)
+             ? op
+             : OpT();
 }
 
 /// A configuration of `strategy` with integer parameters, in this order.

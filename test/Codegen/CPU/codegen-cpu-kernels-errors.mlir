@@ -1,0 +1,84 @@
+// RUN: %coppice-opt %s --codegen-cpu-kernels --split-input-file --verify-diagnostics
+
+// expected-error @below {{expected a kernel with 'exec.config'; 'exec-select-kernels' plans kernels}}
+func.func @unplanned(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = linalg.exp ins(%x : tensor<4xf32>) outs(%out : tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+
+// -----
+
+// expected-error @below {{expected a strategy "gemm", "attention", "loops" or "plain", found "magic"}}
+func.func @strategy(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
+    attributes {exec.config = #exec.config<"magic", tile = 1>} {
+  %0 = linalg.exp ins(%x : tensor<4xf32>) outs(%out : tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+
+// -----
+
+// expected-error @below {{expected 'exec.config' to have a parameter 'tile'}}
+func.func @parameter(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
+    attributes {exec.config = #exec.config<"loops", rows = 1>} {
+  %0 = linalg.exp ins(%x : tensor<4xf32>) outs(%out : tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+
+// -----
+
+// expected-error @below {{expected argument 1 to be packed into panels of 64, found 'exec.panels' = 0}}
+func.func @unpacked(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32>,
+                    %out: tensor<?x9xf32> {exec.dims = ["rows", 9]}) -> tensor<?x9xf32>
+    attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 64, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
+  %0 = prune.gemm "" %x, %w : tensor<?x8xf32>, tensor<9x8xf32> -> tensor<?x9xf32>
+  return %0 : tensor<?x9xf32>
+}
+
+// -----
+
+// expected-error @below {{expected a panel of a multiple of 4 x 16 columns, found 48}}
+func.func @panel(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32> {exec.panels = 48 : i64},
+                 %out: tensor<?x9xf32> {exec.dims = ["rows", 9]}) -> tensor<?x9xf32>
+    attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 48, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
+  %0 = prune.gemm "" %x, %w : tensor<?x8xf32>, tensor<9x8xf32> -> tensor<?x9xf32>
+  return %0 : tensor<?x9xf32>
+}
+
+// -----
+
+// expected-error @below {{expected 'exec.dims' to name the extent of dimension 0 of argument 0, which is dynamic}}
+func.func @dims(%x: tensor<?x8xf32>, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"loops", tile = 1>} {
+  %0 = linalg.exp ins(%x : tensor<?x8xf32>) outs(%out : tensor<?x8xf32>) -> tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
+// The result is another argument than its destination: it would be copied.
+// expected-error @below {{result 0 is not computed in place: it would have to be copied into its destination}}
+func.func @copy(%x: tensor<8xf32>, %y: tensor<8xf32>, %out: tensor<8xf32>) -> tensor<8xf32>
+    attributes {exec.config = #exec.config<"loops", tile = 1>} {
+  return %x : tensor<8xf32>
+}
+
+// -----
+
+// Every row of the result needs all rows of the exponentials.
+func.func @barrier(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]},
+                   %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"loops", tile = 1>} {
+  %c0 = arith.constant 0 : index
+  %m = tensor.dim %x, %c0 : tensor<?x8xf32>
+  %e = tensor.empty(%m) : tensor<?x8xf32>
+  // expected-error @below {{a kernel would need a temporary of dynamic size}}
+  %0 = linalg.exp ins(%x : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) -> tensor<?x8xf32>
+  %1 = linalg.generic {indexing_maps = [affine_map<(r, c, k) -> (k, c)>, affine_map<(r, c, k) -> (r, c)>],
+                       iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%0 : tensor<?x8xf32>) outs(%out : tensor<?x8xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %t = arith.addf %a, %s : f32
+    linalg.yield %t : f32
+  } -> tensor<?x8xf32>
+  return %1 : tensor<?x8xf32>
+}
