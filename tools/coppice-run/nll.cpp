@@ -47,17 +47,19 @@ static Status run(Flags flags) {
   if (!quality)
     return quality.status().at(flags.text);
 
-  bool toStdout = flags.json == "-";
-  if (!toStdout)
-    std::printf("nll %.6f nats/token  perplexity %.4f  top-1 %.2f %%  "
+  if (!flags.json.empty())
+    if (Status status =
+            appendLine(flags.json, qualityRecord(*quality, runner->sha256(),
+                                                 sha256(text->text())));
+        !status.ok())
+      return status;
+  if (flags.json != "-")
+    std::printf("nll %.6f nats/token  perplexity %.4g  top-1 %.2f %%  "
                 "%lld tokens in %lld chunks\n",
                 quality->nll, std::exp(quality->nll), quality->top1 * 100,
                 static_cast<long long>(quality->tokens),
                 static_cast<long long>(quality->chunks));
-  if (flags.json.empty())
-    return {};
-  return appendLine(flags.json, qualityRecord(*quality, runner->sha256(),
-                                              sha256(text->text())));
+  return {};
 }
 
 void addNll(CLI::App &app, Status &result) {

@@ -49,6 +49,15 @@ static void describe(CLI::App &app, Status &result) {
     add(app, result);
 }
 
+static bool hasCommand(const CLI::App &app, const std::string &name) {
+  for (const CLI::App *command : app.get_subcommands([](const CLI::App *) {
+         return true; // not only those that a parse has met
+       }))
+    if (command->get_name() == name)
+      return true;
+  return false;
+}
+
 int coppice_run_main(int argc, char **argv) {
   const char *program = argc > 0 ? baseName(argv[0]) : "coppice-run";
   Status result;
@@ -56,6 +65,13 @@ int coppice_run_main(int argc, char **argv) {
     CLI::App app("Runs compiled bundles: inspect, generate, score, measure.",
                  program);
     describe(app, result);
+    // CLI11 would only say that a subcommand is missing.
+    if (argc > 1 && argv[1][0] != '-' && !hasCommand(app, argv[1])) {
+      std::fprintf(stderr,
+                   "%s: error: unknown subcommand '%s'; see %s --help\n",
+                   program, argv[1], program);
+      return wrongUsage;
+    }
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError &error) {
@@ -75,10 +91,5 @@ bool coppice_run_has_command(const char *name) {
   Status unused;
   CLI::App app;
   describe(app, unused);
-  for (const CLI::App *command : app.get_subcommands([](const CLI::App *) {
-         return true; // not only those that a parse has met
-       }))
-    if (command->get_name() == name)
-      return true;
-  return false;
+  return hasCommand(app, name);
 }

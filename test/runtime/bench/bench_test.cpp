@@ -1,0 +1,222 @@
+// bench on the toy bundle: what is measured is not asserted, what is recorded
+// is.
+#include "runtime/base/sha256.h"
+#include "runtime/bench/bench.h"
+#include "runtime/bench/record.h"
+
+#include "temporary_directory.h"
+#include "toy_bundle.h"
+
+#include <gtest/gtest.h>
+
+using namespace coppice::rt;
+using namespace coppice::rt::test;
+using Json = nlohmann::json;
+
+namespace {
+
+/// So fast that no measurement can beat its bound.
+Machine fastMachine() {
+  Machine machine;
+  machine.cacheBytes = 1 << 20;
+  machine.ceilings = {{1, 1e18, 1e18, 1e18, 0}};
+  machine.efficiency = defaultEfficiencies();
+  return machine;
+}
+
+struct Collector : BenchListener {
+  std::string predictions;
+  std::vector<CellResult> results;
+  std::vector<Json> records;
+  std::string heading, table;
+
+  Status predicted(const BenchContext &context,
+                   const std::string &json) override {
+    EXPECT_TRUE(results.empty()) << "predictions come before any measurement";
+    EXPECT_EQ(context.predictionsSha256, sha256(std::string_view(json)));
+    predictions = json;
+    heading = tableHeading(context.dense);
+    return {};
+  }
+  void progress(const Cell &, int64_t) override {}
+  Status measured(const BenchContext &context,
+                  const CellResult &result) override {
+    results.push_back(result);
+    records.push_back(Json::parse(resultRecord(context, result)));
+    table += tableRow(result) + dispatchTable(context, result);
+    return {};
+  }
+};
+
+struct Bench : testing::Test {
+  TemporaryDirectory directory;
+  BenchOptions options;
+  Collector collector;
+
+  void SetUp() override {
+    writeToyBundle(directory / "dense.coppice");
+    writeToyBundle(directory / "pruned.coppice", {}, [](Json &json) {
+      json["plan"]["family"] = "static_nk";
+      json["plan"]["removed"]["parameters"] = 0.25;
+      // Half the work at this site, says the cost.
+      json["dispatches"][1]["cost"]["flops"] = {"*", "rows", 25};
+    });
+    options.pruned = directory / "pruned.coppice";
+    options.dense = directory / "dense.coppice";
+    options.batches = {1, 3};
+    options.seqs = {7};
+    options.threads = 1;
+    options.maxRepeats = 4;
+    options.maxSeconds = 2;
+  }
+};
+
+} // namespace
+
+TEST_F(Bench, MeasuresTheCrossProductInPairs) {
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  ASSERT_EQ(collector.results.size(), 4u); // 2 phases x 2 batches
+  EXPECT_EQ(collector.results[0].cell.phase, Phase::Prefill);
+  EXPECT_EQ(collector.results[3].cell.phase, Phase::Decode);
+  EXPECT_EQ(collector.results[3].cell.batch, 3);
+  for (const CellResult &result : collector.results) {
+    EXPECT_EQ(result.pruned.seconds.n, 4);
+    EXPECT_EQ(result.dense->seconds.n, 4);
+    EXPECT_GT(result.pruned.seconds.mean, 0);
+    EXPECT_FALSE(result.converged); // fewer pairs than it takes
+    EXPECT_TRUE(result.beatenBounds().empty());
+    EXPECT_GT(result.amdahl, 1);
+    EXPECT_EQ(result.pruned.dispatchSeconds.size(), 8u);
+  }
+  Json predictions = Json::parse(collector.predictions);
+  EXPECT_EQ(predictions["cells"].size(), 4u);
+}
+
+TEST_F(Bench, RecordHasEveryFieldOfTheSchema) {
+  options.ops = true;
+  options.phases = {Phase::Decode};
+  options.batches = {1};
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const Json &record = collector.records.at(0);
+  for (const char *field : {"model",
+                            "source_sha256",
+                            "plan",
+                            "family",
+                            "sparsity",
+                            "removed",
+                            "density",
+                            "phase",
+                            "batch",
+                            "seq",
+                            "dtype",
+                            "device",
+                            "target",
+                            "isa",
+                            "threads",
+                            "host",
+                            "date",
+                            "commit",
+                            "machine_sha256",
+                            "bundle_sha256",
+                            "cache",
+                            "dense_s",
+                            "pruned_s",
+                            "speedup_ci95",
+                            "bound_s",
+                            "bound_speedup",
+                            "ideal_speedup",
+                            "amdahl_speedup",
+                            "dense_predicted_s",
+                            "pruned_predicted_s",
+                            "predicted_speedup",
+                            "measured_speedup",
+                            "head_share",
+                            "fallback_sites",
+                            "router",
+                            "memory_bytes",
+                            "excluded",
+                            "ops"})
+    EXPECT_TRUE(record.contains(field)) << field;
+  EXPECT_EQ(record["schema"], "coppice.results/1");
+  EXPECT_EQ(record["cache"], "cold");
+  EXPECT_EQ(record["phase"], "decode");
+  EXPECT_EQ(record["threads"], 1);
+  EXPECT_EQ(record["removed"]["params"], 0.25);
+  EXPECT_GT(record["removed"]["flops"], 0);
+  for (const char *field : {"mean", "median", "p5", "p95", "n"})
+    EXPECT_TRUE(record["dense_s"].contains(field)) << field;
+  ASSERT_EQ(record["ops"].size(), 8u);
+  const Json &up = record["ops"][1];
+  EXPECT_EQ(up["site"], "layers.0.mlp.up");
+  EXPECT_EQ(up["kind"], "gemm");
+  EXPECT_EQ(up["m"], 1);
+  EXPECT_EQ(up["n"], 5);
+  EXPECT_EQ(up["flops"], 25);
+  for (const char *field :
+       {"k", "bytes", "bound_s", "predicted_s", "measured_s"})
+    EXPECT_TRUE(up[field].is_number()) << field;
+  EXPECT_TRUE(record["ops"][0]["m"].is_null());
+}
+
+TEST_F(Bench, OneBundleAloneHasNoSpeedup) {
+  options.dense.clear();
+  options.hot = true;
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const Json &record = collector.records.at(0);
+  EXPECT_EQ(record["cache"], "hot");
+  EXPECT_TRUE(record["measured_speedup"].is_null());
+  EXPECT_TRUE(record["dense_s"].is_null());
+  EXPECT_TRUE(record["pruned_s"]["mean"].is_number());
+}
+
+TEST_F(Bench, SaysWhenAMeasurementBeatsItsBound) {
+  Machine machine = fastMachine();
+  machine.ceilings = {{1, 1, 1, 1, 0}}; // a FLOP and a byte a second
+  options.phases = {Phase::Decode};
+  Status status = runBench(options, machine, collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_FALSE(collector.results.at(0).beatenBounds().empty());
+  EXPECT_FALSE(collector.records.at(0)["beaten_bounds"].empty());
+}
+
+TEST_F(Bench, RefusesBundlesOfDifferentModels) {
+  writeToyBundle(options.dense, {}, [](Json &json) {
+    json["model"]["source_sha256"] = std::string(64, '1');
+    json["model"]["dtype"] = "bf16";
+  });
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("source_sha256"), std::string::npos);
+  EXPECT_NE(status.message().find("dtype"), std::string::npos);
+  EXPECT_TRUE(collector.predictions.empty());
+  options.force = true;
+  options.phases = {Phase::Decode};
+  status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_NE(collector.records.at(0)["excluded"].dump().find("source_sha256"),
+            std::string::npos);
+}
+
+TEST_F(Bench, RefusesCellsThatDoNotFit) {
+  options.seqs = {11}; // decode needs one token more than the context of 11
+  EXPECT_FALSE(runBench(options, fastMachine(), collector).ok());
+  options.phases = {Phase::Prefill};
+  EXPECT_TRUE(runBench(options, fastMachine(), collector).ok());
+  options.batches = {4};
+  EXPECT_FALSE(runBench(options, fastMachine(), collector).ok());
+}
+
+TEST_F(Bench, CalibrationReplacesTheEfficienciesOfKindsThatRan) {
+  Machine machine = fastMachine();
+  machine.ceilings = {{1, 1e9, 1e9, 1e9, 0}};
+  // Long enough for the clock: dispatches below a microsecond teach nothing.
+  writeToyBundle(options.dense, {4001, 999, 1, 999});
+  Status status = calibrate(machine, options.dense, 1, 900);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(machine.of("gemm").origin.starts_with("measured"));
+  EXPECT_TRUE(machine.of("rotary").origin.starts_with("default"));
+  EXPECT_TRUE(Machine::parse(machine.json()).ok());
+}

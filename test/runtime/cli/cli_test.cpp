@@ -1,0 +1,275 @@
+// coppice-run from outside: exit codes, what goes where, what is left behind.
+#include "runtime/base/sha256.h"
+
+#include "temporary_directory.h"
+#include "tokenizer_file.h"
+#include "toy_bundle.h"
+
+#include <cstring>
+#include <filesystem>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+using namespace coppice::rt;
+using namespace coppice::rt::test;
+using Json = nlohmann::json;
+
+namespace {
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+struct Cli : testing::Test {
+  TemporaryDirectory directory;
+  ToyOptions options{263, 11, 3, 17};
+  std::string bundle = directory / "toy.coppice";
+
+  void SetUp() override {
+    writeToyBundle(bundle, options);
+    writeBytes(bundle + "/tokenizer.bin",
+               tokenizerFile({{" ", -1}, {"a", -1}, {"b", -1}, {"ab", -1}}));
+  }
+
+  /// `arguments` are words of a shell.
+  Outcome run(const std::string &arguments, const std::string &out = "") {
+    std::string stdoutFile = out.empty() ? directory / "stdout" : out;
+    std::string command = "XDG_CACHE_HOME=" + directory / "cache" +
+                          " '" COPPICE_RUN "' " + arguments + " > " +
+                          stdoutFile + " 2> " + (directory / "stderr") +
+                          " < /dev/null";
+    int status = std::system(command.c_str());
+    Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+                    out.empty() ? readBytes(stdoutFile) : "",
+                    readBytes(directory / "stderr")};
+    return outcome;
+  }
+
+  void expectError(int code, const std::string &arguments,
+                   const std::string &word) {
+    Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, code) << arguments << "\n" << outcome.err;
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << arguments << "\n"
+                                                         << outcome.err;
+    EXPECT_EQ(outcome.out, "") << arguments;
+  }
+
+  /// A machine that is never probed for.
+  std::string machineFile() {
+    std::string path = directory / "machine.json";
+    writeBytes(path, R"({"schema":"coppice.machine/1","host":"h","cpu":"c",)"
+                     R"("isa":"i","date":"d","origin":"o","cache_bytes":65536,)"
+                     R"("threads":[{"threads":1,"f32_flops_per_s":1e15,)"
+                     R"("dram_read_bytes_per_s":1e15,)"
+                     R"("cache_read_bytes_per_s":1e15,"dispatch_s":0}],)"
+                     R"("efficiency":{}})");
+    return path;
+  }
+};
+
+} // namespace
+
+TEST_F(Cli, HelpIsDataAndExitsWithZero) {
+  for (std::string words :
+       {"--help", "info --help", "logits --help", "generate --help",
+        "nll --help", "bench --help", "probe --help", "--version"}) {
+    Outcome outcome = run(words);
+    EXPECT_EQ(outcome.code, 0) << words;
+    EXPECT_NE(outcome.out, "") << words;
+    EXPECT_EQ(outcome.err, "") << words;
+  }
+}
+
+TEST_F(Cli, WrongUsageExitsWithTwo) {
+  expectError(2, "", "subcommand");
+  expectError(2, "frobnicate", "frobnicate");
+  expectError(2, "info", "bundle");
+  expectError(2, "info " + bundle + " --frobnicate", "frobnicate");
+  expectError(2, "logits " + bundle + " -o x", "tokens");
+  expectError(2, "logits " + bundle + " --tokens 1,x -o x", "tokens");
+  expectError(2, "logits " + bundle + " --tokens 99999999999 -o x", "tokens");
+  expectError(2, "generate " + bundle, "--prompt");
+  expectError(2, "generate " + bundle + " --prompt a --tokens-in 1",
+              "--prompt");
+  expectError(2, "generate " + bundle + " --prompt a --greedy --seed 3",
+              "--greedy");
+  expectError(2, "generate " + bundle + " --prompt a --tokens 0", "tokens");
+  expectError(2, "generate " + bundle + " --prompt a --top-p 1.5", "top-p");
+  expectError(2, "generate " + bundle + " --prompt a --threads 0", "threads");
+  expectError(2, "nll " + bundle + " --text x --window 4", "stride");
+  expectError(2, "bench " + bundle + " --phase both", "phase");
+  expectError(2, "bench " + bundle + " --batch 0", "batch");
+  expectError(2, "probe --threads -1", "threads");
+}
+
+TEST_F(Cli, BadInputExitsWithOneAndNamesIt) {
+  for (std::string words :
+       {"info nowhere", "logits nowhere --tokens 1 -o x.npy",
+        "generate nowhere --prompt a", "bench nowhere --machine M"}) {
+    size_t machine = words.find(" M");
+    if (machine != std::string::npos)
+      words.replace(machine, 2, " " + machineFile());
+    expectError(1, words, "nowhere");
+  }
+  expectError(1, "nll " + bundle + " --text nowhere.txt", "nowhere.txt");
+  expectError(1, "bench " + bundle + " --machine nowhere.json", "nowhere.json");
+  expectError(1, "generate " + bundle + " --prompt a --target gpu", "gpu");
+  expectError(1, "generate " + bundle + " --prompt a --tokenizer nowhere.bin",
+              "nowhere.bin");
+  writeBytes(bundle + "/tokenizer.bin", "not one");
+  expectError(1, "generate " + bundle + " --prompt a", "tokenizer.bin");
+  std::filesystem::remove(bundle + "/tokenizer.bin");
+  expectError(1, "generate " + bundle + " --prompt a", "--tokenizer");
+  writeBytes(bundle + "/program.json", "{}");
+  expectError(1, "info " + bundle, "schema");
+}
+
+TEST_F(Cli, InfoNeedsNoCode) {
+  std::filesystem::remove(bundle + "/kernels.cpu.so");
+  Outcome outcome = run("info " + bundle);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("toy_gemm"), std::string::npos);
+  EXPECT_NE(outcome.out.find("cpu"), std::string::npos);
+
+  outcome = run("info " + bundle + " --json - --slots 1 --rows 2 --context 5");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  Json info = Json::parse(outcome.out);
+  EXPECT_EQ(info["bundle_sha256"], sha256(readBytes(bundle + "/program.json")));
+  // 5 tokens of 5 floats, rounded up to 64 bytes.
+  EXPECT_EQ(info["memory"]["state_bytes"], 128);
+  EXPECT_EQ(info["dispatches"]["gemm"], 2);
+  expectError(1, "info " + bundle + " --slots 4", "slots");
+}
+
+TEST_F(Cli, LogitsAreThoseOfTheReference) {
+  std::string file = directory / "x.npy";
+  auto rowsOf = [&](const std::string &flags) {
+    Outcome outcome =
+        run("logits " + bundle + " --tokens 1,260,7 -o " + file + flags);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    std::string bytes = readBytes(file);
+    size_t header = (bytes.find('\n') + 1);
+    std::vector<float> values((bytes.size() - header) / 4);
+    std::memcpy(values.data(), bytes.data() + header, values.size() * 4);
+    return values;
+  };
+  ToyReference model(options);
+  EXPECT_EQ(rowsOf(""), model.logits({1, 260, 7}));
+  std::vector<float> all = rowsOf(" --all");
+  ASSERT_EQ(all.size(), 3u * 263);
+  EXPECT_EQ(std::vector<float>(all.begin() + 263, all.begin() + 526),
+            model.logits({1, 260}));
+}
+
+TEST_F(Cli, RefusedLogitsLeaveTheOldFile) {
+  std::string file = directory / "x.npy";
+  writeBytes(file, "old");
+  expectError(1, "logits " + bundle + " --tokens 1,263 -o " + file, "263");
+  expectError(1, "logits " + bundle + " --tokens -1 -o " + file, "-1");
+  expectError(
+      1, "logits " + bundle + " --tokens 1,1,1,1,1,1,1,1,1,1,1,1 -o " + file,
+      "context");
+  expectError(1, "logits " + bundle + " --tokens 1 -o " + directory / "no/x",
+              "no/x");
+  EXPECT_EQ(readBytes(file), "old");
+}
+
+TEST_F(Cli, GenerateIsRepeatable) {
+  std::string words =
+      "generate " + bundle + " --tokens-in 1,200,17 --tokens 5 --ids";
+  Outcome greedy = run(words + " --greedy");
+  ASSERT_EQ(greedy.code, 0) << greedy.err;
+  EXPECT_EQ(greedy.out, run(words + " --greedy --threads 2").out);
+  std::string sampled = words + " --temperature 1000 --seed ";
+  EXPECT_EQ(run(sampled + "3").out, run(sampled + "3").out);
+  EXPECT_NE(run(sampled + "3").out, run(sampled + "4").out);
+  // The text begins with the prompt.
+  Outcome text = run("generate " + bundle + " --prompt 'ab b' --tokens 2");
+  EXPECT_EQ(text.code, 0);
+  EXPECT_EQ(text.out.substr(0, 4), "ab b");
+}
+
+TEST_F(Cli, AFullOutputIsAFailure) {
+  EXPECT_EQ(run("info " + bundle, "/dev/full").code, 1);
+  EXPECT_EQ(run("generate " + bundle + " --prompt a", "/dev/full").code, 1);
+  EXPECT_EQ(run("nll " + bundle + " --text " + (bundle + "/program.json") +
+                    " --json -",
+                "/dev/full")
+                .code,
+            1);
+  writeBytes(directory / "t", "ab");
+  expectError(1, "logits " + bundle + " --tokens 1 -o /dev/full", "/dev/full");
+}
+
+TEST_F(Cli, NllRecordsItsInputs) {
+  writeBytes(directory / "t", "ab\n\nSb ab\n\nSa");
+  std::string words =
+      "nll " + bundle + " --text " + directory / "t" + " --split-before S";
+  Outcome plain = run(words);
+  EXPECT_EQ(plain.code, 0) << plain.err;
+  EXPECT_NE(plain.out.find("3 chunks"), std::string::npos) << plain.out;
+  std::string records = directory / "records.jsonl";
+  EXPECT_EQ(run(words + " --json " + records).code, 0);
+  EXPECT_EQ(run(words + " --skip 1 --chunks 1 --json " + records).code, 0);
+  std::string lines = readBytes(records);
+  size_t end = lines.find('\n');
+  ASSERT_NE(end, std::string::npos);
+  Json first = Json::parse(lines.substr(0, end)),
+       second = Json::parse(lines.substr(end + 1));
+  EXPECT_EQ(first["schema"], "coppice.quality/1");
+  EXPECT_EQ(first["chunks"], 3);
+  EXPECT_EQ(second["chunks"], 1);
+  EXPECT_EQ(first["data_sha256"], sha256("ab\n\nSb ab\n\nSa"));
+  EXPECT_EQ(first["bundle_sha256"],
+            sha256(readBytes(bundle + "/program.json")));
+  EXPECT_GT(first["perplexity"], 1);
+  expectError(1, words + " --skip 9", "chunks");
+  expectError(1, words + " --json " + directory / "no/r", "no/r");
+}
+
+TEST_F(Cli, BenchPrintsATableAndAppendsRecords) {
+  std::string records = directory / "r.jsonl";
+  std::string words = "bench " + bundle + " --dense " + bundle + " --machine " +
+                      machineFile() +
+                      " --batch 1,3 --seq 5 --threads 1 --max-repeats 2 --ops";
+  Outcome outcome = run(words + " --json " + records);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("measured x"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("lm_head"), std::string::npos);
+  std::string lines = readBytes(records);
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 4);
+  std::string predictions = readBytes(records + ".predictions.jsonl");
+  ASSERT_FALSE(predictions.empty());
+  predictions.pop_back();
+  EXPECT_EQ(
+      Json::parse(lines.substr(0, lines.find('\n')))["predictions_sha256"],
+      sha256(predictions));
+  // Records on stdout are alone there.
+  outcome = run("bench " + bundle + " --machine " + machineFile() +
+                " --phase decode --seq 5 --max-repeats 2 --json -");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(Json::parse(outcome.out)["phase"], "decode");
+}
+
+TEST_F(Cli, BenchRefusesOtherModels) {
+  std::string other = directory / "other.coppice";
+  writeToyBundle(other, options, [](Json &json) {
+    json["model"]["source_sha256"] = std::string(64, 'a');
+  });
+  expectError(1,
+              "bench " + bundle + " --dense " + other + " --machine " +
+                  machineFile(),
+              "source_sha256");
+}
+
+TEST_F(Cli, ProbeWritesWhatBenchReads) {
+  std::string file = directory / "m.json";
+  Outcome outcome = run("probe --threads 1 -o " + file);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(Json::parse(readBytes(file))["schema"], "coppice.machine/1");
+  expectError(1, "probe --threads 1 -o " + directory / "no/m.json",
+              "no/m.json");
+}

@@ -1,0 +1,112 @@
+// Bounds, predictions and Amdahl's law against figures worked out on paper.
+#include "runtime/costmodel/estimate.h"
+
+#include <cmath>
+#include <gtest/gtest.h>
+
+using namespace coppice::rt;
+
+namespace {
+
+/// 1000 FLOP/s, 10 B/s from DRAM, 100 B/s from a cache of 1000 B, 0.5 s a
+/// dispatch; GEMMs reach a half and a quarter of that.
+Machine slowMachine() {
+  Machine machine;
+  machine.cacheBytes = 1000;
+  machine.ceilings = {{1, 1000, 10, 100, 0.5}};
+  machine.efficiency["gemm"] = {0.5, 0.25, "test"};
+  machine.efficiency["other"] = {1, 1, "test"};
+  return machine;
+}
+
+/// A GEMM of 30 FLOP a row over 100 B of weights, then one of 7 FLOP a row
+/// without any; 8 B read and 4 B written a row.
+Program twoGemms() {
+  Program program;
+  program.weights.resize(1);
+  auto rows = [](int64_t each) {
+    return Expr::binary(Expr::Op::Mul, Expr::symbol(symbolRows),
+                        Expr::constant(each));
+  };
+  Dispatch first;
+  first.site = "a";
+  first.kind = DispatchKind::Gemm;
+  first.args = {{ArgKind::Weight, 0}, {ArgKind::Buffer, 0}};
+  first.writes = {1};
+  first.cost = {rows(30), Expr::constant(100), rows(8), rows(4)};
+  Dispatch second = first;
+  second.site = "b";
+  second.args = {{ArgKind::Buffer, 0}};
+  second.writes = {0};
+  second.cost = {rows(7), Expr::constant(0), rows(8), rows(4)};
+  program.dispatches = {first, second};
+  return program;
+}
+
+} // namespace
+
+TEST(Estimate, ColdStep) {
+  auto e = estimate(twoGemms(), {{3, 0, 1, true, 3, 5}}, slowMachine(), 1,
+                    /*hot=*/false);
+  ASSERT_TRUE(e.ok()) << e.status().message();
+  // 90 FLOP take 0.09 s, 100 B take 10 s.
+  EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 10);
+  // 21 FLOP; activations do not count.
+  EXPECT_DOUBLE_EQ(e->dispatches[1].boundSeconds, 0.021);
+  EXPECT_DOUBLE_EQ(e->boundSeconds, 10.021);
+  // 100 B from DRAM, 36 B from the cache, at a quarter, and the overhead.
+  EXPECT_DOUBLE_EQ(e->dispatches[0].predictedSeconds, (10 + 0.36) / 0.25 + 0.5);
+  EXPECT_DOUBLE_EQ(e->dispatches[1].predictedSeconds, 0.36 / 0.25 + 0.5);
+  EXPECT_DOUBLE_EQ(e->predictedSeconds, e->dispatches[0].predictedSeconds +
+                                            e->dispatches[1].predictedSeconds);
+}
+
+TEST(Estimate, ArithmeticLimitsManyRows) {
+  Machine machine = slowMachine();
+  machine.cacheBytes = 1 << 20;
+  auto e = estimate(twoGemms(), {{1, 0, 1001, true, 3, 2000}}, machine, 1,
+                    /*hot=*/false);
+  ASSERT_TRUE(e.ok());
+  EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 30.03);
+  // 60.06 s of arithmetic against (10 + 120.12) / 0.25 s of bytes.
+  EXPECT_DOUBLE_EQ(e->dispatches[0].predictedSeconds, 130.12 / 0.25 + 0.5);
+}
+
+TEST(Estimate, ActivationsBeyondTheCacheComeFromDram) {
+  // 1001 rows read and write 12012 B, the cache holds 1000 B.
+  auto e = estimate(twoGemms(), {{1, 0, 1001, true, 3, 2000}}, slowMachine(), 1,
+                    /*hot=*/false);
+  ASSERT_TRUE(e.ok());
+  EXPECT_DOUBLE_EQ(e->dispatches[1].predictedSeconds, 1201.2 / 0.25 + 0.5);
+  // The bound still counts none of them.
+  EXPECT_DOUBLE_EQ(e->dispatches[1].boundSeconds, 7.007);
+}
+
+TEST(Estimate, HotStepsCountOnlyWhatExceedsTheCache) {
+  std::vector<StepShape> step{{3, 0, 1, true, 3, 5}};
+  auto all = estimate(twoGemms(), step, slowMachine(), 1, /*hot=*/true);
+  ASSERT_TRUE(all.ok());
+  EXPECT_DOUBLE_EQ(all->boundSeconds, 0.09 + 0.021);
+  Machine small = slowMachine();
+  small.cacheBytes = 30;
+  auto some = estimate(twoGemms(), step, small, 1, /*hot=*/true);
+  ASSERT_TRUE(some.ok());
+  EXPECT_DOUBLE_EQ(some->dispatches[0].boundSeconds, 7);
+  EXPECT_DOUBLE_EQ(some->boundSeconds, 7.021);
+}
+
+TEST(Estimate, LaterStepsOfACellAreHot) {
+  std::vector<StepShape> steps{{1, 0, 3, false, 3, 5}, {1, 3, 2, true, 3, 5}};
+  auto e = estimate(twoGemms(), steps, slowMachine(), 1, /*hot=*/false);
+  ASSERT_TRUE(e.ok());
+  EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 10 + 0.06);
+  EXPECT_EQ(e->dispatches[0].work.flops, 150);
+}
+
+TEST(Amdahl, WeighsWhatIsRemovedByItsShare) {
+  // Half of the time, half removed; 0.3 kept; 0.2 gone.
+  EXPECT_DOUBLE_EQ(amdahlSpeedup({{5, 100, 50}, {3, 7, 7}, {2, 40, 0}}),
+                   1 / 0.55);
+  EXPECT_DOUBLE_EQ(amdahlSpeedup({{5, 0, 0}}), 1); // no work: nothing removed
+  EXPECT_TRUE(std::isnan(amdahlSpeedup({})));
+}

@@ -1,0 +1,132 @@
+// Work of the toy program, against figures worked out on paper.
+#include "runtime/costmodel/work.h"
+
+#include "temporary_directory.h"
+#include "toy_bundle.h"
+
+#include <gtest/gtest.h>
+
+using namespace coppice::rt;
+using namespace coppice::rt::test;
+
+namespace {
+
+Program toyProgram(const std::function<void(nlohmann::json &)> &edit = {}) {
+  TemporaryDirectory directory;
+  writeToyBundle(directory / "toy.coppice", {}, edit);
+  Result<Program> program =
+      parseProgram(readBytes(directory / "toy.coppice/program.json"));
+  EXPECT_TRUE(program.ok()) << program.status().message();
+  return program.ok() ? *program : Program();
+}
+
+const Work &at(const Program &program, const std::vector<Work> &work,
+               const std::string &site) {
+  for (size_t i = 0; i < work.size(); ++i)
+    if (program.dispatches[i].site == site)
+      return work[i];
+  throw std::out_of_range(site);
+}
+
+// Two sequences with 3 tokens each in the cache are fed one more.
+constexpr StepShape decode{2, 3, 1, true, 3, 11};
+
+} // namespace
+
+TEST(StepShape, CountsRowsPairsAndEntries) {
+  EXPECT_EQ(decode.rows(), 2);
+  EXPECT_EQ(decode.headRows(), 2);
+  EXPECT_EQ(decode.attended(), 2 * 4);
+  EXPECT_EQ(decode.cached(), 2 * 4);
+  // Positions 2, 3, 4 of three sequences, no logits wanted.
+  StepShape middle{3, 2, 3, false, 3, 11};
+  EXPECT_EQ(middle.rows(), 9);
+  EXPECT_EQ(middle.headRows(), 0);
+  EXPECT_EQ(middle.attended(), 3 * (3 + 4 + 5));
+  EXPECT_EQ(middle.cached(), 3 * 5);
+}
+
+TEST(PlanSteps, SplitsAPrefillAndAsksForTheLastLogitsOnly) {
+  auto steps = planSteps({Phase::Prefill, 3, 11}, 17, 3, 11);
+  ASSERT_TRUE(steps.ok());
+  ASSERT_EQ(steps->size(), 3u); // 5 tokens of each of 3, twice, then 1
+  int64_t attended = 0;
+  for (const StepShape &step : *steps) {
+    EXPECT_LE(step.rows(), 17);
+    attended += step.attended();
+  }
+  EXPECT_EQ(attended, 3 * 11 * 12 / 2);
+  EXPECT_FALSE((*steps)[0].head);
+  EXPECT_FALSE((*steps)[1].head);
+  EXPECT_TRUE((*steps)[2].head);
+  EXPECT_EQ((*steps)[2].length, 1);
+}
+
+TEST(PlanSteps, RefusesWhatTheSessionCannotHold) {
+  EXPECT_TRUE(planSteps({Phase::Prefill, 3, 11}, 17, 3, 11).ok());
+  EXPECT_FALSE(planSteps({Phase::Prefill, 4, 11}, 17, 3, 11).ok());
+  EXPECT_FALSE(planSteps({Phase::Prefill, 3, 12}, 17, 3, 11).ok());
+  EXPECT_FALSE(planSteps({Phase::Prefill, 0, 1}, 17, 3, 11).ok());
+  EXPECT_FALSE(planSteps({Phase::Prefill, 1, 0}, 17, 3, 11).ok());
+  EXPECT_FALSE(planSteps({Phase::Prefill, 3, 1}, 2, 3, 11).ok());
+  // Decode needs room for one more.
+  EXPECT_TRUE(planSteps({Phase::Decode, 1, 10}, 17, 3, 11).ok());
+  EXPECT_FALSE(planSteps({Phase::Decode, 1, 11}, 17, 3, 11).ok());
+}
+
+TEST(Work, OfADecodeStep) {
+  Program program = toyProgram();
+  auto work = evaluateWork(program, decode);
+  ASSERT_TRUE(work.ok()) << work.status().message();
+  const Work &up = at(program, *work, "layers.0.mlp.up");
+  EXPECT_EQ(up.flops, 2 * 2 * 5 * 5);
+  EXPECT_EQ(up.weightBytes, 100);
+  EXPECT_EQ(up.readBytes, 40);
+  EXPECT_EQ(up.writeBytes, 40);
+  EXPECT_EQ(up.coldBytes, 100); // activations may be in a cache
+  EXPECT_EQ(up.m, 2);
+  EXPECT_EQ(up.n, 5);
+  EXPECT_EQ(up.k, 5);
+  // 6 entries of 20 bytes are older than the step.
+  EXPECT_EQ(at(program, *work, "layers.0.attn").coldBytes, 120);
+  EXPECT_EQ(at(program, *work, "layers.0.attn.k.append").coldBytes, 0);
+  EXPECT_EQ(at(program, *work, "lm_head").coldBytes, 4 * 5 * 7);
+}
+
+TEST(Work, APrefillFindsNothingInTheCache) {
+  Program program = toyProgram();
+  auto work = evaluateWork(program, {2, 0, 5, true, 3, 11});
+  ASSERT_TRUE(work.ok());
+  EXPECT_EQ(at(program, *work, "layers.0.attn").coldBytes, 0);
+  EXPECT_GT(at(program, *work, "layers.0.attn").readBytes, 0);
+}
+
+TEST(Work, CacheEntriesAreNeverMoreThanWhatIsRead) {
+  Program program = toyProgram([](nlohmann::json &json) {
+    json["dispatches"][4]["cost"]["read_bytes"] = 33; // a sliding window, say
+  });
+  auto work = evaluateWork(program, decode);
+  ASSERT_TRUE(work.ok());
+  EXPECT_EQ(at(program, *work, "layers.0.attn").coldBytes, 33);
+}
+
+TEST(Work, ASharedWeightIsFetchedOnce) {
+  // The lookup reads 20 bytes a row of the table that the head reads whole.
+  Program program = toyProgram([](nlohmann::json &json) {
+    json["dispatches"][0]["cost"]["weight_bytes"] = {"*", "rows", 20};
+  });
+  auto work = evaluateWork(program, decode);
+  ASSERT_TRUE(work.ok());
+  EXPECT_EQ(at(program, *work, "embed").weightBytes, 40);
+  EXPECT_EQ(at(program, *work, "embed").coldBytes, 0); // tokens may repeat
+  EXPECT_EQ(at(program, *work, "lm_head").coldBytes, 4 * 5 * 7 - 40);
+}
+
+TEST(Work, ANegativeCostIsRefused) {
+  Program program = toyProgram([](nlohmann::json &json) {
+    json["dispatches"][1]["cost"]["flops"] = {"+", "rows", -3};
+  });
+  auto work = evaluateWork(program, decode);
+  ASSERT_FALSE(work.ok());
+  EXPECT_NE(work.status().message().find("layers.0.mlp.up"), std::string::npos);
+}
