@@ -1,0 +1,109 @@
+//===- Passes.td - from a propagated model to an exec program -------------===//
+#ifndef COPPICE_SCHEDULE_PASSES_TD
+#define COPPICE_SCHEDULE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
+  let summary = "Pull elementwise consumers into the epilogues of GEMMs";
+  let description = [{
+    A `linalg.generic` that is elementwise (parallel iterators only, identity
+    maps, or `[N]` vectors along columns) moves into the epilogue of the
+    `prune.gemm` that makes one of its operands, if nobody else uses that GEMM's
+    result. Of two such GEMMs the later one is taken and reads the other's
+    result: `silu(gate) * up` becomes part of `up`. The generic's site becomes
+    the GEMM's `value`, its `prune.kept` the GEMM's.
+
+    ```mlir
+    %d = prune.gemm "layers.0.mlp.down" %x, %w : tensor<?x81xf32>, tensor<64x81xbf16> -> tensor<?x64xf32>
+    %r1 = linalg.generic ... ins(%r0, %d) outs(%e) attrs = {prune.site = "layers.0.mlp"} { addf }
+    // becomes
+    %r1 = prune.gemm "layers.0.mlp.down" %x, %w value "layers.0.mlp" epilogue(%acc: f32, %r: f32 = %r0 : tensor<?x64xf32>) {
+      %s = arith.addf %r, %acc : f32
+      prune.yield %s : f32
+    } : ...
+    ```
+
+    Left alone: a GEMM's result with several uses, reductions, transposed or
+    broadcast rows, and bodies that read their output or their indices.
+  }];
+  let dependentDialects = ["::coppice::prune::PruneDialect"];
+  let statistics = [Statistic<"fused", "fused", "elementwise ops moved into an epilogue">];
+}
+
+def ExecFormDispatches : Pass<"exec-form-dispatches", "::mlir::ModuleOp"> {
+  let summary = "Replace @forward by an exec.program and a module of kernels";
+  let description = [{
+    Every tensor op becomes one dispatch of one kernel: the op alone in a
+    function whose arguments are its inputs, then one destination for each
+    result. Kernels that are equal but for the names of sites are one kernel.
+    `tensor.empty`, fills, constants and index arithmetic move into the kernels
+    that use them; a `tensor.empty` that initialises a result is the
+    destination itself.
+
+    - A cache is a state, appended to in place; it is an error if the old cache
+      is still used, for then all of it would have to be copied.
+    - The op whose value has the name of a sublayer (`layers.3.mlp`) updates the
+      residual stream: its destination is the residual's buffer. Should the old
+      residual be used later, it is copied before the group. A sublayer
+      whose last op is no such update cannot be switched off and is no group.
+    - A value's name goes to the last dispatch of that name; `prune.kept` becomes
+      `kept`, with granules expanded.
+    - Costs are attached, as expressions.
+
+    Extents must be the program's symbols: those of the step's fields, of the
+    caches, and what is derived from them by `tensor.dim`.
+
+    ```mlir
+    %q = prune.gemm "layers.0.attn.q" %n, %w : tensor<?x64xf32>, tensor<64x64xf32> -> tensor<?x64xf32>
+    // becomes
+    %b1 = exec.buffer ["rows", 64] : memref<?x64xf32>
+    exec.dispatch "layers.0.attn.q" gemm group "layers.0.attn" value "layers.0.attn.q" (%b0, %w, %b1) writes [2] ...
+    ```
+  }];
+  let options = [
+    Option<"oracle", "oracle", "bool", "false",
+           "Mark the program as an oracle: dense values, plain kernels">,
+    Option<"maxRows", "max-rows", "int64_t", "4096", "Limit of rows in one step">,
+    Option<"maxBatch", "max-batch", "int64_t", "8", "Limit of sequences in the KV cache">,
+    Option<"maxContext", "max-context", "int64_t", "0",
+           "Limit of tokens per sequence; 0: the model's context">];
+  let dependentDialects = ["::coppice::exec::ExecDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::func::FuncDialect",
+                           "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect"];
+  let statistics = [Statistic<"dispatches", "dispatches", "dispatches formed">,
+                    Statistic<"kernels", "kernels", "different kernels">];
+}
+
+def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
+  let summary = "Choose each kernel's configuration, grid and weight packing";
+  let description = [{
+    Asks the target's planner about each kernel once and writes down what it
+    says, for code generation and the bundle to read: `exec.config` on the
+    kernel, `exec.panels` on weight arguments, `grid` and `config` on the
+    dispatches' variants. A weight that kernels want in two layouts becomes two
+    `exec.weight`s. This is the only place that chooses.
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"cpu\"", "Target: cpu">,
+    Option<"isa", "isa", "std::string", "\"host\"", "Instruction set: host, avx2 or avx512">];
+  let dependentDialects = ["::coppice::exec::ExecDialect"];
+}
+
+def ExecPlanMemory : Pass<"exec-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Give buffers their places in the arena";
+  let description = [{
+    Buffers whose sizes are multiples of the same product of symbols (`rows`,
+    `head_rows`, `rows * context`, ..) share a region of the arena; within it,
+    each gets an offset in multiples of that product, so that two buffers that
+    live at the same time are disjoint for every value of the symbols. Placed
+    largest first, at the lowest gap that is free during the buffer's life: from
+    its first write to its last use, the ends included, so that no kernel writes
+    over its own input. Outputs live to the end of the step.
+
+    Offsets are multiples of 64 bytes and are evaluated at a session's capacities.
+  }];
+  let dependentDialects = ["::coppice::exec::ExecDialect"];
+}
+
+#endif // COPPICE_SCHEDULE_PASSES_TD

@@ -1,0 +1,133 @@
+//===- DispatchCosts.cpp - FLOPs and bytes of an op, as expressions -------===//
+// Units: FLOP, a multiply-add being 2; bytes, each counted once, as if caches
+// were perfect (Williams et al., "Roofline", CACM 2009). Attention depends on
+// the lengths of the step's sequences: `attended` query-key pairs to compute,
+// `cached` tokens to read.
+//===----------------------------------------------------------------------===//
+#include "DispatchCosts.h"
+
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace coppice;
+using exec::Symbol;
+
+exec::Kind coppice::getDispatchKind(Operation *op) {
+  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
+    return linalgOp.getNumParallelLoops() == linalgOp.getNumLoops()
+               ? exec::Kind::Elementwise
+               : exec::Kind::Other;
+  return llvm::TypeSwitch<Operation *, exec::Kind>(op)
+      .Case([](prune::GemmOp) { return exec::Kind::Gemm; })
+      .Case([](decoder::LookupOp) { return exec::Kind::Lookup; })
+      .Case([](decoder::RMSNormOp) { return exec::Kind::Norm; })
+      .Case([](decoder::RotaryTableOp) { return exec::Kind::RotaryTable; })
+      .Case([](decoder::RotaryOp) { return exec::Kind::Rotary; })
+      .Case([](decoder::AppendOp) { return exec::Kind::Append; })
+      .Case([](decoder::AttentionOp) { return exec::Kind::Attention; })
+      .Default([](Operation *) { return exec::Kind::Other; });
+}
+
+/// Arithmetic on floats in a region, once through. A transcendental counts as
+/// one: what it takes is for the machine description to say.
+static int64_t countArithmetic(Region &region) {
+  int64_t count = 0;
+  region.walk([&](Operation *op) {
+    bool conversion = isa<arith::ExtFOp, arith::TruncFOp, arith::ConstantOp>(op);
+    if (!conversion && isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) &&
+        op->getNumResults() == 1 && isa<FloatType>(op->getResult(0).getType()))
+      ++count;
+  });
+  return count;
+}
+
+/// The number of points of a linalg op's iteration space.
+static AffineExpr countIterations(linalg::LinalgOp op,
+                                  function_ref<ArrayAttr(Value)> extents) {
+  SmallVector<AffineExpr> loops(op.getNumLoops());
+  for (OpOperand &operand : op->getOpOperands()) {
+    AffineMap map = op.getMatchingIndexingMap(&operand);
+    for (auto [axis, expr] : llvm::enumerate(map.getResults())) {
+      auto dim = dyn_cast<AffineDimExpr>(expr);
+      if (!dim || loops[dim.getPosition()])
+        continue;
+      if (ArrayAttr shape = extents(operand.get()))
+        loops[dim.getPosition()] = exec::getExtentExpr(shape[axis]);
+    }
+  }
+  AffineExpr count = getAffineConstantExpr(1, op.getContext());
+  for (AffineExpr loop : loops)
+    if (loop)
+      count = loop * count;
+  return count;
+}
+
+static AffineExpr getFlops(Operation *op, function_ref<ArrayAttr(Value)> extents) {
+  MLIRContext *context = op->getContext();
+  auto elements = [&](Value value) { return exec::getElementCount(extents(value)); };
+  AffineExpr zero = getAffineConstantExpr(0, context);
+  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
+    return countIterations(linalgOp, extents) *
+           countArithmetic(linalgOp->getRegion(0));
+  return llvm::TypeSwitch<Operation *, AffineExpr>(op)
+      .Case([&](prune::GemmOp gemm) {
+        int64_t k = gemm.getInput().getType().getDimSize(1);
+        return elements(gemm.getResult()) *
+               (2 * k + countArithmetic(gemm.getEpilogue()));
+      })
+      // x^2 summed (2), scaled (1), times the gain (1)
+      .Case([&](decoder::RMSNormOp norm) { return elements(norm.getResult()) * 4; })
+      // an angle (1) and its cosine or sine (1)
+      .Case([&](decoder::RotaryTableOp table) { return elements(table.getResult()) * 2; })
+      // two products and a sum
+      .Case([&](decoder::RotaryOp rotary) { return elements(rotary.getResult()) * 3; })
+      // a query-key pair: a multiply-add per column for the score and one for the value; per head scale, maximum,
+      // difference, exponential and sum
+      .Case([&](decoder::AttentionOp attention) {
+        int64_t width = attention.getQuery().getType().getDimSize(1);
+        return exec::getSymbolExpr(context, Symbol::attended) *
+               (4 * width + 5 * attention.getQueryHeads());
+      })
+      .Default([&](Operation *) { return zero; });
+}
+
+/// Bytes that the op touches of one argument: all of it, but for tables and
+/// caches, of which it touches rows.
+static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
+                                  function_ref<ArrayAttr(Value)> extents) {
+  int64_t size = exec::getElementBytes(argument.element);
+  AffineExpr all = exec::getElementCount(argument.shape) * size;
+  if (auto lookup = dyn_cast<decoder::LookupOp>(op))
+    if (argument.value == lookup.getTable())
+      return exec::getElementCount(extents(lookup.getResult())) * size;
+  if (auto attention = dyn_cast<decoder::AttentionOp>(op))
+    if (argument.value == attention.getKeys() || argument.value == attention.getValues())
+      return exec::getSymbolExpr(op->getContext(), Symbol::cached) *
+             (attention.getKeys().getType().getDimSize(2) * size);
+  if (auto append = dyn_cast<decoder::AppendOp>(op))
+    if (argument.isWritten)
+      return exec::getElementCount(extents(append.getRows())) * size;
+  return all;
+}
+
+exec::CostAttr coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
+                                        function_ref<ArrayAttr(Value)> extents) {
+  AffineExpr zero = getAffineConstantExpr(0, op->getContext());
+  AffineExpr weights = zero, reads = zero, writes = zero;
+  for (const CostArgument &argument : arguments) {
+    AffineExpr bytes = getTouchedBytes(op, argument, extents);
+    if (argument.isWeight)
+      weights = weights + bytes;
+    else if (argument.isRead)
+      reads = reads + bytes;
+    if (argument.isWritten)
+      writes = writes + bytes;
+  }
+  return exec::CostAttr::get(op->getContext(), exec::getExprAttr(getFlops(op, extents)),
+                             exec::getExprAttr(weights), exec::getExprAttr(reads),
+                             exec::getExprAttr(writes));
+}

@@ -1,0 +1,137 @@
+//===- PruneFuseEpilogues.cpp - elementwise consumers into GEMMs ----------===//
+// In: a propagated @forward with prune.gemm and elementwise linalg.generic ops.
+// Out: those generics inside of the epilogue of the GEMM that feeds them.
+//
+// One walk in program order suffices: a generic that has been fused leaves a
+// GEMM with a new result, whose consumer comes later in the walk.
+//===----------------------------------------------------------------------===//
+#include "coppice/Schedule/Passes.h"
+
+#include "coppice/Analysis/Sites.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace coppice {
+#define GEN_PASS_DEF_PRUNEFUSEEPILOGUES
+#include "coppice/Schedule/Passes.h.inc"
+} // namespace coppice
+
+using namespace mlir;
+using namespace coppice;
+
+/// Is every element of the result a function of one element of each operand,
+/// at [m, n] or, for vectors, at [n]?
+static bool isElementwise(linalg::GenericOp op) {
+  if (op.getNumDpsInits() != 1 || op->getNumResults() != 1 ||
+      op.getNumParallelLoops() != 2 || op.getNumLoops() != 2)
+    return false;
+  auto type = dyn_cast<RankedTensorType>(op.getResult(0).getType());
+  if (!type || !op.getMatchingIndexingMap(op.getDpsInitOperand(0)).isIdentity())
+    return false;
+  if (!op.getMatchingBlockArgument(op.getDpsInitOperand(0)).use_empty())
+    return false;
+  AffineMap columns =
+      AffineMap::get(2, 0, getAffineDimExpr(1, op.getContext()));
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    AffineMap map = op.getMatchingIndexingMap(input);
+    auto inputType = dyn_cast<RankedTensorType>(input->get().getType());
+    if (!inputType || !(map.isIdentity() || map == columns))
+      return false;
+    if (map.isIdentity() && inputType.getShape() != type.getShape())
+      return false;
+  }
+  // Indices have no meaning inside of an epilogue, nor have nested regions.
+  return llvm::all_of(op.getBody()->getOperations(), [](Operation &nested) {
+    return nested.getNumRegions() == 0 && !isa<linalg::IndexOp>(nested);
+  });
+}
+
+/// The latest GEMM whose only consumer is `op`; as it comes last, the values
+/// that the others make are at hand where it ends up.
+static prune::GemmOp findProducer(linalg::GenericOp op) {
+  prune::GemmOp latest;
+  for (OpOperand *input : op.getDpsInputOperands()) {
+    auto gemm = input->get().getDefiningOp<prune::GemmOp>();
+    if (!gemm || !gemm->hasOneUse() || gemm->getBlock() != op->getBlock() ||
+        gemm.getType() != op.getResult(0).getType() ||
+        !op.getMatchingIndexingMap(input).isIdentity())
+      continue;
+    if (!latest || latest->isBeforeInBlock(gemm))
+      latest = gemm;
+  }
+  return latest;
+}
+
+/// Appends the body of `op` to what `gemm` computes already.
+static void fuse(linalg::GenericOp op, prune::GemmOp gemm) {
+  OpBuilder builder(op);
+  SmallVector<Value> extras(gemm.getExtras());
+  for (OpOperand *input : op.getDpsInputOperands())
+    if (input->get() != gemm.getResult())
+      extras.push_back(input->get());
+
+  auto fused =
+      prune::GemmOp::create(builder, op.getLoc(), gemm.getType(),
+                            gemm.getSite(), gemm.getInput(), gemm.getWeight());
+  fused->setDiscardableAttrs(gemm->getDiscardableAttrDictionary());
+  StringRef name = getSite(op);
+  if (name.empty())
+    fused.setValueAttr(gemm.getValueAttr());
+  else
+    fused.setValue(name);
+  Block *block = fused.addEpilogue(builder, extras);
+
+  OpBuilder body = OpBuilder::atBlockEnd(block);
+  Value accumulator = block->getArgument(0);
+  size_t next = 1;
+  if (gemm.hasEpilogue()) {
+    Block &old = gemm.getEpilogue().front();
+    IRMapping mapping;
+    for (BlockArgument argument : old.getArguments())
+      mapping.map(argument, block->getArgument(argument.getArgNumber()));
+    next = old.getNumArguments();
+    for (Operation &nested : old.without_terminator())
+      body.clone(nested, mapping);
+    accumulator =
+        mapping.lookup(cast<prune::YieldOp>(old.getTerminator()).getValue());
+  }
+  IRMapping mapping;
+  for (OpOperand *input : op.getDpsInputOperands())
+    mapping.map(op.getMatchingBlockArgument(input),
+                input->get() == gemm.getResult() ? accumulator
+                                                 : block->getArgument(next++));
+  for (Operation &nested : op.getBody()->without_terminator())
+    body.clone(nested, mapping);
+  prune::YieldOp::create(
+      body, op.getLoc(),
+      mapping.lookupOrDefault(op.getBody()->getTerminator()->getOperand(0)));
+
+  if (Attribute kept = op->getDiscardableAttr("prune.kept"))
+    fused->setDiscardableAttr("prune.kept", kept);
+  Value init = op.getDpsInits().front();
+  op.getResult(0).replaceAllUsesWith(fused.getResult());
+  op.erase();
+  gemm.erase();
+  if (auto empty = init.getDefiningOp<tensor::EmptyOp>();
+      empty && empty->use_empty())
+    empty.erase();
+}
+
+namespace {
+struct PruneFuseEpilogues
+    : coppice::impl::PruneFuseEpiloguesBase<PruneFuseEpilogues> {
+  void runOnOperation() override {
+    SmallVector<linalg::GenericOp> ops;
+    getOperation()->walk([&](linalg::GenericOp op) { ops.push_back(op); });
+    for (linalg::GenericOp op : ops) {
+      if (!isElementwise(op))
+        continue;
+      if (prune::GemmOp gemm = findProducer(op)) {
+        fuse(op, gemm);
+        ++fused;
+      }
+    }
+  }
+};
+} // namespace
