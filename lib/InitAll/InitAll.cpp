@@ -9,6 +9,7 @@
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Schedule/Passes.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -30,4 +31,5 @@ void coppice::registerAllPasses() {
   registerConversionPasses();
   decoder::registerDecoderPasses();
   prune::registerPrunePasses();
+  registerSchedulePasses();
 }

@@ -59,12 +59,18 @@ static bool isWeightLoad(Operation *op) {
   return isa<ml_program::GlobalLoadConstOp, ml_program::GlobalLoadOp>(op);
 }
 
-/// Operands, and what the regions of `op` use from outside.
-static SetVector<Value> getUsedValues(Operation *op) {
-  SetVector<Value> values(op->operand_begin(), op->operand_end());
-  if (op->getNumRegions())
-    getUsedValuesDefinedAbove(op->getRegions(), values);
-  return values;
+/// The operand that a result starts from: a destination, or a loop's initial value; null if there is none.
+static OpOperand *getTiedInit(OpResult result) {
+  if (auto destinationOp = dyn_cast<DestinationStyleOpInterface>(result.getOwner()))
+    return destinationOp.getTiedOpOperand(result);
+  if (auto loop = dyn_cast<LoopLikeOpInterface>(result.getOwner()))
+    return loop.getTiedLoopInit(result);
+  return nullptr;
+}
+
+static Value getInit(OpResult result) {
+  OpOperand *operand = getTiedInit(result);
+  return operand ? operand->get() : Value();
 }
 
 /// May the result be written over this operand, element by element?
@@ -202,7 +208,7 @@ LogicalResult DispatchFormer::createProgram() {
   MLIRContext *context = module.getContext();
   int64_t maxContext = options.maxContext;
   if (auto model = module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName); model && maxContext == 0)
-    maxContext = model.getContext();
+    maxContext = model.getContextLength();
   if (maxContext == 0)
     return module.emitError("expected a #decoder.model on the module or the option max-context: "
                             "the number of tokens that a sequence may have is not known");
@@ -349,8 +355,8 @@ FailureOr<ArrayAttr> DispatchFormer::getResultExtents(Operation *op, OpResult re
   if (!type || exec::getElementBytes(type.getElementType()) == 0)
     return op->emitError("expected to compute tensors of f32, f16, bf16 or i32, found ") << result.getType();
   ArrayAttr shape;
-  if (auto destinationOp = dyn_cast<DestinationStyleOpInterface>(op)) {
-    shape = getExtents(destinationOp.getTiedOpOperand(result)->get());
+  if (Value init = getInit(result)) {
+    shape = getExtents(init);
   } else {
     SmallVector<Attribute> list;
     for (auto [axis, size] : llvm::enumerate(type.getShape())) {
@@ -526,7 +532,6 @@ FailureOr<Value> DispatchFormer::chooseInPlace(const Item &item, Value old, bool
 /// One destination a result, and what of the inputs is read through it.
 LogicalResult DispatchFormer::chooseDestinations(const Item &item, Signature &signature) {
   Operation *op = item.op;
-  auto destinationOp = dyn_cast<DestinationStyleOpInterface>(op);
   for (OpResult result : op->getResults()) {
     FailureOr<ArrayAttr> shape = getResultExtents(op, result);
     if (failed(shape))
@@ -534,11 +539,8 @@ LogicalResult DispatchFormer::chooseDestinations(const Item &item, Signature &si
     signature.resultTypes.push_back(result.getType());
 
     Value old;
-    if (destinationOp) {
-      Value init = destinationOp.getTiedOpOperand(result)->get();
-      if (Operation *producer = init.getDefiningOp(); !producer || !isCloned(producer))
-        old = init;
-    }
+    if (Value init = getInit(result); init && (!init.getDefiningOp() || !isCloned(init.getDefiningOp())))
+      old = init;
     FailureOr<Value> destination = Value();
     if (old) {
       destination = chooseInPlace(item, old, /*otherwiseRead=*/signature.inputs.contains(old));
@@ -630,18 +632,18 @@ FailureOr<func::FuncOp> DispatchFormer::buildKernel(const Item &item, Signature 
   }
 
   Operation *op = body.clone(*item.op, mapping);
-  if (auto destinationOp = dyn_cast<DestinationStyleOpInterface>(op)) {
-    auto original = cast<DestinationStyleOpInterface>(item.op);
-    for (auto [index, destination] : llvm::enumerate(destinations)) {
+  for (auto [result, original, destination] :
+       llvm::zip_equal(op->getResults(), item.op->getResults(), destinations)) {
+    if (Value old = getInit(original)) {
       OpBuilder::InsertionGuard guard(body);
       body.setInsertionPoint(op);
-      Value old = original.getDpsInits()[index], init = destination;
+      Value init = destination;
       if (auto fill = old.getDefiningOp<linalg::FillOp>(); fill && isCloned(fill))
         init = linalg::FillOp::create(body, loc, mapping.lookupOrDefault(fill.getInputs()[0]), destination).getResult(0);
       else if (Operation *producer = old.getDefiningOp();
                producer && isCloned(producer) && !isa<tensor::EmptyOp>(producer))
         init = linalg::CopyOp::create(body, loc, mapping.lookup(old), destination).getResult(0);
-      destinationOp.setDpsInitOperand(index, init);
+      getTiedInit(result)->set(init);
     }
   }
   func::ReturnOp::create(body, loc, op->getResults());
@@ -730,21 +732,23 @@ LogicalResult DispatchFormer::form(const Item &item) {
   // Destinations are no inputs; what they are filled with is.
   Signature signature;
   llvm::SmallPtrSet<Operation *, 8> seen;
-  SetVector<Value> used = getUsedValues(op);
-  if (auto destinationOp = dyn_cast<DestinationStyleOpInterface>(op)) {
-    used.clear();
-    for (OpOperand &operand : op->getOpOperands())
-      if (!destinationOp.isDpsInit(&operand))
-        used.insert(operand.get());
-    getUsedValuesDefinedAbove(op->getRegions(), used);
-    for (Value init : destinationOp.getDpsInits()) {
-      Operation *producer = init.getDefiningOp();
-      if (auto fill = dyn_cast_or_null<linalg::FillOp>(producer); fill && isCloned(fill))
-        used.insert(fill.getInputs()[0]);
-      else if (producer && isCloned(producer) && !isa<tensor::EmptyOp>(producer))
-        used.insert(init);
-    }
+  SetVector<Value> used;
+  llvm::SmallPtrSet<OpOperand *, 4> inits;
+  for (OpResult result : op->getResults()) {
+    OpOperand *init = getTiedInit(result);
+    if (!init)
+      continue;
+    inits.insert(init);
+    Operation *producer = init->get().getDefiningOp();
+    if (auto fill = dyn_cast_or_null<linalg::FillOp>(producer); fill && isCloned(fill))
+      used.insert(fill.getInputs()[0]);
+    else if (producer && isCloned(producer) && !isa<tensor::EmptyOp>(producer))
+      used.insert(init->get());
   }
+  for (OpOperand &operand : op->getOpOperands())
+    if (!inits.contains(&operand))
+      used.insert(operand.get());
+  getUsedValuesDefinedAbove(op->getRegions(), used);
   for (Value value : used)
     collect(value, signature, seen);
   if (failed(chooseDestinations(item, signature)))
@@ -764,12 +768,11 @@ LogicalResult DispatchFormer::form(const Item &item) {
     costs.push_back({input, getExtents(input), cast<ShapedType>(input.getType()).getElementType(),
                      home->getDefiningOp<exec::WeightOp>() != nullptr, true, false});
   }
-  auto destinationOp = dyn_cast<DestinationStyleOpInterface>(op);
   for (auto [result, home] : llvm::zip_equal(op->getResults(), signature.destinations)) {
     args.push_back(home);
     // An append does not read what it replaces.
     bool isRead = (signature.throughDestination && result.getResultNumber() == 0) ||
-                  (destinationOp && !isa<decoder::AppendOp>(op) && getHome(destinationOp.getTiedOpOperand(result)->get()));
+                  (!isa<decoder::AppendOp>(op) && getInit(result) && getHome(getInit(result)));
     costs.push_back({Value(), getExtents(result), cast<ShapedType>(result.getType()).getElementType(), false, isRead, true});
   }
 
