@@ -114,7 +114,7 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
                        Exec_VariantArrayAttr:$variants, OptionalAttr<Exec_CostAttr>:$cost,
                        OptionalAttr<Exec_GemmAttr>:$gemm);
   let assemblyFormat = [{
-    $site $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)? `(` $args `)` `writes` $writes
+    $site `` $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)? ` ` `(` $args `)` `writes` $writes
     `variants` $variants (`cost` $cost^)? (`shape` $gemm^)? attr-dict `:` type($args)
   }];
   let extraClassDeclaration = [{

@@ -1,0 +1,42 @@
+// coppice compile: a pruned module in, a bundle out.
+#ifndef COPPICE_BUNDLE_COMPILEBUNDLE_H
+#define COPPICE_BUNDLE_COMPILEBUNDLE_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cstdint>
+#include <string>
+
+namespace coppice {
+
+struct CompileOptions {
+  /// The bundle; replaced only if it is one.
+  std::string output;
+  /// Where relative paths in the module start.
+  std::string inputDirectory;
+  /// Comma-separated; the targets known are those of getKnownTargets().
+  std::string target = "cpu";
+  /// Of target cpu: host, avx2 or avx512.
+  std::string isa = "host";
+  int64_t maxRows = 4096;
+  int64_t maxBatch = 8;
+  int64_t maxContext = 0; ///< 0: the model's
+  bool oracle = false;
+  bool taps = false;
+  bool allowNonFinite = false;
+  /// Talk and progress; may be null.
+  llvm::raw_ostream *talk = nullptr;
+};
+
+/// "cpu"
+llvm::StringRef getKnownTargets();
+
+/// Compiles `module` (which is rewritten on the way) into a bundle. Errors are
+/// reported as diagnostics of the module's context and leave no file behind.
+mlir::LogicalResult compileToBundle(mlir::ModuleOp module,
+                                    const CompileOptions &options);
+
+} // namespace coppice
+
+#endif // COPPICE_BUNDLE_COMPILEBUNDLE_H

@@ -1,0 +1,46 @@
+// program.json (docs/bundle.md) from an exec.program.
+#ifndef COPPICE_BUNDLE_PROGRAMJSON_H
+#define COPPICE_BUNDLE_PROGRAMJSON_H
+
+#include "coppice/Dialect/Exec/IR/Exec.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/JSON.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace coppice {
+
+/// A file of the bundle as program.json records it.
+struct BundleFile {
+  std::string file, sha256;
+  int64_t bytes = 0;
+};
+
+/// Native code for one target.
+struct BundleTarget {
+  std::string name;
+  BundleFile code;
+  std::vector<std::string> requirements;
+};
+
+struct ProgramRecords {
+  llvm::json::Object model, plan;
+  /// `storage` of each exec.weight, in order.
+  std::vector<llvm::json::Object> storages;
+  std::vector<BundleFile> files;
+  std::vector<BundleTarget> targets;
+};
+
+/// `expr` as an EXPR.
+llvm::json::Value exprToJson(mlir::AffineExpr expr);
+
+/// The whole of program.json. The program must have its memory planned and its
+/// kernels chosen.
+mlir::FailureOr<llvm::json::Value> programToJson(exec::ProgramOp program,
+                                                 ProgramRecords records);
+
+} // namespace coppice
+
+#endif // COPPICE_BUNDLE_PROGRAMJSON_H

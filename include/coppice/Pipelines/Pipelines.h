@@ -1,0 +1,49 @@
+// The watersheds of compilation, as pipelines: from a pruned module to an exec
+// program, fast or as the oracle. They add passes and decide nothing.
+#ifndef COPPICE_PIPELINES_PIPELINES_H
+#define COPPICE_PIPELINES_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace coppice {
+
+struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
+  Option<std::string> target{*this, "target",
+                             llvm::cl::desc("Target: cpu"),
+                             llvm::cl::init("cpu")};
+  Option<std::string> isa{
+      *this, "isa", llvm::cl::desc("Instruction set: host, avx2 or avx512"),
+      llvm::cl::init("host")};
+  Option<int64_t> maxRows{*this, "max-rows",
+                          llvm::cl::desc("Limit of rows in one step"),
+                          llvm::cl::init(4096)};
+  Option<int64_t> maxBatch{
+      *this, "max-batch",
+      llvm::cl::desc("Limit of sequences in the KV cache"), llvm::cl::init(8)};
+  Option<int64_t> maxContext{
+      *this, "max-context",
+      llvm::cl::desc("Limit of tokens per sequence; 0: the model's context"),
+      llvm::cl::init(0)};
+  Option<bool> taps{*this, "taps",
+                    llvm::cl::desc("Fuse nothing, so that the value of every "
+                                   "site can be observed"),
+                    llvm::cl::init(false)};
+};
+
+/// `prune-to-exec`: a module of sites in `prune.gemm`, with projections, to an
+/// exec.program with kernels chosen and memory planned.
+void buildPruneToExecPipeline(mlir::OpPassManager &manager,
+                              const ExecPipelineOptions &options);
+
+/// `prune-to-oracle-exec`: the same module, dense shapes and masks in linalg,
+/// one plain kernel an op. Shares no propagation, fusion or packing with the
+/// other.
+void buildPruneToOracleExecPipeline(mlir::OpPassManager &manager,
+                                    const ExecPipelineOptions &options);
+
+void registerExecPipelines();
+
+} // namespace coppice
+
+#endif // COPPICE_PIPELINES_PIPELINES_H

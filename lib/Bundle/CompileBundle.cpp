@@ -1,0 +1,272 @@
+//===- CompileBundle.cpp - from a pruned module to a bundle ---------------===//
+// In: model.mlir or pruned.mlir, as a module. Out: a bundle. Runs a pipeline of
+// Pipelines.h, then writes the parts: weights, code, tokenizer, program.json.
+// Parts that can fail by the user's input come first; all go to a temporary
+// directory that takes the bundle's place at the end.
+//===----------------------------------------------------------------------===//
+#include "coppice/Bundle/CompileBundle.h"
+
+#include "coppice/Bundle/BundleDirectory.h"
+#include "coppice/Bundle/PackWeights.h"
+#include "coppice/Bundle/ProgramJson.h"
+#include "coppice/Codegen/CPU/Passes.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Exec/IR/Exec.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Pipelines/Pipelines.h"
+#include "coppice/Target/EmitCPU.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/mapped_file.h"
+#include "runtime/base/sha256.h"
+
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace coppice;
+using llvm::json::Object;
+
+StringRef coppice::getKnownTargets() { return "cpu"; }
+
+//===----------------------------------------------------------------------===//
+// Records
+//===----------------------------------------------------------------------===//
+
+static Object recordModel(decoder::ModelAttr model) {
+  std::string dtype;
+  llvm::raw_string_ostream(dtype) << model.getDtype();
+  ArrayRef<int64_t> eos = model.getEos().asArrayRef();
+  return Object{{"name", llvm::json::fixUTF8(model.getName())},
+                {"family", llvm::json::fixUTF8(model.getFamily())},
+                {"dtype", dtype},
+                {"vocabulary", model.getVocabulary()},
+                {"context", model.getContextLength()},
+                {"bos", model.getBos()},
+                {"eos", eos.empty() ? int64_t(-1) : eos.front()},
+                {"parameters", model.getParameters()},
+                {"layers", model.getLayers()},
+                {"source_sha256", model.getSourceSha256()}};
+}
+
+namespace {
+/// What the module's plans decide; read before they are applied and gone.
+struct PlanRecord {
+  std::string text; // all plans, for the hash
+  int64_t skips = 0, keeps = 0;
+  std::optional<double> sparsity;
+};
+} // namespace
+
+static PlanRecord readPlans(ModuleOp module) {
+  PlanRecord record;
+  llvm::raw_string_ostream os(record.text);
+  for (auto plan : module.getOps<prune::PlanOp>()) {
+    plan->print(os, OpPrintingFlags().useLocalScope());
+    for (Operation &decision : plan.getBody().front()) {
+      record.skips += isa<prune::SkipOp>(decision);
+      record.keeps += isa<prune::KeepOp>(decision);
+    }
+    // Nominal, as it was asked for; recorded by whoever made the plan.
+    if (auto sparsity = plan->getAttrOfType<FloatAttr>("prune.sparsity"))
+      record.sparsity = sparsity.getValueAsDouble();
+  }
+  return record;
+}
+
+/// Parameters that the program still reads, each global once.
+static int64_t countParameters(ModuleOp module, exec::ProgramOp program) {
+  llvm::SmallPtrSet<Attribute, 32> seen;
+  int64_t count = 0;
+  for (auto weight : program.getOps<exec::WeightOp>())
+    if (seen.insert(weight.getGlobalAttr()).second)
+      if (auto global = module.lookupSymbol<ml_program::GlobalOp>(
+              weight.getGlobal()))
+        count += cast<ShapedType>(global.getType()).getNumElements();
+  return count;
+}
+
+static Object recordPlan(const PlanRecord &plan, int64_t parameters,
+                         int64_t denseParameters) {
+  std::string family, summary;
+  auto add = [&](std::string &text, const Twine &part, StringRef separator) {
+    text += (text.empty() ? "" : separator).str() + part.str();
+  };
+  if (plan.skips) {
+    add(family, "static-m", "+");
+    add(summary, "skip x" + Twine(plan.skips), ", ");
+  }
+  if (plan.keeps) {
+    add(family, "static-nk", "+");
+    add(summary, "keep x" + Twine(plan.keeps), ", ");
+  }
+  if (family.empty())
+    family = summary = "dense";
+  double removed =
+      denseParameters > 0
+          ? std::max(0.0, 1 - double(parameters) / double(denseParameters))
+          : 0.0;
+  return Object{{"summary", summary},
+                {"sha256", rt::sha256(std::string_view(plan.text))},
+                {"family", family},
+                {"sparsity", plan.sparsity.value_or(removed)},
+                {"removed", Object{{"parameters", removed}}}};
+}
+
+//===----------------------------------------------------------------------===//
+// Parts
+//===----------------------------------------------------------------------===//
+
+static LogicalResult runPipeline(ModuleOp module,
+                                 const CompileOptions &options) {
+  PassManager manager(module.getContext());
+  ExecPipelineOptions pipeline;
+  pipeline.isa = options.isa;
+  pipeline.maxRows = options.maxRows;
+  pipeline.maxBatch = options.maxBatch;
+  pipeline.maxContext = options.maxContext;
+  pipeline.taps = options.taps;
+  // A module straight from the importer has no prune.gemm yet.
+  WalkResult applied = module.walk(
+      [](prune::GemmOp) { return WalkResult::interrupt(); });
+  if (!applied.wasInterrupted()) {
+    prune::PruneApplyPlanOptions plan;
+    plan.directory = options.inputDirectory;
+    manager.addPass(prune::createPruneApplyPlan(plan));
+  }
+  if (options.oracle)
+    buildPruneToOracleExecPipeline(manager, pipeline);
+  else
+    buildPruneToExecPipeline(manager, pipeline);
+  return manager.run(module);
+}
+
+/// Code for target cpu, from a copy of the kernels.
+static LogicalResult emitCode(ModuleOp module, StringRef directory,
+                              const CompileOptions &options,
+                              ProgramRecords &records) {
+  auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
+  OwningOpRef<ModuleOp> copy(kernels.clone());
+  PassManager manager(module.getContext());
+  buildCodegenCPUPipeline(manager);
+  if (failed(manager.run(*copy)))
+    return failure();
+
+  CPUTargetOptions target;
+  std::string message;
+  FailureOr<CPUTarget> cpu = CPUTarget::parse(options.isa, message);
+  if (failed(cpu))
+    return module.emitError(message);
+  target.target = *cpu;
+  SmallString<128> path(directory);
+  llvm::sys::path::append(path, "kernels.cpu.so");
+  FailureOr<EmittedTarget> emitted = emitCPU(*copy, path, target);
+  if (failed(emitted))
+    return failure();
+  records.targets.push_back({"cpu",
+                             {"kernels.cpu.so", emitted->sha256,
+                              static_cast<int64_t>(emitted->bytes)},
+                             emitted->requires_});
+  return success();
+}
+
+static LogicalResult writePart(ModuleOp module, StringRef directory,
+                               StringRef name, std::string_view text) {
+  SmallString<128> path(directory);
+  llvm::sys::path::append(path, name);
+  if (rt::Status status = rt::writeFile(std::string(path), text); !status.ok())
+    return module.emitError("cannot write ") << path << ": "
+                                             << status.message();
+  return success();
+}
+
+static LogicalResult copyTokenizer(ModuleOp module, decoder::ModelAttr model,
+                                   StringRef directory,
+                                   const CompileOptions &options,
+                                   ProgramRecords &records) {
+  if (model.getTokenizer().empty())
+    return success();
+  SmallString<128> path(options.inputDirectory);
+  if (llvm::sys::path::is_absolute(model.getTokenizer()))
+    path = model.getTokenizer();
+  else
+    llvm::sys::path::append(path, model.getTokenizer());
+  auto file = rt::MappedFile::open(std::string(path));
+  if (!file)
+    return module.emitError("cannot read the tokenizer: ")
+           << file.status().message();
+  std::string_view text = file->text();
+  records.files.push_back({"tokenizer.bin", rt::sha256(text),
+                           static_cast<int64_t>(text.size())});
+  return writePart(module, directory, "tokenizer.bin", text);
+}
+
+/// Every name in the list must be one that there is code for.
+static LogicalResult checkTargets(ModuleOp module, StringRef list) {
+  SmallVector<StringRef> names;
+  list.split(names, ',');
+  for (StringRef name : names)
+    if (name != "cpu")
+      return module.emitError("unknown target '")
+             << name << "', expected one of: " << getKnownTargets();
+  if (names.size() != 1)
+    return module.emitError("target 'cpu' is given twice");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// The whole
+//===----------------------------------------------------------------------===//
+
+LogicalResult coppice::compileToBundle(ModuleOp module,
+                                       const CompileOptions &options) {
+  if (failed(checkTargets(module, options.target)))
+    return failure();
+  auto model =
+      module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName);
+  if (!model)
+    return module.emitError("expected a module with a #decoder.model as '")
+           << decoder::kModelAttrName << "': import the model first";
+  auto fail = [&](llvm::Error error) -> LogicalResult {
+    return module.emitError(llvm::toString(std::move(error)));
+  };
+  // First of all, so that a bad target costs no work.
+  llvm::Expected<BundleDirectory> directory =
+      BundleDirectory::create(options.output);
+  if (!directory)
+    return fail(directory.takeError());
+
+  PlanRecord plan = readPlans(module);
+  if (failed(runPipeline(module, options)))
+    return failure();
+  auto programs = module.getOps<exec::ProgramOp>();
+  exec::ProgramOp program = *programs.begin();
+
+  ProgramRecords records;
+  PackOptions pack;
+  pack.inputDirectory = options.inputDirectory;
+  pack.allowNonFinite = options.allowNonFinite;
+  pack.progress = options.talk;
+  if (failed(packWeights(program, directory->path(), pack, records)) ||
+      failed(copyTokenizer(module, model, directory->path(), options,
+                           records)) ||
+      failed(emitCode(module, directory->path(), options, records)))
+    return failure();
+
+  records.model = recordModel(model);
+  records.plan = recordPlan(plan, countParameters(module, program),
+                            model.getParameters());
+  FailureOr<llvm::json::Value> json =
+      programToJson(program, std::move(records));
+  if (failed(json))
+    return failure();
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::formatv("{0}\n", *json);
+  if (failed(writePart(module, directory->path(), "program.json", text)))
+    return failure();
+  if (llvm::Error error = directory->commit())
+    return fail(std::move(error));
+  return success();
+}

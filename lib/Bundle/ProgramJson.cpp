@@ -1,0 +1,209 @@
+//===- ProgramJson.cpp - an exec.program as program.json ------------------===//
+// In: an exec.program after exec-plan-memory, and what is not in it (storage,
+// files, model). Out: the JSON of docs/bundle.md, one entry an op, in order:
+// positions in the lists are what `args` and `outputs` refer to.
+//===----------------------------------------------------------------------===//
+#include "coppice/Bundle/ProgramJson.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace coppice;
+using llvm::json::Array;
+using llvm::json::Object;
+using llvm::json::Value;
+
+static constexpr llvm::StringLiteral schemaName = "coppice.program/1";
+
+Value coppice::exprToJson(AffineExpr expr) {
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr))
+    return constant.getValue();
+  if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
+    return exec::getSymbolNames()[symbol.getPosition()];
+  auto binary = cast<AffineBinaryOpExpr>(expr);
+  StringRef op = [&] {
+    switch (binary.getKind()) {
+    case AffineExprKind::Add:
+      return "+";
+    case AffineExprKind::Mul:
+      return "*";
+    case AffineExprKind::FloorDiv:
+      return "floordiv";
+    case AffineExprKind::CeilDiv:
+      return "ceildiv";
+    default:
+      return "mod";
+    }
+  }();
+  return Array{op, exprToJson(binary.getLHS()), exprToJson(binary.getRHS())};
+}
+
+static Value toJson(AffineMapAttr expr) {
+  if (!expr)
+    return nullptr;
+  return exprToJson(expr.getValue().getResult(0));
+}
+
+/// An attribute made of integers, strings and lists of them.
+static Value toJson(Attribute attribute) {
+  if (auto number = dyn_cast<IntegerAttr>(attribute))
+    return number.getInt();
+  if (auto text = dyn_cast<StringAttr>(attribute))
+    return llvm::json::fixUTF8(text.getValue());
+  Array list;
+  for (Attribute element : cast<ArrayAttr>(attribute))
+    list.push_back(toJson(element));
+  return list;
+}
+
+static Value toJson(StringAttr text) {
+  if (!text)
+    return nullptr;
+  return llvm::json::fixUTF8(text.getValue());
+}
+
+static std::string getTypeName(Type type) {
+  std::string name;
+  llvm::raw_string_ostream(name) << type;
+  return name;
+}
+
+namespace {
+class ProgramPrinter {
+public:
+  ProgramPrinter(exec::ProgramOp program, ProgramRecords &records)
+      : program(program), records(records) {}
+
+  FailureOr<Value> print();
+
+private:
+  /// The entry of a value in its list, and its number for `args`.
+  Object declare(Array &list, StringRef kind, mlir::Value value,
+                 StringRef name);
+  LogicalResult printDispatch(exec::DispatchOp dispatch);
+
+  exec::ProgramOp program;
+  ProgramRecords &records;
+  DenseMap<mlir::Value, std::pair<StringRef, int64_t>> numbers;
+  Array step, weights, states, buffers, outputs, dispatches;
+};
+} // namespace
+
+Object ProgramPrinter::declare(Array &list, StringRef kind, mlir::Value value,
+                               StringRef name) {
+  numbers[value] = {kind, list.size()};
+  auto type = cast<MemRefType>(value.getType());
+  return Object{{"name", llvm::json::fixUTF8(name)},
+                {"dtype", getTypeName(type.getElementType())},
+                {"shape", toJson(Attribute(exec::getExtents(value)))}};
+}
+
+LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
+  Array args, variants;
+  for (mlir::Value arg : dispatch.getArgs()) {
+    auto [kind, number] = numbers.lookup(arg);
+    args.push_back(Object{{kind, number}});
+  }
+  for (exec::VariantAttr variant : dispatch.getVariantList()) {
+    if (!variant.getGrid() || !variant.getConfig())
+      return dispatch.emitError("has a variant without grid or configuration: "
+                                "expected exec-select-kernels to have run");
+    variants.push_back(
+        Object{{"guard", toJson(variant.getGuard())},
+               {"kernel", variant.getKernel().getLeafReference().getValue()},
+               {"grid", toJson(variant.getGrid())},
+               {"config", variant.getConfig().getText()}});
+  }
+  exec::CostAttr cost = dispatch.getCostAttr();
+  if (!cost)
+    return dispatch.emitError("expected a cost, found none");
+  Object entry{
+      {"site", toJson(dispatch.getSiteAttr())},
+      {"kind", exec::stringifyKind(dispatch.getKind())},
+      {"group", toJson(dispatch.getGroupAttr())},
+      {"args", std::move(args)},
+      {"writes", Array(dispatch.getWrites())},
+      {"variants", std::move(variants)},
+      {"cost", Object{{"flops", toJson(cost.getFlops())},
+                      {"weight_bytes", toJson(cost.getWeightBytes())},
+                      {"read_bytes", toJson(cost.getReadBytes())},
+                      {"write_bytes", toJson(cost.getWriteBytes())}}},
+      {"value", toJson(dispatch.getValueAttr())},
+      {"kept", dispatch.getKeptAttr()
+                   ? toJson(Attribute(dispatch.getKeptAttr()))
+                   : Value(Array())}};
+  if (exec::GemmAttr gemm = dispatch.getGemmAttr())
+    entry["gemm"] = Object{{"m", toJson(gemm.getM())},
+                           {"n", gemm.getN()},
+                           {"k", gemm.getK()}};
+  dispatches.push_back(std::move(entry));
+  return success();
+}
+
+FailureOr<Value> ProgramPrinter::print() {
+  size_t nextStorage = 0;
+  for (Operation &op : program.getBody().front()) {
+    if (auto weight = dyn_cast<exec::WeightOp>(op)) {
+      Object entry = declare(weights, "weight", weight, weight.getName());
+      entry["storage"] = std::move(records.storages[nextStorage++]);
+      weights.push_back(std::move(entry));
+    } else if (auto field = dyn_cast<exec::StepOp>(op)) {
+      step.push_back(declare(step, "step", field, field.getName()));
+    } else if (auto state = dyn_cast<exec::StateOp>(op)) {
+      states.push_back(declare(states, "state", state, state.getName()));
+    } else if (auto buffer = dyn_cast<exec::BufferOp>(op)) {
+      if (!buffer.getOffsetAttr())
+        return buffer.emitError("has no offset: expected exec-plan-memory to "
+                                "have run");
+      Object entry = declare(buffers, "buffer", buffer,
+                             "b" + std::to_string(buffers.size()));
+      entry["offset"] = toJson(buffer.getOffsetAttr());
+      buffers.push_back(std::move(entry));
+    } else if (auto output = dyn_cast<exec::OutputOp>(op)) {
+      outputs.push_back(
+          Object{{"name", toJson(output.getNameAttr())},
+                 {"buffer", numbers.lookup(output.getBuffer()).second}});
+    } else if (failed(printDispatch(cast<exec::DispatchOp>(op)))) {
+      return failure();
+    }
+  }
+
+  Array files, targets;
+  for (const BundleFile &file : records.files)
+    files.push_back(Object{{"file", file.file},
+                           {"sha256", file.sha256},
+                           {"bytes", file.bytes}});
+  for (const BundleTarget &target : records.targets)
+    targets.push_back(Object{{"name", target.name},
+                             {"file", target.code.file},
+                             {"sha256", target.code.sha256},
+                             {"bytes", target.code.bytes},
+                             {"requires", Array(target.requirements)}});
+  exec::LimitsAttr limits = program.getLimits();
+  return Value(Object{{"schema", schemaName},
+                      {"producer", "coppice 0.1.0"},
+                      {"model", std::move(records.model)},
+                      {"plan", std::move(records.plan)},
+                      {"oracle", program.getOracle()},
+                      {"symbols", Array(exec::getSymbolNames())},
+                      {"limits", Object{{"rows", limits.getMaxRows()},
+                                        {"slots", limits.getMaxSlots()},
+                                        {"context", limits.getMaxContext()}}},
+                      {"files", std::move(files)},
+                      {"step", std::move(step)},
+                      {"weights", std::move(weights)},
+                      {"states", std::move(states)},
+                      {"arena", toJson(program.getArenaAttr())},
+                      {"buffers", std::move(buffers)},
+                      {"outputs", std::move(outputs)},
+                      {"targets", std::move(targets)},
+                      {"dispatches", std::move(dispatches)}});
+}
+
+FailureOr<Value> coppice::programToJson(exec::ProgramOp program,
+                                        ProgramRecords records) {
+  if (!program.getArenaAttr())
+    return program.emitError("has no arena: expected exec-plan-memory to have "
+                             "run");
+  return ProgramPrinter(program, records).print();
+}

@@ -1,0 +1,95 @@
+// coppice compile P.mlir -o B.coppice: flags in, one call to the library.
+#include "Commands.h"
+
+#include "coppice/Bundle/CompileBundle.h"
+#include "coppice/InitAll.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <memory>
+
+using namespace coppice;
+
+static int runCompile(const std::string &input, CompileOptions options) {
+  mlir::DialectRegistry registry;
+  registerAllDialects(registry);
+  mlir::MLIRContext context(registry);
+  llvm::SourceMgr sources;
+  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context, llvm::errs());
+
+  auto start = std::chrono::steady_clock::now();
+  auto buffer = llvm::MemoryBuffer::getFile(input);
+  if (!buffer) {
+    llvm::errs() << "coppice: error: cannot read " << input << ": "
+                 << buffer.getError().message() << "\n";
+    return 1;
+  }
+  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
+  mlir::OwningOpRef<mlir::ModuleOp> module =
+      mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
+  if (!module)
+    return 1;
+
+  options.inputDirectory = llvm::sys::path::parent_path(input).str();
+  options.talk = &llvm::errs();
+  if (failed(compileToBundle(*module, options)))
+    return 1;
+  std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - start;
+  llvm::errs() << llvm::formatv("compiled {0} to {1} in {2:f1} s\n", input,
+                                options.output, seconds.count());
+  return 0;
+}
+
+void driver::addCompileCommand(CLI::App &app, int &exitCode) {
+  auto input = std::make_shared<std::string>();
+  auto options = std::make_shared<CompileOptions>();
+  CLI::App *command = app.add_subcommand(
+      "compile", "Compile a module, pruned or dense, into a bundle");
+  command->add_option("module", *input, "model.mlir or pruned.mlir")
+      ->required();
+  command
+      ->add_option("-o", options->output,
+                   "the bundle to write; replaced only if it is one")
+      ->required();
+  command->add_option("--target", options->target,
+                      "comma-separated: " + getKnownTargets().str() +
+                          " [cpu]");
+  command
+      ->add_option("--isa", options->isa,
+                   "instruction set of target cpu [host: this machine's best]")
+      ->check(CLI::IsMember({"host", "avx2", "avx512"}));
+  command
+      ->add_option("--max-batch", options->maxBatch,
+                   "sequences that the KV cache may hold [8]")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20));
+  command
+      ->add_option("--max-context", options->maxContext,
+                   "tokens of each of them [the model's context]")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 24));
+  command
+      ->add_option("--max-rows", options->maxRows,
+                   "token rows in one step [4096]")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 24));
+  command->add_flag("--oracle", options->oracle,
+                    "compile the masks as they are written, in plain f32 "
+                    "loops: the meaning that fast programs are checked with");
+  command->add_flag("--taps", options->taps,
+                    "fuse nothing, so that every site's value can be observed");
+  command->add_flag("--allow-nan", options->allowNonFinite,
+                    "take weights with NaN or Inf all the same");
+  // Nothing falls back to dense yet, so that there is nothing to be forced.
+  command->add_flag("--force",
+                    "keep what is pruned even where dense would be faster");
+  command->callback(
+      [=, &exitCode] { exitCode = runCompile(*input, *options); });
+}
