@@ -26,8 +26,9 @@ static Error checkReplaceable(const std::string &target) {
   SmallString<128> program(target);
   sys::path::append(program, "program.json");
   auto text = MemoryBuffer::getFile(program);
-  if (sys::fs::is_directory(target) && text)
-    if (Expected<json::Value> parsed = json::parse((*text)->getBuffer())) {
+  if (sys::fs::is_directory(target) && text) {
+    Expected<json::Value> parsed = json::parse((*text)->getBuffer());
+    if (parsed) {
       const json::Object *object = parsed->getAsObject();
       std::optional<StringRef> schema =
           object ? object->getString("schema") : std::nullopt;
@@ -36,6 +37,7 @@ static Error checkReplaceable(const std::string &target) {
     } else {
       consumeError(parsed.takeError());
     }
+  }
   return fail("%s exists and is no bundle (a directory with a program.json of "
               "schema coppice.program/..); it is left as it is",
               target.c_str());
@@ -49,8 +51,8 @@ Expected<BundleDirectory> BundleDirectory::create(StringRef target) {
                 target.str().c_str());
   if (Error error = checkReplaceable(directory.target))
     return std::move(error);
-  std::string temporary = directory.target + ".tmp-" +
-                          std::to_string(sys::Process::getProcessId());
+  std::string temporary =
+      directory.target + ".tmp-" + std::to_string(sys::Process::getProcessId());
   if (std::error_code code =
           sys::fs::create_directory(temporary, /*IgnoreExisting=*/false))
     return fail("cannot create %s: %s", temporary.c_str(),
@@ -81,8 +83,7 @@ Error BundleDirectory::commit() {
   if (std::error_code code = sys::fs::rename(temporary, target)) {
     if (replaces)
       sys::fs::rename(old, target);
-    return fail("cannot create %s: %s", target.c_str(),
-                code.message().c_str());
+    return fail("cannot create %s: %s", target.c_str(), code.message().c_str());
   }
   temporary.clear();
   if (replaces)

@@ -82,8 +82,8 @@ static int64_t countParameters(ModuleOp module, exec::ProgramOp program) {
   int64_t count = 0;
   for (auto weight : program.getOps<exec::WeightOp>())
     if (seen.insert(weight.getGlobalAttr()).second)
-      if (auto global = module.lookupSymbol<ml_program::GlobalOp>(
-              weight.getGlobal()))
+      if (auto global =
+              module.lookupSymbol<ml_program::GlobalOp>(weight.getGlobal()))
         count += cast<ShapedType>(global.getType()).getNumElements();
   return count;
 }
@@ -129,8 +129,8 @@ static LogicalResult runPipeline(ModuleOp module,
   pipeline.maxContext = options.maxContext;
   pipeline.taps = options.taps;
   // A module straight from the importer has no prune.gemm yet.
-  WalkResult applied = module.walk(
-      [](prune::GemmOp) { return WalkResult::interrupt(); });
+  WalkResult applied =
+      module.walk([](prune::GemmOp) { return WalkResult::interrupt(); });
   if (!applied.wasInterrupted()) {
     prune::PruneApplyPlanOptions plan;
     plan.directory = options.inputDirectory;
@@ -177,8 +177,8 @@ static LogicalResult writePart(ModuleOp module, StringRef directory,
   SmallString<128> path(directory);
   llvm::sys::path::append(path, name);
   if (rt::Status status = rt::writeFile(std::string(path), text); !status.ok())
-    return module.emitError("cannot write ") << path << ": "
-                                             << status.message();
+    return module.emitError("cannot write ")
+           << path << ": " << status.message();
   return success();
 }
 
@@ -198,8 +198,8 @@ static LogicalResult copyTokenizer(ModuleOp module, decoder::ModelAttr model,
     return module.emitError("cannot read the tokenizer: ")
            << file.status().message();
   std::string_view text = file->text();
-  records.files.push_back({"tokenizer.bin", rt::sha256(text),
-                           static_cast<int64_t>(text.size())});
+  records.files.push_back(
+      {"tokenizer.bin", rt::sha256(text), static_cast<int64_t>(text.size())});
   return writePart(module, directory, "tokenizer.bin", text);
 }
 
@@ -250,14 +250,14 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   pack.allowNonFinite = options.allowNonFinite;
   pack.progress = options.talk;
   if (failed(packWeights(program, directory->path(), pack, records)) ||
-      failed(copyTokenizer(module, model, directory->path(), options,
-                           records)) ||
+      failed(
+          copyTokenizer(module, model, directory->path(), options, records)) ||
       failed(emitCode(module, directory->path(), options, records)))
     return failure();
 
   records.model = recordModel(model);
-  records.plan = recordPlan(plan, countParameters(module, program),
-                            model.getParameters());
+  records.plan =
+      recordPlan(plan, countParameters(module, program), model.getParameters());
   FailureOr<llvm::json::Value> json =
       programToJson(program, std::move(records));
   if (failed(json))

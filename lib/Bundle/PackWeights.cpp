@@ -56,7 +56,7 @@ private:
   LogicalResult collectFile(exec::WeightOp weight, decoder::FileAttr source,
                             ArrayRef<rt::KeptAxis> kept,
                             ProgramRecords &records);
-  FailureOr<std::vector<std::byte>> pack(const FileWeight &weight);
+  FailureOr<std::vector<std::byte>> pack(FileWeight &weight);
 
   exec::ProgramOp program;
   const PackOptions &options;
@@ -148,8 +148,7 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
   const rt::TensorInfo *tensor = (*file)->find(std::string(source.getKey()));
   if (!tensor)
     return weight.emitError("expected a tensor '")
-           << source.getKey() << "' in " << source.getPath()
-           << ", found none";
+           << source.getKey() << "' in " << source.getPath() << ", found none";
   auto type = cast<MemRefType>(weight.getType());
   if (tensor->dtype != getDType(type.getElementType()))
     return weight.emitError("expected tensor '")
@@ -168,8 +167,9 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << shapeText(layout->packedShape()) << " from tensor '"
            << source.getKey() << "' of shape " << shapeText(tensor->shape);
   weights.push_back({weight, *file, tensor, *std::move(layout)});
-  records.storages.push_back(Object{
-      {"file", weightsFileName}, {"key", llvm::json::fixUTF8(weight.getName())}});
+  records.storages.push_back(
+      Object{{"file", weightsFileName},
+             {"key", llvm::json::fixUTF8(weight.getName())}});
   return success();
 }
 
@@ -188,23 +188,22 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
     } else if (auto generated =
                    dyn_cast_or_null<decoder::GeneratedAttr>(source)) {
       // The original shape: narrowed axes say how long they were.
-      SmallVector<int64_t> shape(
-          cast<ShapedType>(global.getType()).getShape());
+      SmallVector<int64_t> shape(cast<ShapedType>(global.getType()).getShape());
       for (const KeptAxis &axis :
            parseKept(global->getDiscardableAttr("prune.kept")))
         shape[axis.axis] = axis.set.getExtent();
       int64_t panels = weight.getPacking().getPanels();
-      records.storages.push_back(Object{
-          {"generated",
-           Object{{"seed", generated.getSeed()},
-                  {"name", llvm::json::fixUTF8(generated.getName())},
-                  {"stddev", generated.getStddev().getValueAsDouble()},
-                  {"mean", generated.getMean().getValueAsDouble()},
-                  {"shape", Array(shape)},
-                  {"kept", keptToJson(kept)},
-                  {"packing", panels ? llvm::json::Value(Object{
-                                           {"panels", panels}})
-                                     : llvm::json::Value("rows")}}}});
+      records.storages.push_back(
+          Object{{"generated",
+                  Object{{"seed", generated.getSeed()},
+                         {"name", llvm::json::fixUTF8(generated.getName())},
+                         {"stddev", generated.getStddev().getValueAsDouble()},
+                         {"mean", generated.getMean().getValueAsDouble()},
+                         {"shape", Array(shape)},
+                         {"kept", keptToJson(kept)},
+                         {"packing",
+                          panels ? llvm::json::Value(Object{{"panels", panels}})
+                                 : llvm::json::Value("rows")}}}});
     } else {
       return weight.emitError("expected ")
              << weight.getGlobalAttr() << " to have a '"
@@ -217,7 +216,7 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
 }
 
 /// Packs and checks that what is kept is finite.
-FailureOr<std::vector<std::byte>> WeightPacker::pack(const FileWeight &weight) {
+FailureOr<std::vector<std::byte>> WeightPacker::pack(FileWeight &weight) {
   rt::DType dtype = weight.tensor->dtype;
   int64_t size = rt::sizeOf(dtype);
   std::vector<std::byte> packed(
@@ -235,8 +234,8 @@ FailureOr<std::vector<std::byte>> WeightPacker::pack(const FileWeight &weight) {
       return;
     weight.layout.forEachRun(begin, end, [&](rt::PackedLayout::Run run) {
       for (int64_t i = 0; i < run.count; ++i)
-        if (!std::isfinite(rt::loadAsF32(
-                dtype, packed.data(), run.target + i * run.targetStride))) {
+        if (!std::isfinite(rt::loadAsF32(dtype, packed.data(),
+                                         run.target + i * run.targetStride))) {
           bad = run.source + i;
           return;
         }
@@ -244,9 +243,8 @@ FailureOr<std::vector<std::byte>> WeightPacker::pack(const FileWeight &weight) {
   });
   if (bad >= 0)
     return weight.op.emitError("tensor '")
-           << weight.tensor->name
-           << "' holds NaN or Inf (element " << bad.load()
-           << "); --allow-nan takes it as it is";
+           << weight.tensor->name << "' holds NaN or Inf (element "
+           << bad.load() << "); --allow-nan takes it as it is";
   return packed;
 }
 
@@ -262,7 +260,7 @@ LogicalResult WeightPacker::write(StringRef directory,
       return success();
     return program.emitError("cannot write weights: ") << status.message();
   };
-  for (const FileWeight &weight : weights)
+  for (FileWeight &weight : weights)
     if (failed(check(writer.declare(weight.op.getName().str(),
                                     weight.tensor->dtype,
                                     weight.layout.packedShape()))))
@@ -288,8 +286,7 @@ LogicalResult WeightPacker::write(StringRef directory,
   return success();
 }
 
-LogicalResult coppice::packWeights(exec::ProgramOp program,
-                                   StringRef directory,
+LogicalResult coppice::packWeights(exec::ProgramOp program, StringRef directory,
                                    const PackOptions &options,
                                    ProgramRecords &records) {
   WeightPacker packer(program, options);

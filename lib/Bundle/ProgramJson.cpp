@@ -11,11 +11,11 @@ using namespace mlir;
 using namespace coppice;
 using llvm::json::Array;
 using llvm::json::Object;
-using llvm::json::Value;
+using JsonValue = llvm::json::Value;
 
 static constexpr llvm::StringLiteral schemaName = "coppice.program/1";
 
-Value coppice::exprToJson(AffineExpr expr) {
+JsonValue coppice::exprToJson(AffineExpr expr) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expr))
     return constant.getValue();
   if (auto symbol = dyn_cast<AffineSymbolExpr>(expr))
@@ -38,14 +38,14 @@ Value coppice::exprToJson(AffineExpr expr) {
   return Array{op, exprToJson(binary.getLHS()), exprToJson(binary.getRHS())};
 }
 
-static Value toJson(AffineMapAttr expr) {
+static JsonValue toJson(AffineMapAttr expr) {
   if (!expr)
     return nullptr;
   return exprToJson(expr.getValue().getResult(0));
 }
 
 /// An attribute made of integers, strings and lists of them.
-static Value toJson(Attribute attribute) {
+static JsonValue toJson(Attribute attribute) {
   if (auto number = dyn_cast<IntegerAttr>(attribute))
     return number.getInt();
   if (auto text = dyn_cast<StringAttr>(attribute))
@@ -56,7 +56,7 @@ static Value toJson(Attribute attribute) {
   return list;
 }
 
-static Value toJson(StringAttr text) {
+static JsonValue toJson(StringAttr text) {
   if (!text)
     return nullptr;
   return llvm::json::fixUTF8(text.getValue());
@@ -74,22 +74,21 @@ public:
   ProgramPrinter(exec::ProgramOp program, ProgramRecords &records)
       : program(program), records(records) {}
 
-  FailureOr<Value> print();
+  FailureOr<JsonValue> print();
 
 private:
   /// The entry of a value in its list, and its number for `args`.
-  Object declare(Array &list, StringRef kind, mlir::Value value,
-                 StringRef name);
+  Object declare(Array &list, StringRef kind, Value value, StringRef name);
   LogicalResult printDispatch(exec::DispatchOp dispatch);
 
   exec::ProgramOp program;
   ProgramRecords &records;
-  DenseMap<mlir::Value, std::pair<StringRef, int64_t>> numbers;
+  DenseMap<Value, std::pair<StringRef, int64_t>> numbers;
   Array step, weights, states, buffers, outputs, dispatches;
 };
 } // namespace
 
-Object ProgramPrinter::declare(Array &list, StringRef kind, mlir::Value value,
+Object ProgramPrinter::declare(Array &list, StringRef kind, Value value,
                                StringRef name) {
   numbers[value] = {kind, list.size()};
   auto type = cast<MemRefType>(value.getType());
@@ -100,7 +99,7 @@ Object ProgramPrinter::declare(Array &list, StringRef kind, mlir::Value value,
 
 LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
   Array args, variants;
-  for (mlir::Value arg : dispatch.getArgs()) {
+  for (Value arg : dispatch.getArgs()) {
     auto [kind, number] = numbers.lookup(arg);
     args.push_back(Object{{kind, number}});
   }
@@ -117,30 +116,28 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
   exec::CostAttr cost = dispatch.getCostAttr();
   if (!cost)
     return dispatch.emitError("expected a cost, found none");
-  Object entry{
-      {"site", toJson(dispatch.getSiteAttr())},
-      {"kind", exec::stringifyKind(dispatch.getKind())},
-      {"group", toJson(dispatch.getGroupAttr())},
-      {"args", std::move(args)},
-      {"writes", Array(dispatch.getWrites())},
-      {"variants", std::move(variants)},
-      {"cost", Object{{"flops", toJson(cost.getFlops())},
-                      {"weight_bytes", toJson(cost.getWeightBytes())},
-                      {"read_bytes", toJson(cost.getReadBytes())},
-                      {"write_bytes", toJson(cost.getWriteBytes())}}},
-      {"value", toJson(dispatch.getValueAttr())},
-      {"kept", dispatch.getKeptAttr()
-                   ? toJson(Attribute(dispatch.getKeptAttr()))
-                   : Value(Array())}};
+  Object entry{{"site", toJson(dispatch.getSiteAttr())},
+               {"kind", exec::stringifyKind(dispatch.getKind())},
+               {"group", toJson(dispatch.getGroupAttr())},
+               {"args", std::move(args)},
+               {"writes", Array(dispatch.getWrites())},
+               {"variants", std::move(variants)},
+               {"cost", Object{{"flops", toJson(cost.getFlops())},
+                               {"weight_bytes", toJson(cost.getWeightBytes())},
+                               {"read_bytes", toJson(cost.getReadBytes())},
+                               {"write_bytes", toJson(cost.getWriteBytes())}}},
+               {"value", toJson(dispatch.getValueAttr())},
+               {"kept", dispatch.getKeptAttr()
+                            ? toJson(Attribute(dispatch.getKeptAttr()))
+                            : JsonValue(Array())}};
   if (exec::GemmAttr gemm = dispatch.getGemmAttr())
-    entry["gemm"] = Object{{"m", toJson(gemm.getM())},
-                           {"n", gemm.getN()},
-                           {"k", gemm.getK()}};
+    entry["gemm"] = Object{
+        {"m", toJson(gemm.getM())}, {"n", gemm.getN()}, {"k", gemm.getK()}};
   dispatches.push_back(std::move(entry));
   return success();
 }
 
-FailureOr<Value> ProgramPrinter::print() {
+FailureOr<JsonValue> ProgramPrinter::print() {
   size_t nextStorage = 0;
   for (Operation &op : program.getBody().front()) {
     if (auto weight = dyn_cast<exec::WeightOp>(op)) {
@@ -170,9 +167,8 @@ FailureOr<Value> ProgramPrinter::print() {
 
   Array files, targets;
   for (const BundleFile &file : records.files)
-    files.push_back(Object{{"file", file.file},
-                           {"sha256", file.sha256},
-                           {"bytes", file.bytes}});
+    files.push_back(Object{
+        {"file", file.file}, {"sha256", file.sha256}, {"bytes", file.bytes}});
   for (const BundleTarget &target : records.targets)
     targets.push_back(Object{{"name", target.name},
                              {"file", target.code.file},
@@ -180,28 +176,29 @@ FailureOr<Value> ProgramPrinter::print() {
                              {"bytes", target.code.bytes},
                              {"requires", Array(target.requirements)}});
   exec::LimitsAttr limits = program.getLimits();
-  return Value(Object{{"schema", schemaName},
-                      {"producer", "coppice 0.1.0"},
-                      {"model", std::move(records.model)},
-                      {"plan", std::move(records.plan)},
-                      {"oracle", program.getOracle()},
-                      {"symbols", Array(exec::getSymbolNames())},
-                      {"limits", Object{{"rows", limits.getMaxRows()},
-                                        {"slots", limits.getMaxSlots()},
-                                        {"context", limits.getMaxContext()}}},
-                      {"files", std::move(files)},
-                      {"step", std::move(step)},
-                      {"weights", std::move(weights)},
-                      {"states", std::move(states)},
-                      {"arena", toJson(program.getArenaAttr())},
-                      {"buffers", std::move(buffers)},
-                      {"outputs", std::move(outputs)},
-                      {"targets", std::move(targets)},
-                      {"dispatches", std::move(dispatches)}});
+  return JsonValue(
+      Object{{"schema", schemaName},
+             {"producer", "coppice 0.1.0"},
+             {"model", std::move(records.model)},
+             {"plan", std::move(records.plan)},
+             {"oracle", program.getOracle()},
+             {"symbols", Array(exec::getSymbolNames())},
+             {"limits", Object{{"rows", limits.getMaxRows()},
+                               {"slots", limits.getMaxSlots()},
+                               {"context", limits.getMaxContext()}}},
+             {"files", std::move(files)},
+             {"step", std::move(step)},
+             {"weights", std::move(weights)},
+             {"states", std::move(states)},
+             {"arena", toJson(program.getArenaAttr())},
+             {"buffers", std::move(buffers)},
+             {"outputs", std::move(outputs)},
+             {"targets", std::move(targets)},
+             {"dispatches", std::move(dispatches)}});
 }
 
-FailureOr<Value> coppice::programToJson(exec::ProgramOp program,
-                                        ProgramRecords records) {
+FailureOr<JsonValue> coppice::programToJson(exec::ProgramOp program,
+                                            ProgramRecords records) {
   if (!program.getArenaAttr())
     return program.emitError("has no arena: expected exec-plan-memory to have "
                              "run");

@@ -9,6 +9,7 @@
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Pipelines/Pipelines.h"
 #include "coppice/Schedule/Passes.h"
 
 #include "mlir/InitAllDialects.h"
@@ -32,4 +33,5 @@ void coppice::registerAllPasses() {
   decoder::registerDecoderPasses();
   prune::registerPrunePasses();
   registerSchedulePasses();
+  registerExecPipelines();
 }

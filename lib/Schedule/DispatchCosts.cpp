@@ -38,8 +38,10 @@ exec::Kind coppice::getDispatchKind(Operation *op) {
 static int64_t countArithmetic(Region &region) {
   int64_t count = 0;
   region.walk([&](Operation *op) {
-    bool conversion = isa<arith::ExtFOp, arith::TruncFOp, arith::ConstantOp>(op);
-    if (!conversion && isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) &&
+    bool conversion =
+        isa<arith::ExtFOp, arith::TruncFOp, arith::ConstantOp>(op);
+    if (!conversion &&
+        isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) &&
         op->getNumResults() == 1 && isa<FloatType>(op->getResult(0).getType()))
       ++count;
   });
@@ -67,9 +69,12 @@ static AffineExpr countIterations(linalg::LinalgOp op,
   return count;
 }
 
-static AffineExpr getFlops(Operation *op, function_ref<ArrayAttr(Value)> extents) {
+static AffineExpr getFlops(Operation *op,
+                           function_ref<ArrayAttr(Value)> extents) {
   MLIRContext *context = op->getContext();
-  auto elements = [&](Value value) { return exec::getElementCount(extents(value)); };
+  auto elements = [&](Value value) {
+    return exec::getElementCount(extents(value));
+  };
   AffineExpr zero = getAffineConstantExpr(0, context);
   if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
     return countIterations(linalgOp, extents) *
@@ -81,13 +86,19 @@ static AffineExpr getFlops(Operation *op, function_ref<ArrayAttr(Value)> extents
                (2 * k + countArithmetic(gemm.getEpilogue()));
       })
       // x^2 summed (2), scaled (1), times the gain (1)
-      .Case([&](decoder::RMSNormOp norm) { return elements(norm.getResult()) * 4; })
+      .Case([&](decoder::RMSNormOp norm) {
+        return elements(norm.getResult()) * 4;
+      })
       // an angle (1) and its cosine or sine (1)
-      .Case([&](decoder::RotaryTableOp table) { return elements(table.getResult()) * 2; })
+      .Case([&](decoder::RotaryTableOp table) {
+        return elements(table.getResult()) * 2;
+      })
       // two products and a sum
-      .Case([&](decoder::RotaryOp rotary) { return elements(rotary.getResult()) * 3; })
-      // a query-key pair: a multiply-add per column for the score and one for the value; per head scale, maximum,
-      // difference, exponential and sum
+      .Case([&](decoder::RotaryOp rotary) {
+        return elements(rotary.getResult()) * 3;
+      })
+      // a query-key pair: a multiply-add per column for the score and one for
+      // the value; per head scale, maximum, difference, exponential and sum
       .Case([&](decoder::AttentionOp attention) {
         int64_t width = attention.getQuery().getType().getDimSize(1);
         return exec::getSymbolExpr(context, Symbol::attended) *
@@ -106,7 +117,8 @@ static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
     if (argument.value == lookup.getTable())
       return exec::getElementCount(extents(lookup.getResult())) * size;
   if (auto attention = dyn_cast<decoder::AttentionOp>(op))
-    if (argument.value == attention.getKeys() || argument.value == attention.getValues())
+    if (argument.value == attention.getKeys() ||
+        argument.value == attention.getValues())
       return exec::getSymbolExpr(op->getContext(), Symbol::cached) *
              (attention.getKeys().getType().getDimSize(2) * size);
   if (auto append = dyn_cast<decoder::AppendOp>(op))
@@ -115,8 +127,9 @@ static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
   return all;
 }
 
-exec::CostAttr coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
-                                        function_ref<ArrayAttr(Value)> extents) {
+exec::CostAttr
+coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
+                         function_ref<ArrayAttr(Value)> extents) {
   AffineExpr zero = getAffineConstantExpr(0, op->getContext());
   AffineExpr weights = zero, reads = zero, writes = zero;
   for (const CostArgument &argument : arguments) {
@@ -128,7 +141,8 @@ exec::CostAttr coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> ar
     if (argument.isWritten)
       writes = writes + bytes;
   }
-  return exec::CostAttr::get(op->getContext(), exec::getExprAttr(getFlops(op, extents)),
-                             exec::getExprAttr(weights), exec::getExprAttr(reads),
-                             exec::getExprAttr(writes));
+  return exec::CostAttr::get(
+      op->getContext(), exec::getExprAttr(getFlops(op, extents)),
+      exec::getExprAttr(weights), exec::getExprAttr(reads),
+      exec::getExprAttr(writes));
 }

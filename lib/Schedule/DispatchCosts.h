@@ -17,7 +17,8 @@ struct CostArgument {
 
 exec::Kind getDispatchKind(mlir::Operation *op);
 
-/// `extents` gives the extents of any tensor of @forward that `op` uses or makes.
+/// `extents` gives the extents of any tensor of @forward that `op` uses or
+/// makes.
 exec::CostAttr
 getDispatchCost(mlir::Operation *op, llvm::ArrayRef<CostArgument> arguments,
                 llvm::function_ref<mlir::ArrayAttr(mlir::Value)> extents);

@@ -26,7 +26,8 @@ namespace coppice {
 using namespace mlir;
 using namespace coppice;
 
-int64_t coppice::placeIntervals(llvm::MutableArrayRef<MemoryInterval> intervals) {
+int64_t
+coppice::placeIntervals(llvm::MutableArrayRef<MemoryInterval> intervals) {
   auto bySize = llvm::to_vector(llvm::seq<size_t>(0, intervals.size()));
   llvm::sort(bySize, [&](size_t a, size_t b) {
     return std::tuple(-intervals[a].size, intervals[a].first, a) <
@@ -50,7 +51,9 @@ int64_t coppice::placeIntervals(llvm::MutableArrayRef<MemoryInterval> intervals)
     interval.offset = offset;
     total = std::max(total, offset + interval.size);
     placed.insert(llvm::upper_bound(placed, offset,
-                                    [&](int64_t value, size_t other) { return value < intervals[other].offset; }),
+                                    [&](int64_t value, size_t other) {
+                                      return value < intervals[other].offset;
+                                    }),
                   index);
   }
   return total;
@@ -74,7 +77,8 @@ struct ExecPlanMemory : coppice::impl::ExecPlanMemoryBase<ExecPlanMemory> {
 } // namespace
 
 /// The position of first and last use of each buffer.
-static llvm::MapVector<Value, std::pair<int64_t, int64_t>> getLifetimes(exec::ProgramOp program) {
+static llvm::MapVector<Value, std::pair<int64_t, int64_t>>
+getLifetimes(exec::ProgramOp program) {
   llvm::MapVector<Value, std::pair<int64_t, int64_t>> lifetimes;
   for (auto buffer : program.getOps<exec::BufferOp>())
     lifetimes[buffer] = {std::numeric_limits<int64_t>::max(), -1};
@@ -86,8 +90,9 @@ static llvm::MapVector<Value, std::pair<int64_t, int64_t>> getLifetimes(exec::Pr
       if (auto *entry = lifetimes.find(operand); entry != lifetimes.end()) {
         entry->second.first = std::min(entry->second.first, position);
         // The caller reads outputs when all is done.
-        entry->second.second =
-            isa<exec::OutputOp>(op) ? std::numeric_limits<int64_t>::max() : std::max(entry->second.second, position);
+        entry->second.second = isa<exec::OutputOp>(op)
+                                   ? std::numeric_limits<int64_t>::max()
+                                   : std::max(entry->second.second, position);
       }
     ++position;
   }
@@ -116,14 +121,15 @@ void ExecPlanMemory::plan(exec::ProgramOp program) {
     Region &region = regions[unit];
     region.unit = unit;
     region.buffers.push_back(buffer);
-    region.intervals.push_back(
-        {static_cast<int64_t>(llvm::alignTo(bytes, 64)), lifetime.first, lifetime.second, 0});
+    region.intervals.push_back({static_cast<int64_t>(llvm::alignTo(bytes, 64)),
+                                lifetime.first, lifetime.second, 0});
   }
 
   AffineExpr arena = getAffineConstantExpr(0, context);
   for (auto &[unit, region] : regions) {
     int64_t total = placeIntervals(region.intervals);
-    for (auto [buffer, interval] : llvm::zip_equal(region.buffers, region.intervals))
+    for (auto [buffer, interval] :
+         llvm::zip_equal(region.buffers, region.intervals))
       buffer.setOffsetAttr(exec::getExprAttr(arena + unit * interval.offset));
     arena = arena + unit * total;
   }

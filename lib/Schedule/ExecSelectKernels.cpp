@@ -84,13 +84,12 @@ LogicalResult ExecSelectKernels::applyPlan(exec::DispatchOp dispatch) {
       return dispatch.emitError("expected kernel ")
              << variant.getKernel() << " in module @"
              << exec::kernelsModuleName;
-    variants.push_back(exec::VariantAttr::get(
-        &getContext(), variant.getKernel(),
-        AffineMapAttr::get(plan->second.grid), plan->second.config,
-        variant.getGuard()));
+    variants.push_back(
+        exec::VariantAttr::get(&getContext(), variant.getKernel(),
+                               AffineMapAttr::get(plan->second.grid),
+                               plan->second.config, variant.getGuard()));
     for (auto [index, panels] : llvm::enumerate(plan->second.panels)) {
-      auto weight =
-          dispatch.getArgs()[index].getDefiningOp<exec::WeightOp>();
+      auto weight = dispatch.getArgs()[index].getDefiningOp<exec::WeightOp>();
       if (panels == 0 || (weight && weight.getPacking().getPanels() == panels))
         continue;
       if (!weight || !weight.getPacking().isRows())
@@ -113,8 +112,7 @@ LogicalResult ExecSelectKernels::applyPlan(exec::DispatchOp dispatch) {
 void ExecSelectKernels::runOnOperation() {
   ModuleOp module = getOperation();
   if (target != "cpu") {
-    module.emitError("unknown target '")
-        << target << "', expected one of: cpu";
+    module.emitError("unknown target '") << target << "', expected one of: cpu";
     return signalPassFailure();
   }
   PlanOptions options;
@@ -139,8 +137,10 @@ void ExecSelectKernels::runOnOperation() {
     for (auto dispatch : program.getOps<exec::DispatchOp>())
       if (failed(applyPlan(dispatch)))
         return signalPassFailure();
-    // A layout that nobody reads any more; a weight packed alone keeps its name.
-    for (auto weight : llvm::make_early_inc_range(program.getOps<exec::WeightOp>()))
+    // A layout that nobody reads any more; a weight packed alone keeps its
+    // name.
+    for (auto weight :
+         llvm::make_early_inc_range(program.getOps<exec::WeightOp>()))
       if (weight->use_empty()) {
         SmallVector<exec::WeightOp> others;
         for (auto &[key, other] : packed)

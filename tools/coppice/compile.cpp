@@ -7,10 +7,10 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
-#include "llvm/Support/Path.h"
-#include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
 
 #include <CLI/CLI.hpp>
 
@@ -62,8 +62,7 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
                    "the bundle to write; replaced only if it is one")
       ->required();
   command->add_option("--target", options->target,
-                      "comma-separated: " + getKnownTargets().str() +
-                          " [cpu]");
+                      "comma-separated: " + getKnownTargets().str() + " [cpu]");
   command
       ->add_option("--isa", options->isa,
                    "instruction set of target cpu [host: this machine's best]")

@@ -9,8 +9,7 @@
 namespace coppice {
 
 struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
-  Option<std::string> target{*this, "target",
-                             llvm::cl::desc("Target: cpu"),
+  Option<std::string> target{*this, "target", llvm::cl::desc("Target: cpu"),
                              llvm::cl::init("cpu")};
   Option<std::string> isa{
       *this, "isa", llvm::cl::desc("Instruction set: host, avx2 or avx512"),
@@ -18,9 +17,9 @@ struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
   Option<int64_t> maxRows{*this, "max-rows",
                           llvm::cl::desc("Limit of rows in one step"),
                           llvm::cl::init(4096)};
-  Option<int64_t> maxBatch{
-      *this, "max-batch",
-      llvm::cl::desc("Limit of sequences in the KV cache"), llvm::cl::init(8)};
+  Option<int64_t> maxBatch{*this, "max-batch",
+                           llvm::cl::desc("Limit of sequences in the KV cache"),
+                           llvm::cl::init(8)};
   Option<int64_t> maxContext{
       *this, "max-context",
       llvm::cl::desc("Limit of tokens per sequence; 0: the model's context"),
