@@ -17,9 +17,9 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
-#include <chrono>
 #include <cmath>
 #include <dlfcn.h>
+#include <numeric>
 #include <random>
 
 using namespace mlir;
@@ -115,22 +115,28 @@ public:
     return kernels.find(name)->second.strategy;
   }
 
-  /// Runs all work items of a kernel, in chunks of `chunk` from the last to the
-  /// first; in one piece if it is 0.
-  void run(StringRef name, std::vector<const void *> args,
-           const Symbols &symbols, int64_t chunk = 0) {
+  /// Runs the work items [begin, end) of a kernel.
+  void runItems(StringRef name, const std::vector<const void *> &args,
+                const Symbols &symbols, int64_t begin, int64_t end) {
     auto *function =
         reinterpret_cast<void (*)(const void *const *, const int64_t *, int64_t,
                                   int64_t)>(dlsym(library, name.str().c_str()));
     ASSERT_NE(function, nullptr) << name.str();
-    int64_t grid = kernels.find(name)->second.grid(symbols);
     const int64_t values[] = {symbols.rows,     symbols.headRows,
                               symbols.slots,    symbols.context,
                               symbols.attended, symbols.cached};
+    function(args.data(), values, begin, end);
+  }
+
+  /// Runs all work items of a kernel, in chunks of `chunk` from the last to the
+  /// first; in one piece if it is 0.
+  void run(StringRef name, const std::vector<const void *> &args,
+           const Symbols &symbols, int64_t chunk = 0) {
+    int64_t grid = kernels.find(name)->second.grid(symbols);
     if (chunk == 0)
-      return function(args.data(), values, 0, grid);
+      return runItems(name, args, symbols, 0, grid);
     for (int64_t end = grid; end > 0; end -= chunk)
-      function(args.data(), values, std::max<int64_t>(0, end - chunk), end);
+      runItems(name, args, symbols, std::max<int64_t>(0, end - chunk), end);
   }
 
 private:
@@ -780,6 +786,45 @@ void checkRowOps(bool oracle) {
   EXPECT_EQ(runAllWays(*kernels, "vector", {x.data()},
                        std::vector<float>(2500, NAN), {}),
             doubled);
+}
+
+TEST(CodegenCPU, ACallDoesItsItemsOnly) {
+  auto kernels =
+      Kernels::compile(std::string(kRowOps) + gemmKernel("gemm", 70, 3, "f32"));
+  ASSERT_TRUE(kernels);
+  Symbols symbols;
+  symbols.rows = 200;
+  symbols.slots = 1;
+  symbols.context = 200;
+
+  // Item 3: rows 96 .. 191, columns 64 .. 69.
+  std::vector<float> x = integers(200 * 3), w = integers(70 * 3);
+  std::vector<float> packed = pack(w, 70, 3, kernels->panels("gemm", 1));
+  std::vector<float> product = multiply(x, w, 200, 70, 3);
+  std::vector<float> out(200 * 70, kCanary), expected = out;
+  for (int64_t row = 96; row < 192; ++row)
+    for (int64_t column = 64; column < 70; ++column)
+      expected[row * 70 + column] = product[row * 70 + column];
+  kernels->runItems("gemm", {x.data(), packed.data(), out.data()}, symbols, 3,
+                    4);
+  EXPECT_EQ(out, expected);
+
+  // Item 1: row 1.
+  std::vector<float> delta(200 * 11, 1.0f), stream(200 * 11, 2.0f);
+  expected = stream;
+  std::fill_n(expected.begin() + 11, 11, 3.0f);
+  kernels->runItems("residual", {delta.data(), stream.data()}, symbols, 1, 2);
+  EXPECT_EQ(stream, expected);
+
+  std::vector<float> rows(200 * 5, 7.0f), cache(200 * 5, 0.0f);
+  std::vector<int32_t> slots(200, 0), positions(200);
+  std::iota(positions.begin(), positions.end(), 0);
+  expected = cache;
+  std::fill_n(expected.begin() + 5, 5, 7.0f);
+  kernels->runItems("append",
+                    {rows.data(), slots.data(), positions.data(), cache.data()},
+                    symbols, 1, 2);
+  EXPECT_EQ(cache, expected);
 }
 
 TEST(CodegenCPU, RowOpsMatchTheirDefinitions) { checkRowOps(false); }
