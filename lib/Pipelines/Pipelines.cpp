@@ -2,6 +2,7 @@
 #include "coppice/Pipelines/Pipelines.h"
 
 #include "coppice/Conversion/Passes.h"
+#include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Schedule/Passes.h"
 
@@ -29,6 +30,7 @@ static void addSchedule(OpPassManager &manager,
 
 void coppice::buildPruneToExecPipeline(OpPassManager &manager,
                                        const ExecPipelineOptions &options) {
+  manager.addPass(decoder::createDecoderCheckModel());
   manager.addPass(prune::createPrunePropagate());
   manager.addPass(prune::createPruneFoldRestricts());
   if (!options.taps)
@@ -38,6 +40,7 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
 
 void coppice::buildPruneToOracleExecPipeline(
     OpPassManager &manager, const ExecPipelineOptions &options) {
+  manager.addPass(decoder::createDecoderCheckModel());
   manager.addPass(createPruneToLinalg());
   manager.addPass(createDecoderToLinalg());
   addSchedule(manager, options, /*oracle=*/true);
