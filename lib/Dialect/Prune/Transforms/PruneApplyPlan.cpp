@@ -82,7 +82,9 @@ struct Decision {
 /// Reads a plan against the model.
 class PlanReader {
 public:
-  PlanReader(ArrayRef<Sublayer> sublayers, SetFileReader &files) : sublayers(sublayers), files(files) {
+  /// Relative paths start at `directory`, or if that is empty at the file that
+  /// the decision is written in.
+  PlanReader(ArrayRef<Sublayer> sublayers, StringRef directory) : sublayers(sublayers), directory(directory) {
     decisions.resize(sublayers.size());
     for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
       names[sublayer.name].push_back(index);
@@ -107,7 +109,8 @@ private:
   FailureOr<SetAttr> resolveSet(KeepOp op, const Sublayer &sublayer);
 
   ArrayRef<Sublayer> sublayers;
-  SetFileReader &files;
+  StringRef directory;
+  SafetensorsSetReader files;
   SmallVector<Decision> decisions; // of the sublayer with the same index
   /// Layers and sublayers by name, in the model's order.
   llvm::MapVector<StringRef, SmallVector<size_t, 2>> names;
@@ -172,6 +175,9 @@ FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
     return op.emitOpError() << dimension << " of '" << sublayer.name << "', of which there are " << sublayer.count
                             << ": ";
   };
+  auto file = op->getLoc()->findInstanceOf<FileLineColLoc>();
+  files.setDirectory(directory.empty() && file ? llvm::sys::path::parent_path(file.getFilename()).str()
+                                               : directory.str());
   FailureOr<SmallVector<int64_t>> indices = op.getSet().resolve(sublayer.count, files, emitError);
   if (failed(indices))
     return failure();
@@ -279,11 +285,7 @@ private:
         return failure();
       llvm::append_range(sublayers, *found);
     }
-    std::string start = directory;
-    if (auto file = op.getLoc()->findInstanceOf<FileLineColLoc>(); file && start.empty())
-      start = llvm::sys::path::parent_path(file.getFilename()).str();
-    SafetensorsSetReader files(start);
-    PlanReader reader(sublayers, files);
+    PlanReader reader(sublayers, directory);
     if (failed(reader.read(op)))
       return failure();
     for (auto [sublayer, decision] : llvm::zip_equal(sublayers, reader.getDecisions())) {

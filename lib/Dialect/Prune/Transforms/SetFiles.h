@@ -8,10 +8,10 @@
 
 namespace coppice::prune {
 
-/// Opens each file once; relative paths start at `directory`.
+/// Opens each file once; relative paths start at the directory.
 class SafetensorsSetReader : public SetFileReader {
 public:
-  explicit SafetensorsSetReader(std::string directory) : directory(std::move(directory)) {}
+  void setDirectory(std::string path) { directory = std::move(path); }
   mlir::FailureOr<llvm::SmallVector<int64_t>>
   read(llvm::StringRef path, llvm::StringRef key, int64_t count,
        llvm::function_ref<mlir::InFlightDiagnostic()> emitError) override;

@@ -41,7 +41,7 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
     Option<"plan", "plan", "std::string", /*default=*/"\"\"",
            "Name of the plan; may be left out where the module has at most one">,
     Option<"directory", "directory", "std::string", /*default=*/"\"\"",
-           "Where relative paths of external sets start (default: the plan's file)">,
+           "Where relative paths of external sets start (default: the file of the decision)">,
   ];
   let statistics = [
     Statistic<"numGemms", "gemms", "Number of sites that became prune.gemm">,

@@ -1,0 +1,68 @@
+#include "coppice/Analysis/Work.h"
+#include "coppice/Analysis/Couplings.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+
+using namespace mlir;
+using namespace coppice;
+
+static int64_t bytesOf(RankedTensorType type, int64_t elements) {
+  return elements * llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+}
+
+/// Is the global only gathered from, never multiplied with?
+static bool isOnlyGathered(ml_program::GlobalLoadConstOp load) {
+  return llvm::all_of(load->getUsers(), llvm::IsaPred<decoder::LookupOp>);
+}
+
+static void countGlobals(ModuleOp module, Work &work) {
+  for (auto global : module.getOps<ml_program::GlobalOp>()) {
+    auto type = dyn_cast<RankedTensorType>(global.getType());
+    if (!type || !type.hasStaticShape())
+      continue;
+    work.parameters += type.getNumElements();
+    work.weightBytes += bytesOf(type, type.getNumElements());
+  }
+}
+
+static void countOp(Operation *op, Work &work) {
+  if (GemmOperands gemm = getGemmOperands(op)) {
+    auto weight = cast<RankedTensorType>(gemm.weight->get().getType());
+    if (!weight.hasStaticShape())
+      return;
+    bool isInLayer = parseLayerSite(getSite(op)).has_value();
+    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) += 2 * weight.getNumElements();
+  } else if (auto attention = dyn_cast<decoder::AttentionOp>(op)) {
+    work.flopsPerAttended += 4 * attention.getQuery().getType().getDimSize(1); // Q K^T and P V
+  } else if (auto append = dyn_cast<decoder::AppendOp>(op)) {
+    auto cache = cast<RankedTensorType>(append.getCache().getType());
+    work.cacheBytesPerPosition += bytesOf(cache, cache.getDimSize(2));
+  } else if (auto lookup = dyn_cast<decoder::LookupOp>(op)) {
+    auto table = cast<RankedTensorType>(lookup.getTable().getType());
+    auto load = lookup.getTable().getDefiningOp<ml_program::GlobalLoadConstOp>();
+    if (!load || !table.hasStaticShape())
+      return;
+    work.gatheredBytesPerRow += bytesOf(table, table.getDimSize(1));
+    if (isOnlyGathered(load))
+      work.gatheredBytes += bytesOf(table, table.getNumElements());
+  }
+}
+
+Work coppice::countWork(ModuleOp module) {
+  Work work;
+  countGlobals(module, work);
+  module.walk([&](Operation *op) { countOp(op, work); });
+  return work;
+}
+
+Work::Phase Work::prefill(int64_t tokens) const {
+  double rows = static_cast<double>(tokens);
+  return {rows * flopsPerRow + flopsPerHeadRow + rows * (rows + 1) / 2 * flopsPerAttended,
+          static_cast<double>(weightBytes - gatheredBytes) + rows * (gatheredBytesPerRow + cacheBytesPerPosition)};
+}
+
+Work::Phase Work::decode(int64_t context) const {
+  double attended = static_cast<double>(context) + 1;
+  return {flopsPerRow + flopsPerHeadRow + attended * flopsPerAttended,
+          static_cast<double>(weightBytes - gatheredBytes) + gatheredBytesPerRow + attended * cacheBytesPerPosition};
+}

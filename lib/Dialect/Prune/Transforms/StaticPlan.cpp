@@ -1,0 +1,179 @@
+#include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
+#include "coppice/Analysis/SiteGlob.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/xxhash.h"
+#include <cmath>
+#include <numeric>
+
+using namespace mlir;
+using namespace coppice;
+using namespace coppice::prune;
+
+/// floor(x), where x is a product that may have been rounded below an integer.
+static int64_t floorOf(double x) { return static_cast<int64_t>(std::floor(x + 1e-9)); }
+
+int64_t coppice::prune::countKeptChannels(int64_t intermediate, double sparsity) {
+  double exact = static_cast<double>(intermediate) * (1 - sparsity);
+  int64_t kept = floorOf(exact);
+  if (exact > 16)
+    kept = (kept + 15) / 16 * 16;
+  return std::clamp<int64_t>(kept, 1, intermediate);
+}
+
+int64_t coppice::prune::countKeptHeads(int64_t kvHeads, double sparsity) {
+  return std::clamp<int64_t>(floorOf(static_cast<double>(kvHeads) * (1 - sparsity)), 1, kvHeads);
+}
+
+namespace {
+/// splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the same on every platform.
+class Draw {
+public:
+  Draw(uint64_t seed, StringRef stream) : state(seed ^ llvm::xxh3_64bits(stream)) {}
+
+  /// `count` of the numbers below `extent`, ascending.
+  SmallVector<int64_t> choose(int64_t count, int64_t extent) {
+    SmallVector<int64_t> numbers(extent);
+    std::iota(numbers.begin(), numbers.end(), 0);
+    for (int64_t i = 0; i < count; ++i)
+      std::swap(numbers[i], numbers[i + below(extent - i)]);
+    numbers.truncate(count);
+    llvm::sort(numbers);
+    return numbers;
+  }
+
+private:
+  int64_t below(int64_t extent) {
+    // The bias of the remainder is below 2^-32 for extents of any model.
+    return static_cast<int64_t>(next() % static_cast<uint64_t>(extent));
+  }
+  uint64_t next() {
+    uint64_t z = state += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+  }
+  uint64_t state;
+};
+
+class StaticPlanner {
+public:
+  StaticPlanner(PlanOp plan, ArrayRef<Sublayer> all, const StaticPlanOptions &options)
+      : plan(plan), options(options), builder(OpBuilder::atBlockEnd(&plan.getBody().front())), all(all) {}
+
+  LogicalResult run() {
+    if (failed(checkSparsity("static M", options.staticM)) || failed(checkSparsity("static NK", options.staticNK)) ||
+        failed(selectSites()))
+      return failure();
+    findDecided();
+    if (options.staticM && failed(options.wholeLayers ? skipLayers() : skipSublayers()))
+      return failure();
+    if (options.staticNK)
+      keepWidths(*options.staticNK);
+    return success();
+  }
+
+private:
+  LogicalResult checkSparsity(StringRef what, std::optional<double> sparsity) {
+    if (!sparsity || (*sparsity >= 0 && *sparsity < 1))
+      return success();
+    return plan.emitError() << "expected a sparsity of " << what << " from 0 to below 1, found " << *sparsity;
+  }
+
+  LogicalResult selectSites() {
+    std::string error;
+    std::optional<SiteGlob> glob = SiteGlob::parse(options.sites, error);
+    if (!glob)
+      return plan.emitError() << "sites '" << options.sites << "': " << error;
+    for (const Sublayer &sublayer : all)
+      if (glob->match(sublayer.name))
+        selected.push_back(&sublayer);
+    if (selected.empty())
+      return plan.emitError() << "sites '" << options.sites << "' name no sublayer of the model, expected such as '"
+                              << (all.empty() ? "layers.0.mlp" : all.front().name) << "'";
+    return success();
+  }
+
+  /// What the plan says already. A glob that is wrong is reported when the plan
+  /// is applied.
+  void findDecided() {
+    for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
+      std::string error;
+      std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
+      for (const Sublayer &sublayer : all)
+        if (glob && (glob->match(sublayer.name) || glob->match(parseLayerSite(sublayer.name)->layerName)))
+          decided.insert(sublayer.name);
+    }
+  }
+
+  /// Skips floor(L s) of the groups; a group is what is skipped together.
+  LogicalResult skip(StringRef suffix, ArrayRef<SmallVector<const Sublayer *>> groups) {
+    int64_t count = floorOf(static_cast<double>(groups.size()) * *options.staticM);
+    SmallVector<ArrayRef<const Sublayer *>> open;
+    for (ArrayRef<const Sublayer *> group : groups)
+      if (llvm::none_of(group, [&](const Sublayer *sublayer) { return decided.contains(sublayer->name); }))
+        open.push_back(group);
+    if (count > static_cast<int64_t>(open.size()))
+      return plan.emitError() << "expected at least " << count << " of layers.*" << suffix
+                              << " that the plan leaves undecided, to skip them at random, found " << open.size();
+    if (count == 0)
+      return success();
+    std::string layers;
+    for (int64_t index : Draw(options.seed, ("skip" + suffix).str()).choose(count, open.size())) {
+      layers += (layers.empty() ? "" : ",") + std::to_string(open[index].front()->layer);
+      for (const Sublayer *sublayer : open[index])
+        decided.insert(sublayer->name);
+    }
+    if (count > 1)
+      layers = "{" + layers + "}";
+    SkipOp::create(builder, plan.getLoc(), ("layers." + layers + suffix).str());
+    return success();
+  }
+
+  LogicalResult skipLayers() {
+    llvm::MapVector<int64_t, SmallVector<const Sublayer *>> layers;
+    for (const Sublayer *sublayer : selected)
+      layers[sublayer->layer].push_back(sublayer);
+    return skip("", llvm::to_vector(llvm::make_second_range(layers)));
+  }
+
+  LogicalResult skipSublayers() {
+    llvm::MapVector<StringRef, SmallVector<SmallVector<const Sublayer *>>> kinds;
+    for (const Sublayer *sublayer : selected) {
+      StringRef name = sublayer->name;
+      kinds[name.drop_front(parseLayerSite(name)->layerName.size())].push_back({sublayer});
+    }
+    for (auto &[suffix, groups] : kinds)
+      if (failed(skip(suffix, groups)))
+        return failure();
+    return success();
+  }
+
+  void keepWidths(double sparsity) {
+    for (const Sublayer *sublayer : selected) {
+      if (decided.contains(sublayer->name) || !sublayer->sink)
+        continue;
+      bool isHeads = sublayer->dimension == Dimension::KVHeads;
+      int64_t kept =
+          isHeads ? countKeptHeads(sublayer->count, sparsity) : countKeptChannels(sublayer->count, sparsity);
+      if (kept == sublayer->count)
+        continue;
+      SmallVector<int64_t> indices = Draw(options.seed, sublayer->name).choose(kept, sublayer->count);
+      auto set = SetAttr::fromIndices(plan.getContext(), indices, sublayer->count);
+      KeepOp::create(builder, plan.getLoc(), sublayer->name, sublayer->dimension, set);
+    }
+  }
+
+  PlanOp plan;
+  const StaticPlanOptions &options;
+  OpBuilder builder;
+  ArrayRef<Sublayer> all;
+  SmallVector<const Sublayer *> selected;
+  llvm::StringSet<> decided;
+};
+} // namespace
+
+LogicalResult coppice::prune::addStaticDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
+                                                 const StaticPlanOptions &options) {
+  return StaticPlanner(plan, sublayers, options).run();
+}
