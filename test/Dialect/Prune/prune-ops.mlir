@@ -1,0 +1,56 @@
+// RUN: coppice-opt %s | FileCheck %s
+
+// What the dialect's documentation shows, and every optional part of a syntax.
+
+// CHECK-LABEL: prune.plan @half
+prune.plan @half {
+  // CHECK: prune.skip "layers.{3,7}.mlp"
+  prune.skip "layers.{3,7}.mlp"
+  // CHECK: prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 3] of 4>
+  prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 3] of 4>
+  // CHECK: prune.keep "layers.[0-2].mlp" channels = #prune.file_set<"keep.safetensors", "mlp">
+  prune.keep "layers.[0-2].mlp" channels = #prune.file_set<"keep.safetensors", "mlp">
+}
+
+// CHECK-LABEL: @projections
+func.func @projections(%x: tensor<?x172xf32>, %y: tensor<?x5xf32>, %none: tensor<0x5xf32>, %n: index) {
+  // CHECK: prune.project "layers.0.mlp" %{{.*}} axis 1 keep #prune.set<[0:80, 96] of 172> in tensor<?x172xf32>
+  %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:80, 96] of 172> in tensor<?x172xf32>
+  // Touching ranges are one range.
+  // CHECK: keep #prune.set<[0:80, 96] of 172> in tensor<?x172xf32>
+  %q = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0, 1:79, 79:80, 96] of 172> in tensor<?x172xf32>
+  // CHECK: axis 0 keep #prune.set<none> in tensor<?x5xf32>
+  %z = prune.project "layers.3.mlp" %y axis 0 keep #prune.set<none> in tensor<?x5xf32>
+  // CHECK: prune.restrict %{{.*}} axis 1 keep #prune.set<[1, 3] of 4 x 43> in tensor<?x172xf32> -> tensor<?x86xf32>
+  %s = prune.restrict %x axis 1 keep #prune.set<[1, 3] of 4 x 43> in tensor<?x172xf32> -> tensor<?x86xf32>
+  // CHECK: prune.extend %{{.*}} axis 1 keep #prune.set<[0:3, 4:6] of 7> in tensor<?x5xf32> -> tensor<?x7xf32>
+  %e = prune.extend %y axis 1 keep #prune.set<[0:3, 4:6] of 7> in tensor<?x5xf32> -> tensor<?x7xf32>
+  // CHECK: prune.extend %{{.*}} axis 0 extent %{{.*}} keep #prune.set<none> in tensor<0x5xf32> -> tensor<?x5xf32>
+  %d = prune.extend %none axis 0 extent %n keep #prune.set<none> in tensor<0x5xf32> -> tensor<?x5xf32>
+  return
+}
+
+// CHECK-LABEL: @gemms
+func.func @gemms(%x: tensor<?x3xf32>, %w: tensor<5x3xbf16>, %r: tensor<?x5xf32>, %b: tensor<5xbf16>) -> tensor<?x5xf32> {
+  // CHECK: prune.gemm "lm_head" %{{.*}}, %{{.*}} : tensor<?x3xf32>, tensor<5x3xbf16> -> tensor<?x5xf32>
+  %0 = prune.gemm "lm_head" %x, %w : tensor<?x3xf32>, tensor<5x3xbf16> -> tensor<?x5xf32>
+  // CHECK: prune.gemm "layers.0.mlp.down" %{{.*}}, %{{.*}} value "layers.0.mlp" {prune.kept = {{.*}}} epilogue(%[[ACC:.*]]: f32, %{{.*}}: f32 = %{{.*}} : tensor<?x5xf32>, %{{.*}}: bf16 = %{{.*}} : tensor<5xbf16>) {
+  // CHECK:   prune.yield %{{.*}} : f32
+  // CHECK: } : tensor<?x3xf32>, tensor<5x3xbf16> -> tensor<?x5xf32>
+  %1 = prune.gemm "layers.0.mlp.down" %x, %w value "layers.0.mlp" {prune.kept = [[1, #prune.set<[0:4, 6] of 7>]]}
+      epilogue(%acc: f32, %res: f32 = %r : tensor<?x5xf32>, %bias: bf16 = %b : tensor<5xbf16>) {
+    %wide = arith.extf %bias : bf16 to f32
+    %sum = arith.addf %acc, %res : f32
+    %all = arith.addf %sum, %wide : f32
+    prune.yield %all : f32
+  } : tensor<?x3xf32>, tensor<5x3xbf16> -> tensor<?x5xf32>
+  return %1 : tensor<?x5xf32>
+}
+
+// Long sets are printed once, at the top.
+// CHECK-LABEL: @long
+// CHECK: keep #kept_9_of_18_ in tensor<18xf32>
+func.func @long(%x: tensor<18xf32>) -> tensor<18xf32> {
+  %p = prune.project "s" %x axis 0 keep #prune.set<[0, 2, 4, 6, 8, 10, 12, 14, 16] of 18> in tensor<18xf32>
+  return %p : tensor<18xf32>
+}

@@ -1,0 +1,198 @@
+// coppice plan show P.mlir: what a plan removes, and what it keeps where.
+#include "Commands.h"
+#include "ModuleFile.h"
+
+#include "coppice/Analysis/Couplings.h"
+#include "coppice/Analysis/Work.h"
+#include "coppice/Dialect/Prune/Transforms/Passes.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+
+using namespace mlir;
+using namespace coppice;
+using namespace coppice::driver;
+using namespace coppice::prune;
+
+namespace {
+
+struct PlanShowCommand {
+  std::string input, json;
+  int64_t tokens = 512;
+};
+
+/// What the plan does to one sublayer, as the projections say it.
+struct KeptWidth {
+  std::string site, unit; // unit: "rows", "columns", or granules of columns
+  SetAttr set;
+};
+
+std::vector<KeptWidth> listKept(ModuleOp module) {
+  std::vector<KeptWidth> kept;
+  module.walk([&](ProjectOp project) {
+    SetAttr set = project.getKeep();
+    std::string unit = project.getAxis() == 0 ? "rows" : "columns";
+    if (set.getGranule() != 1)
+      unit = "groups of " + std::to_string(set.getGranule()) + " columns";
+    kept.push_back({project.getSite().str(), unit, set});
+  });
+  return kept;
+}
+
+std::string describe(SetAttr set) {
+  if (set.hasDynamicCount())
+    return "skipped";
+  std::string text = std::to_string(set.size()) + " of " +
+                     std::to_string(set.getCount()) + ": ";
+  // The line is for reading; the JSON has all of them.
+  for (auto [index, range] : llvm::enumerate(set.getRanges())) {
+    if (index == 8)
+      return text + " ..";
+    text += (index ? " " : "") + std::to_string(range.begin);
+    if (range.size() > 1)
+      text += "-" + std::to_string(range.end - 1);
+  }
+  return text;
+}
+
+/// One figure, dense and pruned.
+struct Figure {
+  const char *label, *key;
+  double dense, pruned;
+  double removed() const { return dense > 0 ? 1 - pruned / dense : 0; }
+};
+
+std::vector<Figure> compare(const Work &dense, const Work &pruned,
+                            int64_t tokens) {
+  Work::Phase densePrefill = dense.prefill(tokens),
+              prunedPrefill = pruned.prefill(tokens);
+  Work::Phase denseDecode = dense.decode(tokens),
+              prunedDecode = pruned.decode(tokens);
+  return {
+      {"parameters", "params", double(dense.parameters),
+       double(pruned.parameters)},
+      {"weight bytes", "weight_bytes", double(dense.weightBytes),
+       double(pruned.weightBytes)},
+      {"prefill FLOP", "prefill_flops", densePrefill.flops,
+       prunedPrefill.flops},
+      {"prefill bytes", "prefill_bytes", densePrefill.bytes,
+       prunedPrefill.bytes},
+      {"decode FLOP", "decode_flops", denseDecode.flops, prunedDecode.flops},
+      {"decode bytes", "decode_bytes", denseDecode.bytes, prunedDecode.bytes},
+      {"KV bytes/token", "kv_bytes_per_token",
+       double(dense.cacheBytesPerPosition),
+       double(pruned.cacheBytesPerPosition)},
+  };
+}
+
+llvm::json::Value toJson(const PlanShowCommand &command,
+                         const std::vector<Figure> &figures,
+                         const std::vector<KeptWidth> &kept) {
+  llvm::json::Object dense, pruned, removed;
+  for (const Figure &figure : figures) {
+    dense[figure.key] = figure.dense;
+    pruned[figure.key] = figure.pruned;
+    removed[figure.key] = figure.removed();
+  }
+  llvm::json::Array sites;
+  for (const KeptWidth &width : kept) {
+    llvm::json::Array ranges;
+    for (const IndexRange &range : width.set.getRanges())
+      ranges.push_back(llvm::json::Array{range.begin, range.end});
+    llvm::json::Object site{{"site", width.site},
+                            {"skipped", width.set.hasDynamicCount()},
+                            {"kept", width.set.size()},
+                            {"granule", width.set.getGranule()},
+                            {"ranges", std::move(ranges)}};
+    if (!width.set.hasDynamicCount())
+      site["of"] = width.set.getCount();
+    sites.push_back(std::move(site));
+  }
+  return llvm::json::Object{{"schema", "coppice.plan/1"},
+                            {"input", command.input},
+                            {"seq", command.tokens},
+                            {"dense", std::move(dense)},
+                            {"pruned", std::move(pruned)},
+                            {"removed", std::move(removed)},
+                            {"sites", std::move(sites)}};
+}
+
+void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
+           const std::vector<KeptWidth> &kept) {
+  llvm::raw_ostream &out = llvm::outs();
+  out << command.input << ": prefill of " << command.tokens
+      << " tokens, decode of one more\n";
+  out << "                            dense           pruned    removed\n";
+  for (const Figure &figure : figures)
+    out << llvm::format("%-16s %16.0f %16.0f %9.1f%%\n", figure.label,
+                        figure.dense, figure.pruned, 100 * figure.removed());
+  if (kept.empty())
+    out << "nothing is pruned\n";
+  for (const KeptWidth &width : kept) {
+    out << llvm::format("%-20s ", width.site.c_str());
+    out << describe(width.set);
+    if (!width.set.hasDynamicCount())
+      out << " (" << width.unit << ")";
+    out << "\n";
+  }
+}
+
+int runShow(const PlanShowCommand &command) {
+  ModuleSession session;
+  OwningOpRef<ModuleOp> module = session.read(command.input);
+  if (!module)
+    return 1;
+  std::vector<KeptWidth> kept = listKept(*module);
+  Work dense = countWork(*module);
+  PassManager passes(&session.context());
+  passes.addPass(createPrunePropagate());
+  passes.addPass(createPruneFoldRestricts());
+  if (failed(passes.run(*module)))
+    return 1;
+  std::vector<Figure> figures =
+      compare(dense, countWork(*module), command.tokens);
+  if (command.json != "-")
+    print(command, figures, kept);
+  if (command.json.empty())
+    return 0;
+  std::error_code error;
+  llvm::raw_fd_ostream file(command.json, error, llvm::sys::fs::OF_Append);
+  if (!error) {
+    file << toJson(command, figures, kept) << "\n";
+    file.flush();
+    error = file.error();
+    file.clear_error();
+  }
+  if (error)
+    llvm::errs() << "coppice: error: cannot write '" << command.json
+                 << "': " << error.message() << "\n";
+  return error ? 1 : 0;
+}
+
+} // namespace
+
+void driver::addPlanCommand(CLI::App &app, int &exitCode) {
+  auto command = std::make_shared<PlanShowCommand>();
+  CLI::App *plan = app.add_subcommand("plan", "Look into plans");
+  plan->require_subcommand(1);
+  CLI::App *show = plan->add_subcommand(
+      "show", "what was removed (parameters, FLOPs and bytes of each phase, "
+              "KV cache) and what is kept where");
+  show->add_option("input", command->input, "pruned module (.mlir)")
+      ->required();
+  show->add_option("--seq", command->tokens,
+                   "length of the prompt, and of the cache that one more "
+                   "token is decoded with [512]")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31));
+  show->add_option("--json", command->json,
+                   "append one coppice.plan/1 object to this file; - is "
+                   "stdout");
+  show->callback([=, &exitCode] { exitCode = runShow(*command); });
+}
