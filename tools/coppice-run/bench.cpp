@@ -5,9 +5,9 @@
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe.h"
 #include "runtime/bench/record.h"
-#include "tools/coppice-run/commands.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/session_flags.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <cstdio>
 #include <memory>

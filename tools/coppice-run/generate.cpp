@@ -1,7 +1,7 @@
 // coppice-run generate: a prompt in, the text that follows out, as it comes.
 #include "runtime/evaluate/generate.h"
-#include "tools/coppice-run/commands.h"
 #include "tools/coppice-run/session_flags.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <cstdio>
 #include <memory>

@@ -2,9 +2,9 @@
 #include "runtime/base/json.h"
 #include "runtime/base/sha256.h"
 #include "runtime/cpu/cpu_features.h"
-#include "tools/coppice-run/commands.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/session_flags.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <cstdio>
 #include <map>

@@ -1,7 +1,7 @@
 // coppice-run logits: token ids in, a .npy file of logits out.
 #include "runtime/evaluate/npy.h"
-#include "tools/coppice-run/commands.h"
 #include "tools/coppice-run/session_flags.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <memory>
 

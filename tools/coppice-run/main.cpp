@@ -1,3 +1,3 @@
-#include "tools/coppice-run/run_main.h"
+#include "tools/coppice-run/Commands.h"
 
 int main(int argc, char **argv) { return coppice_run_main(argc, argv); }

@@ -3,9 +3,9 @@
 #include "runtime/evaluate/nll.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
-#include "tools/coppice-run/commands.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/session_flags.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <cmath>
 #include <cstdio>

@@ -2,8 +2,8 @@
 #include "runtime/bench/probe.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/bench/bench.h"
-#include "tools/coppice-run/commands.h"
 #include "tools/coppice-run/output.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -1,7 +1,7 @@
-// See run_main.h.
-#include "tools/coppice-run/run_main.h"
+// See Commands.h.
+#include "tools/coppice-run/Commands.h"
 
-#include "tools/coppice-run/commands.h"
+#include "tools/coppice-run/subcommands.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -58,7 +58,7 @@ static bool hasCommand(const CLI::App &app, const std::string &name) {
   return false;
 }
 
-int coppice_run_main(int argc, char **argv) {
+int coppice_run_main(int argc, const char *const *argv) {
   const char *program = argc > 0 ? baseName(argv[0]) : "coppice-run";
   Status result;
   try {
@@ -87,7 +87,7 @@ int coppice_run_main(int argc, char **argv) {
   return report(program, result);
 }
 
-bool coppice_run_has_command(const char *name) {
+bool isRunCommand(const std::string &name) {
   Status unused;
   CLI::App app;
   describe(app, unused);

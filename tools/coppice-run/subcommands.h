@@ -1,7 +1,7 @@
 // The subcommands: each adds itself, with its flags, to the application. Its
 // callback does the work and leaves the outcome in `result`.
-#ifndef COPPICE_TOOLS_COPPICE_RUN_COMMANDS_H
-#define COPPICE_TOOLS_COPPICE_RUN_COMMANDS_H
+#ifndef COPPICE_TOOLS_COPPICE_RUN_SUBCOMMANDS_H
+#define COPPICE_TOOLS_COPPICE_RUN_SUBCOMMANDS_H
 
 #include "runtime/base/status.h"
 
