@@ -10,7 +10,7 @@ import lit.formats
 config.name = "coppice"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Inputs", "CMakeLists.txt", "lit.cfg.py", "unit", "runtime", "reference"]
+config.excludes = ["Inputs", "CMakeLists.txt", "lit.cfg.py", "unit", "runtime", "reference", "fuzz"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = config.coppice_build_test
 

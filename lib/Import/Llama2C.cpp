@@ -103,6 +103,30 @@ rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
   return model;
 }
 
+std::vector<TensorView> viewLlama2C(const LlamaDescription &model,
+                                    std::span<const std::byte> file) {
+  std::map<std::string, TensorView> tensors;
+  int64_t at = headerBytes;
+  for (const Section &section : sectionsOf(model)) {
+    const int64_t size = bytesOf(section, model.layers);
+    const int64_t parts = section.stacked ? model.layers : 1;
+    for (int64_t part = 0; part < parts && !section.key.empty(); ++part) {
+      std::string key =
+          section.stacked ? rt::concat("model.layers.", part, ".", section.key)
+                          : section.key;
+      tensors[key] = {key, section.shape, rt::DType::F32,
+                      file.subspan(size_t(at + part * (size / parts)),
+                                   size_t(size / parts)),
+                      section.interleavedHeadDim};
+    }
+    at += size;
+  }
+  std::vector<TensorView> views;
+  for (const LlamaWeight &weight : weightsOf(model))
+    views.push_back(tensors.at(weight.key));
+  return views;
+}
+
 rt::Result<Llama2CModel> openLlama2C(const std::string &path) {
   Llama2CModel model;
   auto opened = rt::MappedFile::open(path);
@@ -114,26 +138,7 @@ rt::Result<Llama2CModel> openLlama2C(const std::string &path) {
   if (!description)
     return description.status().at(path);
   model.description = *std::move(description);
-  const LlamaDescription &m = model.description;
-
-  std::map<std::string, TensorView> tensors;
-  int64_t at = headerBytes;
-  for (const Section &section : sectionsOf(m)) {
-    const int64_t size = bytesOf(section, m.layers);
-    const int64_t parts = section.stacked ? m.layers : 1;
-    for (int64_t part = 0; part < parts && !section.key.empty(); ++part) {
-      std::string key =
-          section.stacked ? rt::concat("model.layers.", part, ".", section.key)
-                          : section.key;
-      tensors[key] = {key, section.shape, rt::DType::F32,
-                      bytes.subspan(size_t(at + part * (size / parts)),
-                                    size_t(size / parts)),
-                      section.interleavedHeadDim};
-    }
-    at += size;
-  }
-  for (const LlamaWeight &weight : weightsOf(m))
-    model.weights.tensors.push_back(tensors.at(weight.key));
+  model.weights.tensors = viewLlama2C(model.description, bytes);
   model.sourceSha256 = rt::sha256(bytes);
   return model;
 }

@@ -18,10 +18,14 @@ namespace coppice {
 rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
                                                 int64_t fileBytes);
 
+/// The tensors of a file whose header has been parsed, in the order of
+/// weightsOf(): keys and shapes are those of Hugging Face files; the rows of q
+/// and k are marked as interleaved.
+std::vector<TensorView> viewLlama2C(const LlamaDescription &model,
+                                    std::span<const std::byte> file);
+
 struct Llama2CModel {
   LlamaDescription description;
-  /// Keys and shapes are those of Hugging Face files; the rows of q and k are
-  /// marked as interleaved.
   WeightSource weights;
   std::string sourceSha256;
 };

@@ -66,7 +66,7 @@ def Decoder_FileAttr : Decoder_Attr<"File", "file"> {
 def Decoder_GeneratedAttr : Decoder_Attr<"Generated", "generated"> {
   let summary = "a weight that is generated from a seed";
   let description = [{
-    Normally distributed elements that are a function of (`seed`, `name`, index)
+    Uniformly distributed elements that are a function of (`seed`, `name`, index)
     alone: whoever needs a part of the weight can make that part.
     `#decoder.generated<seed = 7, name = "embed", stddev = 0.02, mean = 0.0>`.
   }];
