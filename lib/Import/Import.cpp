@@ -13,8 +13,8 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/concat.h"
 #include "runtime/base/json_check.h"
-#include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
+#include "runtime/evaluate/tokenizer.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -208,7 +208,8 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   if (!dtype)
     return dtype.status();
   if (!options.tokenizer.empty()) {
-    auto tokenizer = rt::MappedFile::open(options.tokenizer);
+    auto tokenizer = rt::Tokenizer::load(options.tokenizer,
+                                         source->description.vocabulary);
     if (!tokenizer)
       return tokenizer.status();
   }
