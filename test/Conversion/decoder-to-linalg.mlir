@@ -2,6 +2,9 @@
 // RUN: coppice-opt %s --decoder-to-linalg --split-input-file \
 // RUN:   --one-shot-bufferize="bufferize-function-boundaries=true function-boundary-type-conversion=identity-layout-map" \
 // RUN:   | FileCheck %s --check-prefix=BUFFER
+// RUN: coppice-opt %s --decoder-to-linalg --split-input-file \
+// RUN:   --one-shot-bufferize="bufferize-function-boundaries=true function-boundary-type-conversion=identity-layout-map" \
+// RUN:   --convert-func-to-llvm | FileCheck %s --check-prefix=LLVM
 
 // The values are tested in test/unit/Decoder; here are names, what moves along,
 // and that a cache is never copied.
@@ -99,4 +102,13 @@ func.func @no_site(%x: tensor<?x5xf32>, %g: tensor<5xf32>) -> tensor<?x5xf32> {
 func.func @left_alone(%x: tensor<3x5xf32>, %y: tensor<3x5xf32>) -> tensor<3x5xf32> {
   %r = linalg.softmax dimension(1) ins(%x : tensor<3x5xf32>) outs(%y : tensor<3x5xf32>) -> tensor<3x5xf32>
   return %r : tensor<3x5xf32>
+}
+
+// -----
+
+// A step that goes all the way down keeps the names of its arguments.
+// LLVM: llvm.func @_mlir_ciface_lowered({{.*}}decoder.step = "tokens"
+func.func @lowered(%t: tensor<?xi32> {decoder.step = "tokens"}, %c: tensor<?x?x5xf32> {decoder.cache = "k"})
+    attributes {llvm.emit_c_interface} {
+  return
 }

@@ -182,7 +182,7 @@ Jit::Jit(Jit &&) = default;
 Jit &Jit::operator=(Jit &&) = default;
 Jit::~Jit() = default;
 
-static void initializeOnce() {
+void initialize() {
   static const bool done = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
@@ -240,7 +240,7 @@ Result<Jit> Jit::compile(std::string_view text, std::string_view pipeline) {
 }
 
 Result<Jit> Jit::compile(ModuleOp module, std::string_view pipeline) {
-  initializeOnce();
+  initialize();
   Jit jit;
   State &state = *jit.state;
   MLIRContext *context = module.getContext();

@@ -91,6 +91,9 @@ private:
   std::string message;
 };
 
+/// Registers all passes and the native target, once; compile() does it too.
+void initialize();
+
 class Jit {
 public:
   /// `pipeline` is a list of passes on the module, as on coppice-opt's command

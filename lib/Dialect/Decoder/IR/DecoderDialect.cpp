@@ -4,6 +4,7 @@
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -59,8 +60,10 @@ LogicalResult DecoderDialect::verifyRegionArgAttribute(Operation *op,
   if (!function || region != 0 || argument >= function.getNumArguments())
     return op->emitOpError() << "expected '" << attr.getName().getValue()
                              << "' on an argument of a function";
-  // After bufferization an argument is a memref; the rules stay the same.
+  // After bufferization an argument is a memref, and the rules stay the same;
+  // in an llvm.func it is a pointer, of which nothing is asked.
   Type type = function.getArgumentTypes()[argument];
+  bool lowered = !isa<func::FuncOp>(op);
   auto shaped = dyn_cast<ShapedType>(type);
   auto name = dyn_cast<StringAttr>(attr.getValue());
 
@@ -73,8 +76,8 @@ LogicalResult DecoderDialect::verifyRegionArgAttribute(Operation *op,
              << "' to be \"tokens\", \"slots\", \"positions\" or "
                 "\"head_rows\", found "
              << attr.getValue() << " on argument #" << argument;
-    if (!shaped || !shaped.hasRank() || shaped.getRank() != 1 ||
-        !shaped.getElementType().isInteger(32))
+    if (!lowered && (!shaped || !shaped.hasRank() || shaped.getRank() != 1 ||
+                     !shaped.getElementType().isInteger(32)))
       return op->emitOpError()
              << "expected the step field \"" << name.getValue()
              << "\" to be a vector of i32, found " << type << " as argument #"
@@ -87,8 +90,9 @@ LogicalResult DecoderDialect::verifyRegionArgAttribute(Operation *op,
              << "expected '" << kCacheAttrName
              << "' to be the name of a cache, found " << attr.getValue()
              << " on argument #" << argument;
-    if (!shaped || !shaped.hasRank() || shaped.getRank() != 3 ||
-        shaped.isDynamicDim(2) || !isStorageType(shaped.getElementType()))
+    if (!lowered &&
+        (!shaped || !shaped.hasRank() || shaped.getRank() != 3 ||
+         shaped.isDynamicDim(2) || !isStorageType(shaped.getElementType())))
       return op->emitOpError()
              << "expected the cache \"" << name.getValue()
              << "\" to be [slots, context, width] of f32, f16 or bf16 with a "
