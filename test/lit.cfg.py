@@ -25,3 +25,13 @@ config.substitutions.append((r"(?<![\w/.%-])coppice-opt\b", opt + " --verify-rou
 config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%source_root", config.coppice_source))
 config.substitutions.append(("%data", os.path.join(config.test_source_root, "Inputs")))
+
+# Models and texts that the project does not commit; the tests that need them are
+# skipped where they are not.
+test_data = os.path.abspath(os.environ.get(
+    "COPPICE_TEST_DATA", os.path.join(config.coppice_source, "..", "shared", "data")))
+config.substitutions.append(("%test_data", test_data))
+if os.path.isfile(os.path.join(test_data, "models", "stories260K", "stories260K.bin")):
+    config.available_features.add("stories260K")
+else:
+    lit_config.note(f"no stories260K in {test_data} (COPPICE_TEST_DATA): its tests are skipped")
