@@ -53,8 +53,9 @@ Expected<BundleDirectory> BundleDirectory::create(StringRef target) {
     return std::move(error);
   std::string temporary =
       directory.target + ".tmp-" + std::to_string(sys::Process::getProcessId());
-  if (std::error_code code =
-          sys::fs::create_directory(temporary, /*IgnoreExisting=*/false))
+  if (std::error_code code = sys::fs::create_directory(
+          temporary, /*IgnoreExisting=*/false,
+          sys::fs::all_all) /* less what the umask takes */)
     return fail("cannot create %s: %s", temporary.c_str(),
                 code.message().c_str());
   directory.temporary = temporary; // from here on ours to remove
