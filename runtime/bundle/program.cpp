@@ -26,6 +26,8 @@ constexpr size_t maxRank = 8;
 // Limits stay far below 2^63, so that plain sums and products of two of them
 // cannot overflow.
 constexpr int64_t maxLimit = int64_t(1) << 31;
+// A session keeps a length for each slot.
+constexpr int64_t maxSlots = int64_t(1) << 20;
 
 Model parseModel(const JsonCursor &json) {
   Model model;
@@ -342,7 +344,7 @@ void parseList(const JsonCursor &json, std::vector<T> &list, Parse parse) {
 Limits parseLimits(const JsonCursor &json) {
   Limits limits;
   limits.rows = json.at("rows").integer(1, maxLimit);
-  limits.slots = json.at("slots").integer(1, maxLimit);
+  limits.slots = json.at("slots").integer(1, maxSlots);
   limits.context = json.at("context").integer(1, maxLimit);
   return limits;
 }

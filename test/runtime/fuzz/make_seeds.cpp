@@ -1,0 +1,50 @@
+// make_seeds DIRECTORY: writes the toy bundle there, and from it one sound
+// input for each fuzz target, so that mutation starts from something that
+// parses.
+#include "temporary_directory.h"
+#include "toy_bundle.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <iostream>
+
+// 4 bytes of the longest piece, then score, length and text of each: control
+// ids, bytes, and pieces of which some merge.
+static std::string tokenizerFile() {
+  auto word = [](auto value) {
+    return std::string(reinterpret_cast<const char *>(&value), sizeof(value));
+  };
+  std::string file = word(uint32_t(8));
+  auto add = [&](const std::string &text, float score) {
+    file += word(score) + word(uint32_t(text.size())) + text;
+  };
+  for (const char *control : {"<unk>", "<s>", "</s>"})
+    add(control, 0);
+  for (int byte = 0; byte < 256; ++byte)
+    add("<0x00>", 0);
+  float score = 0;
+  for (const char *piece : {" ", "a", "b", "ab", " ab", "abab"})
+    add(piece, --score);
+  return file;
+}
+
+int main(int argc, char **argv) {
+  namespace fs = std::filesystem;
+  if (argc != 2) {
+    std::cerr << "usage: make_seeds DIRECTORY\n";
+    return 2;
+  }
+  fs::path root = argv[1];
+  fs::path bundle = root / "toy.coppice";
+  coppice::rt::test::writeToyBundle(bundle.string());
+  auto seed = [&](const char *target, const char *file) {
+    fs::create_directories(root / target);
+    fs::copy_file(bundle / file, root / target / file,
+                  fs::copy_options::overwrite_existing);
+  };
+  seed("fuzz-program", "program.json");
+  seed("fuzz-safetensors", "weights.safetensors");
+  fs::create_directories(root / "fuzz-tokenizer");
+  coppice::rt::test::writeBytes(
+      (root / "fuzz-tokenizer/tokenizer.bin").string(), tokenizerFile());
+}
