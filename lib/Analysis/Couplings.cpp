@@ -10,8 +10,8 @@ GemmOperands coppice::getGemmOperands(Operation *op) {
   if (auto gemm = dyn_cast<GemmOp>(op))
     return {&gemm.getInputMutable(), &gemm.getWeightMutable()};
   auto contraction = dyn_cast<linalg::LinalgOp>(op);
-  if (!contraction || !linalg::isaContractionOpInterface(contraction) || contraction.getNumDpsInputs() != 2 ||
-      contraction.getNumLoops() != 3)
+  if (!contraction || !linalg::isaContractionOpInterface(contraction) ||
+      contraction.getNumDpsInputs() != 2 || contraction.getNumLoops() != 3)
     return {};
   return {contraction.getDpsInputOperand(0), contraction.getDpsInputOperand(1)};
 }
@@ -59,7 +59,8 @@ static decoder::AttentionOp findAttention(Value value, StringRef sublayer) {
   return {};
 }
 
-/// Fills in what the sublayer's width is: channels, or KV heads with their queries.
+/// Fills in what the sublayer's width is: channels, or KV heads with their
+/// queries.
 static void findWidth(Sublayer &sublayer) {
   sublayer.sink = findSink(sublayer.delta->get(), sublayer.name);
   if (!sublayer.sink)
@@ -94,8 +95,9 @@ FailureOr<SmallVector<Sublayer>> coppice::findSublayers(func::FuncOp function) {
         sublayer.delta = input;
       }
     if (!sublayer.delta || op.getNumDpsInputs() != 2)
-      return op.emitError() << "expected '" << sublayer.name
-                            << "' to add what ops named '" << sublayer.name << ".*' compute to the residual";
+      return op.emitError()
+             << "expected '" << sublayer.name << "' to add what ops named '"
+             << sublayer.name << ".*' compute to the residual";
     findWidth(sublayer);
     sublayers.push_back(std::move(sublayer));
     return WalkResult::advance();

@@ -9,11 +9,13 @@ using llvm::StringRef;
 /// More alternatives or numbers in one component are a mistake, not a model.
 static constexpr size_t kMostAlternatives = 1 << 16;
 
-/// `*` and `?` within one component; linear but for backtracking to the last `*`.
+/// `*` and `?` within one component; linear but for backtracking to the last
+/// `*`.
 static bool matchWildcards(StringRef pattern, StringRef text) {
   size_t p = 0, t = 0, star = StringRef::npos, resume = 0;
   while (t < text.size()) {
-    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t]) && pattern[p] != '*') {
+    if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t]) &&
+        pattern[p] != '*') {
       ++p, ++t;
     } else if (p < pattern.size() && pattern[p] == '*') {
       star = p++;
@@ -29,12 +31,14 @@ static bool matchWildcards(StringRef pattern, StringRef text) {
 }
 
 static bool isNumber(StringRef text, int64_t &number) {
-  return !text.empty() && llvm::all_of(text, llvm::isDigit) && !text.getAsInteger(10, number);
+  return !text.empty() && llvm::all_of(text, llvm::isDigit) &&
+         !text.getAsInteger(10, number);
 }
 
 // A component is `prefix`, `prefix{a,b}suffix` or a whole-component range, and
 // an alternative may be a range again: `{0,[4-6]}`.
-bool SiteGlob::parseComponent(StringRef text, Component &component, std::string &error) {
+bool SiteGlob::parseComponent(StringRef text, Component &component,
+                              std::string &error) {
   if (text.empty()) {
     error = "expected a name between the dots, found nothing";
     return false;
@@ -46,17 +50,21 @@ bool SiteGlob::parseComponent(StringRef text, Component &component, std::string 
       error = ("expected '}' after '" + text.substr(open) + "'").str();
       return false;
     }
-    StringRef prefix = text.take_front(open), suffix = text.drop_front(close + 1);
+    StringRef prefix = text.take_front(open),
+              suffix = text.drop_front(close + 1);
     StringRef list = text.slice(open + 1, close);
     llvm::StringSet<> seen;
     llvm::SmallVector<StringRef> parts;
     list.split(parts, ',');
     for (StringRef part : parts) {
       if (!seen.insert(part.trim()).second) {
-        error = ("expected each alternative once, found '" + part.trim() + "' twice").str();
+        error = ("expected each alternative once, found '" + part.trim() +
+                 "' twice")
+                    .str();
         return false;
       }
-      if (!parseComponent((prefix + part.trim() + suffix).str(), component, error))
+      if (!parseComponent((prefix + part.trim() + suffix).str(), component,
+                          error))
         return false;
     }
     return true;
@@ -68,9 +76,12 @@ bool SiteGlob::parseComponent(StringRef text, Component &component, std::string 
   Alternative alternative;
   if (text.contains('[') || text.contains(']')) {
     auto [first, last] = text.drop_front().drop_back().split('-');
-    if (!text.starts_with("[") || !text.ends_with("]") || !isNumber(first, alternative.first) ||
-        !isNumber(last, alternative.last) || alternative.first > alternative.last) {
-      error = ("expected a range of numbers as '[0-3]', found '" + text + "'").str();
+    if (!text.starts_with("[") || !text.ends_with("]") ||
+        !isNumber(first, alternative.first) ||
+        !isNumber(last, alternative.last) ||
+        alternative.first > alternative.last) {
+      error = ("expected a range of numbers as '[0-3]', found '" + text + "'")
+                  .str();
       return false;
     }
     if (size_t(alternative.last - alternative.first) >= kMostAlternatives) {
@@ -91,7 +102,8 @@ bool SiteGlob::parseComponent(StringRef text, Component &component, std::string 
     if (!other.isRange() && isNumber(other.pattern, c))
       d = c;
     if (a <= b && c <= d && std::max(a, c) <= std::min(b, d)) {
-      error = "expected each index once, found " + std::to_string(std::max(a, c)) + " twice";
+      error = "expected each index once, found " +
+              std::to_string(std::max(a, c)) + " twice";
       return false;
     }
   }
@@ -142,7 +154,8 @@ bool SiteGlob::match(StringRef site) {
       if (!alternative.isRange()) {
         if (matchWildcards(alternative.pattern, part))
           hit = &alternative.seen.front();
-      } else if (isNumber(part, number) && number >= alternative.first && number <= alternative.last) {
+      } else if (isNumber(part, number) && number >= alternative.first &&
+                 number <= alternative.last) {
         hit = &alternative.seen[number - alternative.first];
       }
       if (hit)
@@ -162,6 +175,8 @@ std::optional<std::string> SiteGlob::findUnmatched() const {
     for (const Alternative &alternative : component)
       for (auto [index, seen] : llvm::enumerate(alternative.seen))
         if (!seen)
-          return alternative.isRange() ? std::to_string(alternative.first + int64_t(index)) : alternative.pattern;
+          return alternative.isRange()
+                     ? std::to_string(alternative.first + int64_t(index))
+                     : alternative.pattern;
   return std::nullopt;
 }

@@ -34,21 +34,26 @@ std::optional<LayerSite> coppice::parseLayerSite(StringRef site) {
     return std::nullopt;
   StringRef tail = site.drop_front(prefix.size());
   LayerSite parsed;
-  if (tail.consumeInteger(10, parsed.layer) || (!tail.empty() && tail.front() != '.'))
+  if (tail.consumeInteger(10, parsed.layer) ||
+      (!tail.empty() && tail.front() != '.'))
     return std::nullopt;
   parsed.layerName = site.drop_back(tail.size());
   tail.consume_front(".");
   auto [sublayer, rest] = tail.split('.');
-  parsed.sublayer = sublayer.empty() ? parsed.layerName : site.take_front(sublayer.end() - site.begin());
+  parsed.sublayer = sublayer.empty()
+                        ? parsed.layerName
+                        : site.take_front(sublayer.end() - site.begin());
   parsed.rest = rest;
   return parsed;
 }
 
 SmallVector<KeptAxis> coppice::parseKept(Attribute kept) {
   SmallVector<KeptAxis> axes;
-  for (Attribute entry : kept ? cast<ArrayAttr>(kept).getValue() : ArrayRef<Attribute>()) {
+  for (Attribute entry :
+       kept ? cast<ArrayAttr>(kept).getValue() : ArrayRef<Attribute>()) {
     auto pair = cast<ArrayAttr>(entry);
-    axes.push_back({cast<IntegerAttr>(pair[0]).getInt(), cast<SetAttr>(pair[1])});
+    axes.push_back(
+        {cast<IntegerAttr>(pair[0]).getInt(), cast<SetAttr>(pair[1])});
   }
   return axes;
 }
@@ -57,7 +62,8 @@ ArrayAttr coppice::makeKept(MLIRContext *context, ArrayRef<KeptAxis> kept) {
   SmallVector<Attribute> entries;
   auto i64 = IntegerType::get(context, 64);
   for (const KeptAxis &axis : kept)
-    entries.push_back(ArrayAttr::get(context, {IntegerAttr::get(i64, axis.axis), axis.set}));
+    entries.push_back(
+        ArrayAttr::get(context, {IntegerAttr::get(i64, axis.axis), axis.set}));
   return ArrayAttr::get(context, entries);
 }
 
@@ -65,9 +71,11 @@ SmallVector<KeptAxis> coppice::getKept(Operation *op) {
   return parseKept(op->getDiscardableAttr(PruneDialect::keptAttrName));
 }
 
-ArrayAttr coppice::composeKept(MLIRContext *context, Attribute kept, int64_t axis, SetAttr set) {
+ArrayAttr coppice::composeKept(MLIRContext *context, Attribute kept,
+                               int64_t axis, SetAttr set) {
   SmallVector<KeptAxis> axes = parseKept(kept);
-  auto *at = llvm::find_if(axes, [&](const KeptAxis &entry) { return entry.axis >= axis; });
+  auto *at = llvm::find_if(
+      axes, [&](const KeptAxis &entry) { return entry.axis >= axis; });
   if (at != axes.end() && at->axis == axis)
     at->set = at->set.compose(set);
   else
@@ -77,5 +85,6 @@ ArrayAttr coppice::composeKept(MLIRContext *context, Attribute kept, int64_t axi
 
 void coppice::narrowKept(Operation *op, int64_t axis, SetAttr set) {
   Attribute kept = op->getDiscardableAttr(PruneDialect::keptAttrName);
-  op->setDiscardableAttr(PruneDialect::keptAttrName, composeKept(op->getContext(), kept, axis, set));
+  op->setDiscardableAttr(PruneDialect::keptAttrName,
+                         composeKept(op->getContext(), kept, axis, set));
 }

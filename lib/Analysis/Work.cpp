@@ -31,15 +31,18 @@ static void countOp(Operation *op, Work &work) {
     if (!weight.hasStaticShape())
       return;
     bool isInLayer = parseLayerSite(getSite(op)).has_value();
-    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) += 2 * weight.getNumElements();
+    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) +=
+        2 * weight.getNumElements();
   } else if (auto attention = dyn_cast<decoder::AttentionOp>(op)) {
-    work.flopsPerAttended += 4 * attention.getQuery().getType().getDimSize(1); // Q K^T and P V
+    work.flopsPerAttended +=
+        4 * attention.getQuery().getType().getDimSize(1); // Q K^T and P V
   } else if (auto append = dyn_cast<decoder::AppendOp>(op)) {
     auto cache = cast<RankedTensorType>(append.getCache().getType());
     work.cacheBytesPerPosition += bytesOf(cache, cache.getDimSize(2));
   } else if (auto lookup = dyn_cast<decoder::LookupOp>(op)) {
     auto table = cast<RankedTensorType>(lookup.getTable().getType());
-    auto load = lookup.getTable().getDefiningOp<ml_program::GlobalLoadConstOp>();
+    auto load =
+        lookup.getTable().getDefiningOp<ml_program::GlobalLoadConstOp>();
     if (!load || !table.hasStaticShape())
       return;
     work.gatheredBytesPerRow += bytesOf(table, table.getDimSize(1));
@@ -57,12 +60,15 @@ Work coppice::countWork(ModuleOp module) {
 
 Work::Phase Work::prefill(int64_t tokens) const {
   double rows = static_cast<double>(tokens);
-  return {rows * flopsPerRow + flopsPerHeadRow + rows * (rows + 1) / 2 * flopsPerAttended,
-          static_cast<double>(weightBytes - gatheredBytes) + rows * (gatheredBytesPerRow + cacheBytesPerPosition)};
+  return {rows * flopsPerRow + flopsPerHeadRow +
+              rows * (rows + 1) / 2 * flopsPerAttended,
+          static_cast<double>(weightBytes - gatheredBytes) +
+              rows * (gatheredBytesPerRow + cacheBytesPerPosition)};
 }
 
 Work::Phase Work::decode(int64_t context) const {
   double attended = static_cast<double>(context) + 1;
   return {flopsPerRow + flopsPerHeadRow + attended * flopsPerAttended,
-          static_cast<double>(weightBytes - gatheredBytes) + gatheredBytesPerRow + attended * cacheBytesPerPosition};
+          static_cast<double>(weightBytes - gatheredBytes) +
+              gatheredBytesPerRow + attended * cacheBytesPerPosition};
 }

@@ -23,8 +23,7 @@ ModuleSession::ModuleSession() {
 
 ModuleSession::~ModuleSession() { diagnostics.reset(); }
 
-mlir::OwningOpRef<mlir::ModuleOp>
-ModuleSession::read(const std::string &path) {
+mlir::OwningOpRef<mlir::ModuleOp> ModuleSession::read(const std::string &path) {
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer) {
     llvm::errs() << "coppice: error: cannot read '" << path

@@ -115,13 +115,11 @@ llvm::json::Value toJson(const PlanShowCommand &command,
       site["of"] = width.set.getCount();
     sites.push_back(std::move(site));
   }
-  return llvm::json::Object{{"schema", "coppice.plan/1"},
-                            {"input", command.input},
-                            {"seq", command.tokens},
-                            {"dense", std::move(dense)},
-                            {"pruned", std::move(pruned)},
-                            {"removed", std::move(removed)},
-                            {"sites", std::move(sites)}};
+  return llvm::json::Object{
+      {"schema", "coppice.plan/1"},  {"input", command.input},
+      {"seq", command.tokens},       {"dense", std::move(dense)},
+      {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
+      {"sites", std::move(sites)}};
 }
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,

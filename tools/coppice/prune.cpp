@@ -47,8 +47,8 @@ LogicalResult appendPlanFile(ModuleSession &session, const std::string &path,
     return failure();
   auto plans = llvm::to_vector(file->getOps<PlanOp>());
   if (plans.size() != 1)
-    return file->emitError() << "expected one prune.plan in a plan file, found "
-                             << plans.size();
+    return file->emitError()
+           << "expected one prune.plan in a plan file, found " << plans.size();
   OpBuilder builder = OpBuilder::atBlockEnd(&plan.getBody().front());
   for (Operation &decision : plans.front().getBody().front())
     builder.clone(decision);
@@ -77,16 +77,15 @@ void rebaseWeights(ModuleOp module, const std::string &from,
   if (auto model = module->getAttrOfType<ModelAttr>(kModelAttrName))
     module->setAttr(
         kModelAttrName,
-        ModelAttr::get(module.getContext(), model.getName(), model.getFamily(),
-                       model.getVocabulary(), model.getHidden(),
-                       model.getLayers(), model.getHeads(), model.getKvHeads(),
-                       model.getHeadDim(), model.getIntermediate(),
-                       model.getContextLength(), model.getDtype(),
-                       model.getTied(), model.getBos(), model.getEos(),
-                       model.getParameters(),
-                       rebase(model.getWeights(), from, to),
-                       model.getWeightsSha256(), model.getSourceSha256(),
-                       rebase(model.getTokenizer(), from, to)));
+        ModelAttr::get(
+            module.getContext(), model.getName(), model.getFamily(),
+            model.getVocabulary(), model.getHidden(), model.getLayers(),
+            model.getHeads(), model.getKvHeads(), model.getHeadDim(),
+            model.getIntermediate(), model.getContextLength(), model.getDtype(),
+            model.getTied(), model.getBos(), model.getEos(),
+            model.getParameters(), rebase(model.getWeights(), from, to),
+            model.getWeightsSha256(), model.getSourceSha256(),
+            rebase(model.getTokenizer(), from, to)));
   for (auto global : module.getOps<ml_program::GlobalOp>())
     if (auto file = global->getAttrOfType<FileAttr>(kSourceAttrName))
       global->setAttr(kSourceAttrName,

@@ -28,7 +28,8 @@ struct Sublayer {
 
 /// The sublayers of `function` in order. A sublayer is a residual add that is
 /// named `layers.N.SOMETHING`; one that has another form is an error.
-mlir::FailureOr<llvm::SmallVector<Sublayer>> findSublayers(mlir::func::FuncOp function);
+mlir::FailureOr<llvm::SmallVector<Sublayer>>
+findSublayers(mlir::func::FuncOp function);
 
 /// The activations and the weight of a matrix multiplication site: a
 /// `prune.gemm` or a linalg contraction of two matrices. Null if `op` is none.

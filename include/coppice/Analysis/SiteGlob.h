@@ -6,9 +6,9 @@
 #ifndef COPPICE_ANALYSIS_SITEGLOB_H
 #define COPPICE_ANALYSIS_SITEGLOB_H
 
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 #include <optional>
 #include <string>
 
@@ -17,7 +17,8 @@ namespace coppice {
 class SiteGlob {
 public:
   /// Parses `text`; nothing if it is no glob, and then `error` says why.
-  static std::optional<SiteGlob> parse(llvm::StringRef text, std::string &error);
+  static std::optional<SiteGlob> parse(llvm::StringRef text,
+                                       std::string &error);
 
   /// Does the glob match? Remembers which of its alternatives did.
   bool match(llvm::StringRef site);
@@ -31,12 +32,14 @@ private:
   struct Alternative {
     std::string pattern;
     int64_t first = 0, last = -1; // a range if first <= last
-    llvm::SmallVector<bool, 0> seen; // one for a pattern, one each for a range's numbers
+    llvm::SmallVector<bool, 0>
+        seen; // one for a pattern, one each for a range's numbers
     bool isRange() const { return first <= last; }
   };
   using Component = llvm::SmallVector<Alternative, 1>;
 
-  static bool parseComponent(llvm::StringRef text, Component &component, std::string &error);
+  static bool parseComponent(llvm::StringRef text, Component &component,
+                             std::string &error);
   llvm::SmallVector<Component> components;
 };
 

@@ -16,15 +16,17 @@ namespace coppice {
 llvm::StringRef getSite(mlir::Operation *op);
 /// Names `op`: its inherent site where it has one, else `prune.site`.
 void setSite(mlir::Operation *op, llvm::StringRef site);
-/// The name of the value that `op` computes: a fused GEMM's `value`, else the site.
+/// The name of the value that `op` computes: a fused GEMM's `value`, else the
+/// site.
 llvm::StringRef getValueName(mlir::Operation *op);
 
 /// `layers.N.attn.q` and the like, taken apart.
 struct LayerSite {
   int64_t layer;
   llvm::StringRef layerName; // "layers.3"
-  llvm::StringRef sublayer;  // "layers.3.attn"; equal to layerName for a layer's own name
-  llvm::StringRef rest;      // "q", empty for the sublayer itself
+  llvm::StringRef
+      sublayer; // "layers.3.attn"; equal to layerName for a layer's own name
+  llvm::StringRef rest; // "q", empty for the sublayer itself
 };
 /// Nothing if the site is not inside of a layer.
 std::optional<LayerSite> parseLayerSite(llvm::StringRef site);
@@ -36,13 +38,14 @@ struct KeptAxis {
 };
 /// The `prune.kept` of an attribute list `[[axis, set], ..]`; empty if null.
 llvm::SmallVector<KeptAxis> parseKept(mlir::Attribute kept);
-mlir::ArrayAttr makeKept(mlir::MLIRContext *context, llvm::ArrayRef<KeptAxis> kept);
+mlir::ArrayAttr makeKept(mlir::MLIRContext *context,
+                         llvm::ArrayRef<KeptAxis> kept);
 /// What `op`'s result holds of the dense value.
 llvm::SmallVector<KeptAxis> getKept(mlir::Operation *op);
 /// `kept` after its value has been restricted to `set` along `axis` once more:
 /// the set is composed with what that axis already held.
-mlir::ArrayAttr composeKept(mlir::MLIRContext *context, mlir::Attribute kept, int64_t axis,
-                            prune::SetAttr set);
+mlir::ArrayAttr composeKept(mlir::MLIRContext *context, mlir::Attribute kept,
+                            int64_t axis, prune::SetAttr set);
 /// Records on `op` that its result was restricted to `set` along `axis`.
 void narrowKept(mlir::Operation *op, int64_t axis, prune::SetAttr set);
 

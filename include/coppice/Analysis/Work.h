@@ -11,13 +11,15 @@ namespace coppice {
 /// Work of one step as coefficients of its sizes. A multiply-add is 2 FLOP;
 /// what is not a matrix multiplication or attention is not counted.
 struct Work {
-  int64_t parameters = 0;          // elements of all globals
-  int64_t weightBytes = 0;         // their storage
-  int64_t gatheredBytes = 0;       // weights of which a row needs one line only (embedding)
+  int64_t parameters = 0;  // elements of all globals
+  int64_t weightBytes = 0; // their storage
+  int64_t gatheredBytes =
+      0; // weights of which a row needs one line only (embedding)
   int64_t gatheredBytesPerRow = 0; // that line
   int64_t flopsPerRow = 0;         // matrix multiplications of the layers
   int64_t flopsPerHeadRow = 0;     // matrix multiplications outside of layers
-  int64_t flopsPerAttended = 0;    // attention, for one row and one position it attends to
+  int64_t flopsPerAttended =
+      0; // attention, for one row and one position it attends to
   int64_t cacheBytesPerPosition = 0;
 
   /// FLOPs and bytes (weights and KV cache) of a prompt of `tokens`, or of one

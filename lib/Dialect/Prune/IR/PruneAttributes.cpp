@@ -27,8 +27,10 @@ void PruneDialect::registerAttributes() {
 // SetAttr: text
 //===----------------------------------------------------------------------===//
 
-/// Appends a range that begins at or after the last one's end; joins touching ones.
-static void append(SmallVectorImpl<IndexRange> &ranges, int64_t begin, int64_t end) {
+/// Appends a range that begins at or after the last one's end; joins touching
+/// ones.
+static void append(SmallVectorImpl<IndexRange> &ranges, int64_t begin,
+                   int64_t end) {
   if (begin == end)
     return;
   if (!ranges.empty() && ranges.back().end == begin)
@@ -50,39 +52,53 @@ Attribute SetAttr::parse(AsmParser &parser, Type) {
     if (parser.parseInteger(begin))
       return failure();
     if (begin < 0 || begin == std::numeric_limits<int64_t>::max())
-      return parser.emitError(rangeLoc, "expected an index of at least 0, found ") << begin;
+      return parser.emitError(rangeLoc,
+                              "expected an index of at least 0, found ")
+             << begin;
     end = begin + 1;
     if (succeeded(parser.parseOptionalColon()) && parser.parseInteger(end))
       return failure();
     if (end <= begin)
-      return parser.emitError(rangeLoc, "expected a range 'a:b' with a < b, found ") << begin << ":" << end;
+      return parser.emitError(rangeLoc,
+                              "expected a range 'a:b' with a < b, found ")
+             << begin << ":" << end;
     if (!ranges.empty() && begin < ranges.back().end)
-      return parser.emitError(rangeLoc, "expected ascending, disjoint indices, found ")
+      return parser.emitError(rangeLoc,
+                              "expected ascending, disjoint indices, found ")
              << begin << " after " << ranges.back().end - 1;
     append(ranges, begin, end);
     return success();
   };
   bool isNone = succeeded(parser.parseOptionalKeyword("none"));
-  if (!isNone && parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseRange))
+  if (!isNone &&
+      parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, parseRange))
     return {};
-  bool hasCount = isNone ? succeeded(parser.parseOptionalKeyword("of"))
-                         : succeeded(parser.parseKeyword("of", " and the number of granules after the list of kept ones"));
+  bool hasCount =
+      isNone ? succeeded(parser.parseOptionalKeyword("of"))
+             : succeeded(parser.parseKeyword(
+                   "of",
+                   " and the number of granules after the list of kept ones"));
   if (!isNone && !hasCount)
     return {};
   if (hasCount) {
     if (parser.parseInteger(count))
       return {};
-    // `4 x 16`, not the dimension list `4x16`: the lexer would read 0x.. as hexadecimal.
-    if (succeeded(parser.parseOptionalKeyword("x")) && parser.parseInteger(granule))
+    // `4 x 16`, not the dimension list `4x16`: the lexer would read 0x.. as
+    // hexadecimal.
+    if (succeeded(parser.parseOptionalKeyword("x")) &&
+        parser.parseInteger(granule))
       return {};
     if (count < 0) {
-      parser.emitError(loc, "expected a number of granules of at least 0, found ") << count;
+      parser.emitError(loc,
+                       "expected a number of granules of at least 0, found ")
+          << count;
       return {};
     }
   }
   if (parser.parseGreater())
     return {};
-  return parser.getChecked<SetAttr>(loc, parser.getContext(), ranges, count, granule);
+  return parser.getChecked<SetAttr>(loc, parser.getContext(), ranges, count,
+                                    granule);
 }
 
 void SetAttr::print(AsmPrinter &printer) const {
@@ -106,27 +122,35 @@ void SetAttr::print(AsmPrinter &printer) const {
   printer << ">";
 }
 
-LogicalResult SetAttr::verify(function_ref<InFlightDiagnostic()> emitError, ArrayRef<IndexRange> ranges,
-                              int64_t count, int64_t granule) {
+LogicalResult SetAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                              ArrayRef<IndexRange> ranges, int64_t count,
+                              int64_t granule) {
   if (granule < 1)
     return emitError() << "expected a granule of at least 1, found " << granule;
   if (ShapedType::isDynamic(count)) {
     if (!ranges.empty())
-      return emitError() << "expected a number of granules, since the set is not empty";
+      return emitError()
+             << "expected a number of granules, since the set is not empty";
     if (granule != 1)
-      return emitError() << "expected no granule without a number of granules, found " << granule;
+      return emitError()
+             << "expected no granule without a number of granules, found "
+             << granule;
     return success();
   }
   int64_t extent;
   if (count < 0 || llvm::MulOverflow(count, granule, extent))
-    return emitError() << "expected an extent that fits 64 bits, found " << count << " granules of " << granule;
+    return emitError() << "expected an extent that fits 64 bits, found "
+                       << count << " granules of " << granule;
   int64_t previousEnd = -1;
   for (const IndexRange &range : ranges) {
-    if (range.begin < 0 || range.begin >= range.end || range.begin <= previousEnd)
-      return emitError() << "expected ascending, disjoint ranges, found " << range.begin << ":" << range.end
-                         << " after the end " << previousEnd;
+    if (range.begin < 0 || range.begin >= range.end ||
+        range.begin <= previousEnd)
+      return emitError() << "expected ascending, disjoint ranges, found "
+                         << range.begin << ":" << range.end << " after the end "
+                         << previousEnd;
     if (range.end > count)
-      return emitError() << "expected indices below " << count << ", found " << range.end - 1;
+      return emitError() << "expected indices below " << count << ", found "
+                         << range.end - 1;
     previousEnd = range.end;
   }
   return success();
@@ -146,14 +170,16 @@ SetAttr SetAttr::none(MLIRContext *context, int64_t count, int64_t granule) {
   return get(context, ArrayRef<IndexRange>(), count, granule);
 }
 
-SetAttr SetAttr::fromIndices(MLIRContext *context, ArrayRef<int64_t> sorted, int64_t count, int64_t granule) {
+SetAttr SetAttr::fromIndices(MLIRContext *context, ArrayRef<int64_t> sorted,
+                             int64_t count, int64_t granule) {
   SmallVector<IndexRange> ranges;
   for (int64_t index : sorted)
     append(ranges, index, index + 1);
   return get(context, ranges, count, granule);
 }
 
-SetAttr SetAttr::fromMask(MLIRContext *context, ArrayRef<bool> mask, int64_t granule) {
+SetAttr SetAttr::fromMask(MLIRContext *context, ArrayRef<bool> mask,
+                          int64_t granule) {
   SmallVector<IndexRange> ranges;
   for (auto [index, kept] : llvm::enumerate(mask))
     if (kept)
@@ -175,11 +201,13 @@ int64_t SetAttr::getExtent() const {
 bool SetAttr::isFull() const {
   if (hasDynamicCount())
     return false;
-  return getCount() == 0 || (!isEmpty() && getRanges().front() == IndexRange{0, getCount()});
+  return getCount() == 0 ||
+         (!isEmpty() && getRanges().front() == IndexRange{0, getCount()});
 }
 
 bool SetAttr::containsGranule(int64_t index) const {
-  const IndexRange *after = llvm::partition_point(getRanges(), [&](const IndexRange &range) { return range.end <= index; });
+  const IndexRange *after = llvm::partition_point(
+      getRanges(), [&](const IndexRange &range) { return range.end <= index; });
   return after != getRanges().end() && after->begin <= index;
 }
 
@@ -196,7 +224,8 @@ SmallVector<int64_t> SetAttr::getIndices() const {
   SmallVector<int64_t> indices;
   indices.reserve(getKeptExtent());
   for (const IndexRange &range : getRanges())
-    for (int64_t i = range.begin * getGranule(), e = range.end * getGranule(); i != e; ++i)
+    for (int64_t i = range.begin * getGranule(), e = range.end * getGranule();
+         i != e; ++i)
       indices.push_back(i);
   return indices;
 }
@@ -222,13 +251,15 @@ SetAttr SetAttr::intersect(SetAttr other) const {
   SmallVector<IndexRange> ranges;
   const IndexRange *i = a.getRanges().begin(), *j = b.getRanges().begin();
   while (i != a.getRanges().end() && j != b.getRanges().end()) {
-    int64_t begin = std::max(i->begin, j->begin), end = std::min(i->end, j->end);
+    int64_t begin = std::max(i->begin, j->begin),
+            end = std::min(i->end, j->end);
     if (begin < end)
       append(ranges, begin, end);
     i->end < j->end ? ++i : ++j;
   }
   // An extent that only one of them knows is the result's.
-  return get(getContext(), ranges, a.hasDynamicCount() ? b.getCount() : a.getCount(),
+  return get(getContext(), ranges,
+             a.hasDynamicCount() ? b.getCount() : a.getCount(),
              a.hasDynamicCount() ? b.getGranule() : a.getGranule());
 }
 
@@ -270,7 +301,8 @@ SetAttr SetAttr::compose(SetAttr inner) const {
         continue;
       }
       int64_t end = std::min(range.end, next);
-      append(ranges, outer->begin + range.begin - position, outer->begin + end - position);
+      append(ranges, outer->begin + range.begin - position,
+             outer->begin + end - position);
       range.begin = end;
     }
   }
@@ -289,7 +321,8 @@ SetAttr SetAttr::positionsIn(SetAttr outer) const {
   for (const IndexRange &range : b.getRanges()) {
     while (mine != a.getRanges().end() && mine->end <= range.begin)
       ++mine;
-    for (const IndexRange *i = mine; i != a.getRanges().end() && i->begin < range.end; ++i)
+    for (const IndexRange *i = mine;
+         i != a.getRanges().end() && i->begin < range.end; ++i)
       append(ranges, position + std::max(i->begin, range.begin) - range.begin,
              position + std::min(i->end, range.end) - range.begin);
     // The last one that begins in this range may reach into the next.
@@ -307,7 +340,8 @@ SmallVector<int64_t> SetAttr::indexMapFrom(SetAttr other) const {
   for (int64_t index : mine) {
     while (j < theirs.size() && theirs[j] < index)
       ++j;
-    map.push_back(j < theirs.size() && theirs[j] == index ? static_cast<int64_t>(j) : -1);
+    map.push_back(
+        j < theirs.size() && theirs[j] == index ? static_cast<int64_t>(j) : -1);
   }
   return map;
 }
@@ -315,7 +349,8 @@ SmallVector<int64_t> SetAttr::indexMapFrom(SetAttr other) const {
 SetAttr SetAttr::refine(int64_t granule) const {
   if (hasDynamicCount() || granule == getGranule())
     return *this;
-  assert(granule >= 1 && getGranule() % granule == 0 && "not a divisor of the granule");
+  assert(granule >= 1 && getGranule() % granule == 0 &&
+         "not a divisor of the granule");
   int64_t factor = getGranule() / granule;
   SmallVector<IndexRange> ranges;
   for (const IndexRange &range : getRanges())
@@ -348,16 +383,23 @@ SetAttr SetAttr::expand(int64_t factor) const {
 // Sets of a plan
 //===----------------------------------------------------------------------===//
 
-FailureOr<SmallVector<int64_t>> SetAttr::resolve(int64_t count, SetFileReader &,
-                                                 function_ref<InFlightDiagnostic()> emitError) const {
+FailureOr<SmallVector<int64_t>>
+SetAttr::resolve(int64_t count, SetFileReader &,
+                 function_ref<InFlightDiagnostic()> emitError) const {
   if (getGranule() != 1)
-    return emitError() << "expected a set of single indices in a plan, found granules of " << getGranule();
+    return emitError()
+           << "expected a set of single indices in a plan, found granules of "
+           << getGranule();
   if (!hasDynamicCount() && getCount() != count)
-    return emitError() << "expected a set of " << count << ", as many as the model has, found one of " << getCount();
+    return emitError() << "expected a set of " << count
+                       << ", as many as the model has, found one of "
+                       << getCount();
   return getIndices();
 }
 
-FailureOr<SmallVector<int64_t>> FileSetAttr::resolve(int64_t count, SetFileReader &files,
-                                                     function_ref<InFlightDiagnostic()> emitError) const {
-  return files.read(getPath().getValue(), getKey().getValue(), count, emitError);
+FailureOr<SmallVector<int64_t>>
+FileSetAttr::resolve(int64_t count, SetFileReader &files,
+                     function_ref<InFlightDiagnostic()> emitError) const {
+  return files.read(getPath().getValue(), getKey().getValue(), count,
+                    emitError);
 }

@@ -31,44 +31,58 @@ void PruneDialect::initialize() {
   addInterfaces<SetAliases>();
 }
 
-Operation *PruneDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type, Location loc) {
+Operation *PruneDialect::materializeConstant(OpBuilder &builder,
+                                             Attribute value, Type type,
+                                             Location loc) {
   return arith::ConstantOp::materialize(builder, value, type, loc);
 }
 
-/// `[[axis, #prune.set<..>], ..]`, axes ascending; `type` is the narrowed value's, if known.
+/// `[[axis, #prune.set<..>], ..]`, axes ascending; `type` is the narrowed
+/// value's, if known.
 static LogicalResult verifyKept(Operation *op, Attribute kept, Type type) {
-  auto describe = [&]() -> InFlightDiagnostic { return op->emitError() << "'" << PruneDialect::keptAttrName << "' "; };
+  auto describe = [&]() -> InFlightDiagnostic {
+    return op->emitError() << "'" << PruneDialect::keptAttrName << "' ";
+  };
   auto list = dyn_cast<ArrayAttr>(kept);
   if (!list)
     return describe() << "expected a list of [axis, set], found " << kept;
   int64_t previous = -1;
   for (Attribute entry : list) {
     auto pair = dyn_cast<ArrayAttr>(entry);
-    if (!pair || pair.size() != 2 || !isa<IntegerAttr>(pair[0]) || !isa<SetAttr>(pair[1]))
+    if (!pair || pair.size() != 2 || !isa<IntegerAttr>(pair[0]) ||
+        !isa<SetAttr>(pair[1]))
       return describe() << "expected pairs [axis, set], found " << entry;
     int64_t axis = cast<IntegerAttr>(pair[0]).getInt();
     auto set = cast<SetAttr>(pair[1]);
     if (axis <= previous)
-      return describe() << "expected ascending axes, found " << axis << " after " << previous;
+      return describe() << "expected ascending axes, found " << axis
+                        << " after " << previous;
     previous = axis;
     auto shaped = dyn_cast_or_null<ShapedType>(type);
     if (!shaped || !shaped.hasRank())
       continue;
     if (axis >= shaped.getRank())
-      return describe() << "expected an axis below the rank " << shaped.getRank() << ", found " << axis;
-    if (!shaped.isDynamicDim(axis) && shaped.getDimSize(axis) != set.getKeptExtent())
-      return describe() << "expected a set of " << shaped.getDimSize(axis) << " indices for axis " << axis
-                        << ", found one of " << set.getKeptExtent();
+      return describe() << "expected an axis below the rank "
+                        << shaped.getRank() << ", found " << axis;
+    if (!shaped.isDynamicDim(axis) &&
+        shaped.getDimSize(axis) != set.getKeptExtent())
+      return describe() << "expected a set of " << shaped.getDimSize(axis)
+                        << " indices for axis " << axis << ", found one of "
+                        << set.getKeptExtent();
   }
   return success();
 }
 
-LogicalResult PruneDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+LogicalResult PruneDialect::verifyOperationAttribute(Operation *op,
+                                                     NamedAttribute attribute) {
   if (attribute.getName() == siteAttrName) {
     if (!isa<StringAttr>(attribute.getValue()))
-      return op->emitError() << "'" << siteAttrName << "' expected a string, found " << attribute.getValue();
+      return op->emitError()
+             << "'" << siteAttrName << "' expected a string, found "
+             << attribute.getValue();
     if (op->getInherentAttr("site"))
-      return op->emitError() << "'" << siteAttrName << "' expected on ops without a site of their own";
+      return op->emitError() << "'" << siteAttrName
+                             << "' expected on ops without a site of their own";
     return success();
   }
   if (attribute.getName() == keptAttrName) {
@@ -77,14 +91,18 @@ LogicalResult PruneDialect::verifyOperationAttribute(Operation *op, NamedAttribu
       type = typed.getValue(); // a global
     return verifyKept(op, attribute.getValue(), type);
   }
-  return op->emitError() << "unknown attribute '" << attribute.getName().getValue() << "', expected '" << siteAttrName
-                         << "' or '" << keptAttrName << "'";
+  return op->emitError() << "unknown attribute '"
+                         << attribute.getName().getValue() << "', expected '"
+                         << siteAttrName << "' or '" << keptAttrName << "'";
 }
 
-LogicalResult PruneDialect::verifyRegionArgAttribute(Operation *op, unsigned region, unsigned argument,
+LogicalResult PruneDialect::verifyRegionArgAttribute(Operation *op,
+                                                     unsigned region,
+                                                     unsigned argument,
                                                      NamedAttribute attribute) {
   if (attribute.getName() != keptAttrName)
-    return op->emitError() << "unknown argument attribute '" << attribute.getName().getValue() << "', expected '"
+    return op->emitError() << "unknown argument attribute '"
+                           << attribute.getName().getValue() << "', expected '"
                            << keptAttrName << "'";
   Type type;
   if (region < op->getNumRegions() && !op->getRegion(region).empty() &&
@@ -93,9 +111,12 @@ LogicalResult PruneDialect::verifyRegionArgAttribute(Operation *op, unsigned reg
   return verifyKept(op, attribute.getValue(), type);
 }
 
-LogicalResult PruneDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned, NamedAttribute attribute) {
+LogicalResult
+PruneDialect::verifyRegionResultAttribute(Operation *op, unsigned, unsigned,
+                                          NamedAttribute attribute) {
   if (attribute.getName() != keptAttrName)
-    return op->emitError() << "unknown result attribute '" << attribute.getName().getValue() << "', expected '"
+    return op->emitError() << "unknown result attribute '"
+                           << attribute.getName().getValue() << "', expected '"
                            << keptAttrName << "'";
   return verifyKept(op, attribute.getValue(), Type());
 }

@@ -10,8 +10,12 @@ using namespace coppice::prune;
 #include "coppice/Dialect/Prune/IR/PruneOpInterfaces.cpp.inc"
 
 // With its `#prune.set` prefix, so that an alias may stand for a long set.
-static ParseResult parseFullSet(OpAsmParser &parser, SetAttr &set) { return parser.parseAttribute(set); }
-static void printFullSet(OpAsmPrinter &printer, Operation *, SetAttr set) { printer << set; }
+static ParseResult parseFullSet(OpAsmParser &parser, SetAttr &set) {
+  return parser.parseAttribute(set);
+}
+static void printFullSet(OpAsmPrinter &printer, Operation *, SetAttr set) {
+  printer << set;
+}
 
 #define GET_OP_CLASSES
 #include "coppice/Dialect/Prune/IR/PruneOps.cpp.inc"
@@ -21,21 +25,26 @@ static void printFullSet(OpAsmPrinter &printer, Operation *, SetAttr set) { prin
 //===----------------------------------------------------------------------===//
 
 void PlanOp::build(OpBuilder &builder, OperationState &state, StringRef name) {
-  state.addAttribute(getSymNameAttrName(state.name), builder.getStringAttr(name));
+  state.addAttribute(getSymNameAttrName(state.name),
+                     builder.getStringAttr(name));
   state.addRegion()->emplaceBlock();
 }
 
 LogicalResult PlanOp::verifyRegions() {
   for (Operation &op : getBody().front())
     if (!isa<DecisionOpInterface>(op))
-      return (op.emitOpError() << "is not a pruning decision").attachNote(getLoc()) << "in this plan";
+      return (op.emitOpError() << "is not a pruning decision")
+                 .attachNote(getLoc())
+             << "in this plan";
   return success();
 }
 
 LogicalResult KeepOp::verify() {
   if (auto set = dyn_cast<SetAttr>(getSet()); set && set.getGranule() != 1)
-    return emitOpError() << "expected a set of " << stringifyDimension(getDimension())
-                         << " with a granule of 1, found one of " << set.getGranule();
+    return emitOpError() << "expected a set of "
+                         << stringifyDimension(getDimension())
+                         << " with a granule of 1, found one of "
+                         << set.getGranule();
   return success();
 }
 
@@ -44,23 +53,32 @@ LogicalResult KeepOp::verify() {
 //===----------------------------------------------------------------------===//
 
 /// Does `set` describe the axis of the dense type?
-static LogicalResult verifyAxis(Operation *op, RankedTensorType dense, int64_t axis, SetAttr set) {
+static LogicalResult verifyAxis(Operation *op, RankedTensorType dense,
+                                int64_t axis, SetAttr set) {
   if (axis < 0 || axis >= dense.getRank())
-    return op->emitOpError() << "expected an axis below the rank " << dense.getRank() << ", found " << axis;
-  if (set.hasDynamicCount() || dense.isDynamicDim(axis) || dense.getDimSize(axis) == set.getExtent())
+    return op->emitOpError() << "expected an axis below the rank "
+                             << dense.getRank() << ", found " << axis;
+  if (set.hasDynamicCount() || dense.isDynamicDim(axis) ||
+      dense.getDimSize(axis) == set.getExtent())
     return success();
-  return op->emitOpError() << "expected a set of the " << dense.getDimSize(axis) << " indices of axis " << axis
-                           << ", found one of " << set.getExtent();
+  return op->emitOpError() << "expected a set of the " << dense.getDimSize(axis)
+                           << " indices of axis " << axis << ", found one of "
+                           << set.getExtent();
 }
 
 /// `dense` with its axis replaced by what is kept.
-static RankedTensorType restrictType(RankedTensorType dense, int64_t axis, SetAttr set) {
+static RankedTensorType restrictType(RankedTensorType dense, int64_t axis,
+                                     SetAttr set) {
   SmallVector<int64_t> shape(dense.getShape());
   shape[axis] = set.getKeptExtent();
-  return RankedTensorType::get(shape, dense.getElementType(), dense.getEncoding());
+  return RankedTensorType::get(shape, dense.getElementType(),
+                               dense.getEncoding());
 }
 
-LogicalResult ProjectOp::verify() { return verifyAxis(*this, cast<RankedTensorType>(getInput().getType()), getAxis(), getKeep()); }
+LogicalResult ProjectOp::verify() {
+  return verifyAxis(*this, cast<RankedTensorType>(getInput().getType()),
+                    getAxis(), getKeep());
+}
 
 OpFoldResult ProjectOp::fold(FoldAdaptor) {
   // P of the full set is 1.
@@ -73,12 +91,15 @@ namespace {
 /// P_k P_l = P_(k and l) along one axis.
 struct MergeProjects : OpRewritePattern<ProjectOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(ProjectOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(ProjectOp op,
+                                PatternRewriter &rewriter) const override {
     auto inner = op.getInput().getDefiningOp<ProjectOp>();
     if (!inner || inner.getAxis() != op.getAxis())
-      return rewriter.notifyMatchFailure(op, "no projection of the same axis below");
-    rewriter.replaceOpWithNewOp<ProjectOp>(op, op.getType(), op.getSite(), inner.getInput(), op.getAxis(),
-                                           op.getKeep().intersect(inner.getKeep()));
+      return rewriter.notifyMatchFailure(
+          op, "no projection of the same axis below");
+    rewriter.replaceOpWithNewOp<ProjectOp>(
+        op, op.getType(), op.getSite(), inner.getInput(), op.getAxis(),
+        op.getKeep().intersect(inner.getKeep()));
     return success();
   }
 };
@@ -86,12 +107,15 @@ struct MergeProjects : OpRewritePattern<ProjectOp> {
 /// S_k S_l = S_(l composed with k) along one axis.
 struct MergeRestricts : OpRewritePattern<RestrictOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RestrictOp op,
+                                PatternRewriter &rewriter) const override {
     auto inner = op.getInput().getDefiningOp<RestrictOp>();
     if (!inner || inner.getAxis() != op.getAxis())
-      return rewriter.notifyMatchFailure(op, "no restriction of the same axis below");
-    rewriter.replaceOpWithNewOp<RestrictOp>(op, op.getType(), inner.getInput(), op.getAxis(),
-                                            inner.getKeep().compose(op.getKeep()));
+      return rewriter.notifyMatchFailure(
+          op, "no restriction of the same axis below");
+    rewriter.replaceOpWithNewOp<RestrictOp>(
+        op, op.getType(), inner.getInput(), op.getAxis(),
+        inner.getKeep().compose(op.getKeep()));
     return success();
   }
 };
@@ -99,46 +123,61 @@ struct MergeRestricts : OpRewritePattern<RestrictOp> {
 /// S_k E_l: with m = k and l, E_(m in k) S_(m in l), an index map.
 struct RestrictOfExtend : OpRewritePattern<RestrictOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RestrictOp op,
+                                PatternRewriter &rewriter) const override {
     auto extend = op.getInput().getDefiningOp<ExtendOp>();
     if (!extend || extend.getAxis() != op.getAxis())
-      return rewriter.notifyMatchFailure(op, "no extension of the same axis below");
+      return rewriter.notifyMatchFailure(op,
+                                         "no extension of the same axis below");
     if (extend.getKeep().hasDynamicCount() || op.getKeep().hasDynamicCount())
-      return rewriter.notifyMatchFailure(op, "a set without a count has no index map");
+      return rewriter.notifyMatchFailure(
+          op, "a set without a count has no index map");
     SetAttr both = op.getKeep().intersect(extend.getKeep());
-    Value source = rewriter.createOrFold<RestrictOp>(op.getLoc(), extend.getInput(), op.getAxis(),
-                                                     both.positionsIn(extend.getKeep()));
-    rewriter.replaceOp(op, rewriter.createOrFold<ExtendOp>(op.getLoc(), source, op.getAxis(),
-                                                           both.positionsIn(op.getKeep())));
+    Value source = rewriter.createOrFold<RestrictOp>(
+        op.getLoc(), extend.getInput(), op.getAxis(),
+        both.positionsIn(extend.getKeep()));
+    rewriter.replaceOp(
+        op, rewriter.createOrFold<ExtendOp>(op.getLoc(), source, op.getAxis(),
+                                            both.positionsIn(op.getKeep())));
     return success();
   }
 };
 } // namespace
 
-void ProjectOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+void ProjectOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                            MLIRContext *context) {
   patterns.add<MergeProjects>(context);
 }
 
-void RestrictOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+void RestrictOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
+                                             MLIRContext *context) {
   patterns.add<MergeRestricts, RestrictOfExtend>(context);
 }
 
-LogicalResult ProjectOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult
+ProjectOp::reifyResultShapes(OpBuilder &builder,
+                             ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back(tensor::getMixedSizes(builder, getLoc(), getInput()));
   return success();
 }
 
-LogicalResult RestrictOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc, Adaptor adaptor,
+LogicalResult RestrictOp::inferReturnTypes(MLIRContext *,
+                                           std::optional<Location> loc,
+                                           Adaptor adaptor,
                                            SmallVectorImpl<Type> &types) {
   auto dense = cast<RankedTensorType>(adaptor.getInput().getType());
   int64_t axis = adaptor.getAxis();
   if (axis < 0 || axis >= dense.getRank())
-    return emitOptionalError(loc, "expected an axis below the rank ", dense.getRank(), ", found ", axis);
+    return emitOptionalError(loc, "expected an axis below the rank ",
+                             dense.getRank(), ", found ", axis);
   types.push_back(restrictType(dense, axis, adaptor.getKeep()));
   return success();
 }
 
-LogicalResult RestrictOp::verify() { return verifyAxis(*this, cast<RankedTensorType>(getInput().getType()), getAxis(), getKeep()); }
+LogicalResult RestrictOp::verify() {
+  return verifyAxis(*this, cast<RankedTensorType>(getInput().getType()),
+                    getAxis(), getKeep());
+}
 
 OpFoldResult RestrictOp::fold(FoldAdaptor) {
   // S of the full set is 1.
@@ -146,26 +185,33 @@ OpFoldResult RestrictOp::fold(FoldAdaptor) {
     return getInput();
   // S E = 1, for the same set.
   auto extend = getInput().getDefiningOp<ExtendOp>();
-  if (extend && extend.getAxis() == getAxis() && extend.getKeep().keepsSameAs(getKeep()) &&
+  if (extend && extend.getAxis() == getAxis() &&
+      extend.getKeep().keepsSameAs(getKeep()) &&
       extend.getInput().getType() == getType())
     return extend.getInput();
   return {};
 }
 
-LogicalResult RestrictOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, getLoc(), getInput());
+LogicalResult
+RestrictOp::reifyResultShapes(OpBuilder &builder,
+                              ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(builder, getLoc(), getInput());
   sizes[getAxis()] = builder.getIndexAttr(getKeep().getKeptExtent());
   shapes.push_back(std::move(sizes));
   return success();
 }
 
-void ExtendOp::build(OpBuilder &, OperationState &state, Value input, int64_t axis, SetAttr keep) {
+void ExtendOp::build(OpBuilder &, OperationState &state, Value input,
+                     int64_t axis, SetAttr keep) {
   auto narrow = cast<RankedTensorType>(input.getType());
   SmallVector<int64_t> shape(narrow.getShape());
   shape[axis] = keep.getExtent();
-  auto dense = RankedTensorType::get(shape, narrow.getElementType(), narrow.getEncoding());
+  auto dense = RankedTensorType::get(shape, narrow.getElementType(),
+                                     narrow.getEncoding());
   OpBuilder builder(state.getContext());
-  build(builder, state, dense, input, builder.getI64IntegerAttr(axis), keep, Value());
+  build(builder, state, dense, input, builder.getI64IntegerAttr(axis), keep,
+        Value());
 }
 
 LogicalResult ExtendOp::verify() {
@@ -173,15 +219,21 @@ LogicalResult ExtendOp::verify() {
   if (failed(verifyAxis(*this, dense, getAxis(), getKeep())))
     return failure();
   auto narrow = cast<RankedTensorType>(getInput().getType());
-  if (RankedTensorType expected = restrictType(dense, getAxis(), getKeep()); narrow != expected)
-    return emitOpError() << "expected an input of type " << expected << ", found " << narrow;
-  bool needsExtent = getKeep().hasDynamicCount() && dense.isDynamicDim(getAxis());
+  if (RankedTensorType expected = restrictType(dense, getAxis(), getKeep());
+      narrow != expected)
+    return emitOpError() << "expected an input of type " << expected
+                         << ", found " << narrow;
+  bool needsExtent =
+      getKeep().hasDynamicCount() && dense.isDynamicDim(getAxis());
   if (needsExtent && !getExtent())
-    return emitOpError() << "expected an extent, since neither the set nor the result's type has one";
+    return emitOpError() << "expected an extent, since neither the set nor the "
+                            "result's type has one";
   if (!needsExtent && getExtent())
-    return emitOpError() << "expected no extent, since the set or the result's type has one";
+    return emitOpError()
+           << "expected no extent, since the set or the result's type has one";
   if (!needsExtent && dense.isDynamicDim(getAxis()))
-    return emitOpError() << "expected a result of " << getKeep().getExtent() << " indices along axis " << getAxis()
+    return emitOpError() << "expected a result of " << getKeep().getExtent()
+                         << " indices along axis " << getAxis()
                          << ", found a dynamic extent";
   return success();
 }
@@ -193,13 +245,16 @@ OpFoldResult ExtendOp::fold(FoldAdaptor) {
   // E of the empty set is zero; a constant only where the shape is one.
   auto dense = cast<RankedTensorType>(getType());
   if (getKeep().isEmpty() && dense.hasStaticShape())
-    if (TypedAttr zero = Builder(getContext()).getZeroAttr(dense.getElementType()))
+    if (TypedAttr zero =
+            Builder(getContext()).getZeroAttr(dense.getElementType()))
       return DenseElementsAttr::get(dense, zero);
   return {};
 }
 
-LogicalResult ExtendOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
-  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, getLoc(), getInput());
+LogicalResult ExtendOp::reifyResultShapes(OpBuilder &builder,
+                                          ReifiedRankedShapedTypeDims &shapes) {
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(builder, getLoc(), getInput());
   auto dense = cast<RankedTensorType>(getType());
   if (getExtent())
     sizes[getAxis()] = getExtent();
@@ -213,7 +268,8 @@ LogicalResult ExtendOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShape
 // GEMM
 //===----------------------------------------------------------------------===//
 
-void GemmOp::build(OpBuilder &builder, OperationState &state, Type result, StringRef site, Value input, Value weight) {
+void GemmOp::build(OpBuilder &builder, OperationState &state, Type result,
+                   StringRef site, Value input, Value weight) {
   state.addOperands({input, weight});
   state.addAttribute(getSiteAttrName(state.name), builder.getStringAttr(site));
   state.addRegion();
@@ -227,22 +283,27 @@ Block *GemmOp::addEpilogue(OpBuilder &builder, ValueRange extras) {
   Block *block = builder.createBlock(&getEpilogue());
   block->addArgument(getType().getElementType(), getLoc());
   for (Value extra : extras)
-    block->addArgument(cast<ShapedType>(extra.getType()).getElementType(), extra.getLoc());
+    block->addArgument(cast<ShapedType>(extra.getType()).getElementType(),
+                       extra.getLoc());
   return block;
 }
 
 // $site $input `,` $weight (`value` $value)? attr-dict
-// (`epilogue` `(` %acc `:` type (`,` %arg `:` type `=` $extra `:` type)* `)` region)?
+// (`epilogue` `(` %acc `:` type (`,` %arg `:` type `=` $extra `:` type)* `)`
+// region)?
 // `:` type($input) `,` type($weight) `->` type($result)
 ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   StringAttr site, value;
   OpAsmParser::UnresolvedOperand input, weight;
   Type inputType, weightType, resultType;
-  if (parser.parseAttribute(site, getSiteAttrName(result.name), result.attributes) || parser.parseOperand(input) ||
-      parser.parseComma() || parser.parseOperand(weight))
+  if (parser.parseAttribute(site, getSiteAttrName(result.name),
+                            result.attributes) ||
+      parser.parseOperand(input) || parser.parseComma() ||
+      parser.parseOperand(weight))
     return failure();
   if (succeeded(parser.parseOptionalKeyword("value")) &&
-      parser.parseAttribute(value, getValueAttrName(result.name), result.attributes))
+      parser.parseAttribute(value, getValueAttrName(result.name),
+                            result.attributes))
     return failure();
   if (parser.parseOptionalAttrDict(result.attributes))
     return failure();
@@ -259,15 +320,18 @@ ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
         return failure();
       if (isAccumulator)
         return success();
-      return failure(parser.parseEqual() || parser.parseOperand(extras.emplace_back()) ||
+      return failure(parser.parseEqual() ||
+                     parser.parseOperand(extras.emplace_back()) ||
                      parser.parseColonType(extraTypes.emplace_back()));
     };
-    if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Paren, parseArgument) ||
+    if (parser.parseCommaSeparatedList(AsmParser::Delimiter::Paren,
+                                       parseArgument) ||
         parser.parseRegion(*epilogue, arguments))
       return failure();
   }
-  if (parser.parseColonType(inputType) || parser.parseComma() || parser.parseType(weightType) ||
-      parser.parseArrow() || parser.parseType(resultType) ||
+  if (parser.parseColonType(inputType) || parser.parseComma() ||
+      parser.parseType(weightType) || parser.parseArrow() ||
+      parser.parseType(resultType) ||
       parser.resolveOperand(input, inputType, result.operands) ||
       parser.resolveOperand(weight, weightType, result.operands) ||
       parser.resolveOperands(extras, extraTypes, extrasLoc, result.operands))
@@ -280,7 +344,8 @@ void GemmOp::print(OpAsmPrinter &printer) {
   printer << " " << getSiteAttr() << " " << getInput() << ", " << getWeight();
   if (StringAttr value = getValueAttr())
     printer << " value " << value;
-  printer.printOptionalAttrDict((*this)->getAttrs(), {getSiteAttrName(), getValueAttrName()});
+  printer.printOptionalAttrDict((*this)->getAttrs(),
+                                {getSiteAttrName(), getValueAttrName()});
   if (hasEpilogue()) {
     Block &block = getEpilogue().front();
     printer << " epilogue(";
@@ -296,31 +361,44 @@ void GemmOp::print(OpAsmPrinter &printer) {
     printer << ") ";
     printer.printRegion(getEpilogue(), /*printEntryBlockArgs=*/false);
   }
-  printer << " : " << getInput().getType() << ", " << getWeight().getType() << " -> " << getType();
+  printer << " : " << getInput().getType() << ", " << getWeight().getType()
+          << " -> " << getType();
 }
 
 /// Are two extents the same, as far as is known?
-static bool mayEqual(int64_t a, int64_t b) { return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b; }
+static bool mayEqual(int64_t a, int64_t b) {
+  return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b;
+}
 
 LogicalResult GemmOp::verify() {
-  auto input = cast<RankedTensorType>(getInput().getType()), weight = cast<RankedTensorType>(getWeight().getType());
+  auto input = cast<RankedTensorType>(getInput().getType()),
+       weight = cast<RankedTensorType>(getWeight().getType());
   auto result = cast<RankedTensorType>(getType());
-  auto requireExtent = [&](StringRef what, StringRef of, int64_t expected, int64_t found) -> LogicalResult {
+  auto requireExtent = [&](StringRef what, StringRef of, int64_t expected,
+                           int64_t found) -> LogicalResult {
     if (mayEqual(expected, found))
       return success();
-    return emitOpError() << "expected " << expected << " " << what << " of the " << of << ", found " << found;
+    return emitOpError() << "expected " << expected << " " << what << " of the "
+                         << of << ", found " << found;
   };
-  if (failed(requireExtent("columns (K)", "weight, as many as of the input", input.getDimSize(1), weight.getDimSize(1))) ||
-      failed(requireExtent("columns (N)", "result, as many as rows of the weight", weight.getDimSize(0), result.getDimSize(1))) ||
-      failed(requireExtent("rows (M)", "result, as many as of the input", input.getDimSize(0), result.getDimSize(0))))
+  if (failed(requireExtent("columns (K)", "weight, as many as of the input",
+                           input.getDimSize(1), weight.getDimSize(1))) ||
+      failed(requireExtent("columns (N)",
+                           "result, as many as rows of the weight",
+                           weight.getDimSize(0), result.getDimSize(1))) ||
+      failed(requireExtent("rows (M)", "result, as many as of the input",
+                           input.getDimSize(0), result.getDimSize(0))))
     return failure();
   for (auto [index, extra] : llvm::enumerate(getExtras())) {
     auto type = cast<RankedTensorType>(extra.getType());
-    bool isVector = type.getRank() == 1 && mayEqual(type.getDimSize(0), result.getDimSize(1));
-    bool isLikeResult = type.getRank() == 2 && mayEqual(type.getDimSize(0), result.getDimSize(0)) &&
+    bool isVector = type.getRank() == 1 &&
+                    mayEqual(type.getDimSize(0), result.getDimSize(1));
+    bool isLikeResult = type.getRank() == 2 &&
+                        mayEqual(type.getDimSize(0), result.getDimSize(0)) &&
                         mayEqual(type.getDimSize(1), result.getDimSize(1));
     if (!isVector && !isLikeResult)
-      return emitOpError() << "expected epilogue operand " << index << " to have the result's shape or be a vector of "
+      return emitOpError() << "expected epilogue operand " << index
+                           << " to have the result's shape or be a vector of "
                            << result.getDimSize(1) << ", found " << type;
   }
   return success();
@@ -329,37 +407,47 @@ LogicalResult GemmOp::verify() {
 LogicalResult GemmOp::verifyRegions() {
   if (!hasEpilogue()) {
     if (!getExtras().empty())
-      return emitOpError() << "expected no further operands without an epilogue, found " << getExtras().size();
+      return emitOpError()
+             << "expected no further operands without an epilogue, found "
+             << getExtras().size();
     return success();
   }
   Block &block = getEpilogue().front();
   Type element = cast<RankedTensorType>(getType()).getElementType();
   if (block.getNumArguments() != 1 + getExtras().size())
     return emitOpError() << "expected an epilogue of " << 1 + getExtras().size()
-                         << " arguments (the accumulator and one for each further operand), found "
+                         << " arguments (the accumulator and one for each "
+                            "further operand), found "
                          << block.getNumArguments();
   if (block.getArgument(0).getType() != element)
-    return emitOpError() << "expected an accumulator of the result's element type " << element << ", found "
-                         << block.getArgument(0).getType();
+    return emitOpError()
+           << "expected an accumulator of the result's element type " << element
+           << ", found " << block.getArgument(0).getType();
   for (auto [index, extra] : llvm::enumerate(getExtras())) {
-    Type expected = cast<ShapedType>(extra.getType()).getElementType(), found = block.getArgument(index + 1).getType();
+    Type expected = cast<ShapedType>(extra.getType()).getElementType(),
+         found = block.getArgument(index + 1).getType();
     if (expected != found)
-      return emitOpError() << "expected epilogue argument " << index + 1 << " to have its operand's element type "
-                           << expected << ", found " << found;
+      return emitOpError() << "expected epilogue argument " << index + 1
+                           << " to have its operand's element type " << expected
+                           << ", found " << found;
   }
   for (Operation &op : block.without_terminator())
     if (!isPure(&op))
-      return (emitOpError() << "expected only pure ops in the epilogue").attachNote(op.getLoc()) << "found this one";
+      return (emitOpError() << "expected only pure ops in the epilogue")
+                 .attachNote(op.getLoc())
+             << "found this one";
   auto yield = dyn_cast<YieldOp>(block.back());
   if (!yield)
     return emitOpError() << "expected an epilogue that ends with 'prune.yield'";
   if (yield.getValue().getType() != element)
-    return yield.emitOpError() << "expected the result's element type " << element << ", found "
-                               << yield.getValue().getType();
+    return yield.emitOpError()
+           << "expected the result's element type " << element << ", found "
+           << yield.getValue().getType();
   return success();
 }
 
-LogicalResult GemmOp::reifyResultShapes(OpBuilder &builder, ReifiedRankedShapedTypeDims &shapes) {
+LogicalResult GemmOp::reifyResultShapes(OpBuilder &builder,
+                                        ReifiedRankedShapedTypeDims &shapes) {
   shapes.push_back({tensor::getMixedSize(builder, getLoc(), getInput(), 0),
                     tensor::getMixedSize(builder, getLoc(), getWeight(), 0)});
   return success();

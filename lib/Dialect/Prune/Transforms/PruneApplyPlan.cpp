@@ -1,8 +1,8 @@
 // Comes in: a dense module, with or without a plan. Goes out: the same program
-// with each matrix multiplication site as a prune.gemm, and each decision of the
-// plan as a prune.project. All decisions are checked against the model first and
-// gathered by sublayer; only then is anything written, so that the order of the
-// decisions cannot matter and a wrong plan changes nothing.
+// with each matrix multiplication site as a prune.gemm, and each decision of
+// the plan as a prune.project. All decisions are checked against the model
+// first and gathered by sublayer; only then is anything written, so that the
+// order of the decisions cannot matter and a wrong plan changes nothing.
 #include "SetFiles.h"
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Analysis/SiteGlob.h"
@@ -32,27 +32,31 @@ static bool hasZeroInit(linalg::MatmulOp matmul) {
   return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
 }
 
-/// C[m, n] = sum_k A[m, k] W[n, k], widened as signed, that is: floats extended.
+/// C[m, n] = sum_k A[m, k] W[n, k], widened as signed, that is: floats
+/// extended.
 static bool hasGemmMaps(linalg::MatmulOp matmul) {
   AffineExpr m, n, k;
   bindDims(matmul.getContext(), m, n, k);
   auto map = [&](AffineExpr row, AffineExpr column) {
     return AffineMap::get(3, 0, {row, column}, matmul.getContext());
   };
-  return matmul.getIndexingMapsArray() == SmallVector<AffineMap>{map(m, k), map(n, k), map(m, n)};
+  return matmul.getIndexingMapsArray() ==
+         SmallVector<AffineMap>{map(m, k), map(n, k), map(m, n)};
 }
 
 /// Replaces a matmul site by a prune.gemm; null if it is not of that form.
 static GemmOp convertToGemm(linalg::MatmulOp matmul) {
-  if (getSite(matmul).empty() || !matmul.hasPureTensorSemantics() || !hasZeroInit(matmul) || !hasGemmMaps(matmul))
+  if (getSite(matmul).empty() || !matmul.hasPureTensorSemantics() ||
+      !hasZeroInit(matmul) || !hasGemmMaps(matmul))
     return {};
   Type result = matmul.getResult(0).getType();
-  if (!llvm::all_of(matmul->getOperandTypes(),
-                    [](Type type) { return isa<FloatType>(cast<ShapedType>(type).getElementType()); }))
+  if (!llvm::all_of(matmul->getOperandTypes(), [](Type type) {
+        return isa<FloatType>(cast<ShapedType>(type).getElementType());
+      }))
     return {};
   OpBuilder builder(matmul);
-  auto gemm = GemmOp::create(builder, matmul.getLoc(), result, getSite(matmul), matmul.getInputs()[0],
-                             matmul.getInputs()[1]);
+  auto gemm = GemmOp::create(builder, matmul.getLoc(), result, getSite(matmul),
+                             matmul.getInputs()[0], matmul.getInputs()[1]);
   for (NamedAttribute attribute : matmul->getDiscardableAttrs())
     if (attribute.getName() != PruneDialect::siteAttrName)
       gemm->setDiscardableAttr(attribute.getName(), attribute.getValue());
@@ -62,7 +66,8 @@ static GemmOp convertToGemm(linalg::MatmulOp matmul) {
   // The fill was this matmul's own, or goes with its last user.
   for (Operation *op = init.getDefiningOp(); op && isOpTriviallyDead(op);) {
     Operation *dead = op;
-    op = op->getNumOperands() == 0 ? nullptr : op->getOperands().back().getDefiningOp();
+    op = op->getNumOperands() == 0 ? nullptr
+                                   : op->getOperands().back().getDefiningOp();
     dead->erase();
   }
   return gemm;
@@ -84,7 +89,8 @@ class PlanReader {
 public:
   /// Relative paths start at `directory`, or if that is empty at the file that
   /// the decision is written in.
-  PlanReader(ArrayRef<Sublayer> sublayers, StringRef directory) : sublayers(sublayers), directory(directory) {
+  PlanReader(ArrayRef<Sublayer> sublayers, StringRef directory)
+      : sublayers(sublayers), directory(directory) {
     decisions.resize(sublayers.size());
     for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
       names[sublayer.name].push_back(index);
@@ -103,7 +109,8 @@ public:
 
 private:
   /// Matches a decision's glob; gives the indices of the sublayers it names.
-  FailureOr<SmallVector<size_t>> resolveSites(DecisionOpInterface op, bool allowLayers);
+  FailureOr<SmallVector<size_t>> resolveSites(DecisionOpInterface op,
+                                              bool allowLayers);
   LogicalResult readOne(DecisionOpInterface op);
   LogicalResult decide(size_t index, Decision decision);
   FailureOr<SetAttr> resolveSet(KeepOp op, const Sublayer &sublayer);
@@ -117,7 +124,8 @@ private:
 };
 } // namespace
 
-FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op, bool allowLayers) {
+FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op,
+                                                        bool allowLayers) {
   std::string error;
   std::optional<SiteGlob> glob = SiteGlob::parse(op.getSites(), error);
   if (!glob)
@@ -134,19 +142,25 @@ FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op, 
     if (sublayers.empty())
       diagnostic << "; the model has no sublayers";
     else
-      diagnostic << "; the model has layers " << sublayers.front().layer << " to " << sublayers.back().layer
-                 << ", with sublayers such as '" << sublayers.front().name << "'";
+      diagnostic << "; the model has layers " << sublayers.front().layer
+                 << " to " << sublayers.back().layer
+                 << ", with sublayers such as '" << sublayers.front().name
+                 << "'";
     return diagnostic;
   };
   if (found.empty())
-    return describe(op->emitOpError() << "'" << op.getSites() << "' names no " << (allowLayers ? "layer or " : "")
+    return describe(op->emitOpError() << "'" << op.getSites() << "' names no "
+                                      << (allowLayers ? "layer or " : "")
                                       << "sublayer of the model");
   if (std::optional<std::string> unmatched = glob->findUnmatched())
-    return describe(op->emitOpError() << "'" << *unmatched << "' in '" << op.getSites()
-                                      << "' is out of range: nothing of the model matches it");
+    return describe(op->emitOpError()
+                    << "'" << *unmatched << "' in '" << op.getSites()
+                    << "' is out of range: nothing of the model matches it");
   if (foundLayer && !allowLayers)
-    return op->emitOpError() << "'" << op.getSites() << "' names whole layers, expected sublayers such as '"
-                             << sublayers[found.front()].name << "'";
+    return op->emitOpError()
+           << "'" << op.getSites()
+           << "' names whole layers, expected sublayers such as '"
+           << sublayers[found.front()].name << "'";
   return found;
 }
 
@@ -154,9 +168,11 @@ LogicalResult PlanReader::decide(size_t index, Decision decision) {
   Decision &present = decisions[index];
   if (present.op) {
     InFlightDiagnostic diagnostic = decision.op->emitOpError()
-                                    << "'" << sublayers[index].name << "' is decided about twice";
+                                    << "'" << sublayers[index].name
+                                    << "' is decided about twice";
     diagnostic.attachNote(present.op->getLoc())
-        << "the other decision, about '" << present.op.getSites() << "', is here";
+        << "the other decision, about '" << present.op.getSites()
+        << "', is here";
     return diagnostic;
   }
   present = decision;
@@ -166,38 +182,49 @@ LogicalResult PlanReader::decide(size_t index, Decision decision) {
 FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
   StringRef dimension = stringifyDimension(op.getDimension());
   if (!sublayer.sink)
-    return op.emitOpError() << "'" << sublayer.name << "' does not end with a matrix multiplication of static width, "
-                            << "so there are no " << dimension << " to keep";
+    return op.emitOpError()
+           << "'" << sublayer.name
+           << "' does not end with a matrix multiplication of static width, "
+           << "so there are no " << dimension << " to keep";
   if (op.getDimension() != sublayer.dimension)
-    return op.emitOpError() << "'" << sublayer.name << "' has " << stringifyDimension(sublayer.dimension)
+    return op.emitOpError() << "'" << sublayer.name << "' has "
+                            << stringifyDimension(sublayer.dimension)
                             << " to keep, found " << dimension;
   auto emitError = [&] {
-    return op.emitOpError() << dimension << " of '" << sublayer.name << "', of which there are " << sublayer.count
-                            << ": ";
+    return op.emitOpError()
+           << dimension << " of '" << sublayer.name << "', of which there are "
+           << sublayer.count << ": ";
   };
   auto file = op->getLoc()->findInstanceOf<FileLineColLoc>();
-  files.setDirectory(directory.empty() && file ? llvm::sys::path::parent_path(file.getFilename()).str()
-                                               : directory.str());
-  FailureOr<SmallVector<int64_t>> indices = op.getSet().resolve(sublayer.count, files, emitError);
+  files.setDirectory(
+      directory.empty() && file
+          ? llvm::sys::path::parent_path(file.getFilename()).str()
+          : directory.str());
+  FailureOr<SmallVector<int64_t>> indices =
+      op.getSet().resolve(sublayer.count, files, emitError);
   if (failed(indices))
     return failure();
   if (indices->empty())
-    return emitError() << "expected at least one to remain, found none; 'prune.skip' removes the whole sublayer";
+    return emitError() << "expected at least one to remain, found none; "
+                          "'prune.skip' removes the whole sublayer";
   return SetAttr::fromIndices(op.getContext(), *indices, sublayer.count);
 }
 
 LogicalResult PlanReader::readOne(DecisionOpInterface op) {
   auto keep = dyn_cast<KeepOp>(op.getOperation());
   if (!keep && !isa<SkipOp>(op))
-    return op->emitOpError() << "is a decision that 'prune-apply-plan' cannot apply";
-  FailureOr<SmallVector<size_t>> indices = resolveSites(op, /*allowLayers=*/!keep);
+    return op->emitOpError()
+           << "is a decision that 'prune-apply-plan' cannot apply";
+  FailureOr<SmallVector<size_t>> indices =
+      resolveSites(op, /*allowLayers=*/!keep);
   if (failed(indices))
     return failure();
   SetAttr set;
   for (size_t index : *indices) {
     // Sublayers of the same count share the set that has been resolved.
     if (keep && (!set || set.getCount() != sublayers[index].count ||
-                 keep.getDimension() != sublayers[index].dimension || !sublayers[index].sink)) {
+                 keep.getDimension() != sublayers[index].dimension ||
+                 !sublayers[index].sink)) {
       FailureOr<SetAttr> resolved = resolveSet(keep, sublayers[index]);
       if (failed(resolved))
         return failure();
@@ -206,7 +233,8 @@ LogicalResult PlanReader::readOne(DecisionOpInterface op) {
     if (failed(decide(index, {op, set})))
       return failure();
   }
-  // An external set becomes a literal: the module then says all that is decided.
+  // An external set becomes a literal: the module then says all that is
+  // decided.
   if (keep && set && isa<FileSetAttr>(keep.getSet()))
     keep->setAttr(keep.getSetAttrName(), set);
   return success();
@@ -217,16 +245,20 @@ LogicalResult PlanReader::readOne(DecisionOpInterface op) {
 //===----------------------------------------------------------------------===//
 
 /// Puts a projection in front of one operand.
-static void project(OpOperand &operand, StringRef site, int64_t axis, SetAttr keep) {
+static void project(OpOperand &operand, StringRef site, int64_t axis,
+                    SetAttr keep) {
   OpBuilder builder(operand.getOwner());
-  operand.set(ProjectOp::create(builder, operand.getOwner()->getLoc(), operand.get().getType(), site, operand.get(),
+  operand.set(ProjectOp::create(builder, operand.getOwner()->getLoc(),
+                                operand.get().getType(), site, operand.get(),
                                 axis, keep));
 }
 
 static void apply(const Sublayer &sublayer, const Decision &decision) {
   if (!decision.keep) {
-    auto rows = cast<RankedTensorType>(sublayer.delta->get().getType()).getDimSize(0);
-    project(*sublayer.delta, sublayer.name, 0, SetAttr::none(decision.op->getContext(), rows));
+    auto rows =
+        cast<RankedTensorType>(sublayer.delta->get().getType()).getDimSize(0);
+    project(*sublayer.delta, sublayer.name, 0,
+            SetAttr::none(decision.op->getContext(), rows));
     return;
   }
   OpOperand &input = *getGemmOperands(sublayer.sink).input;
@@ -234,7 +266,8 @@ static void apply(const Sublayer &sublayer, const Decision &decision) {
 }
 
 namespace {
-struct PruneApplyPlanPass : coppice::prune::impl::PruneApplyPlanBase<PruneApplyPlanPass> {
+struct PruneApplyPlanPass
+    : coppice::prune::impl::PruneApplyPlanBase<PruneApplyPlanPass> {
   using PruneApplyPlanBase::PruneApplyPlanBase;
 
   void runOnOperation() override {
@@ -244,7 +277,9 @@ struct PruneApplyPlanPass : coppice::prune::impl::PruneApplyPlanBase<PruneApplyP
       return signalPassFailure();
     if (*chosen && failed(checkDense(module)))
       return signalPassFailure();
-    module.walk([&](linalg::MatmulOp matmul) { numGemms += convertToGemm(matmul) ? 1 : 0; });
+    module.walk([&](linalg::MatmulOp matmul) {
+      numGemms += convertToGemm(matmul) ? 1 : 0;
+    });
     if (*chosen && failed(applyPlan(module, *chosen)))
       signalPassFailure();
   }
@@ -255,12 +290,14 @@ private:
     if (!plan.empty()) {
       if (auto op = module.lookupSymbol<PlanOp>(plan))
         return op;
-      return module.emitError() << "expected a plan '@" << plan << "', found none";
+      return module.emitError()
+             << "expected a plan '@" << plan << "', found none";
     }
     auto plans = llvm::to_vector(module.getOps<PlanOp>());
     if (plans.size() > 1) {
-      InFlightDiagnostic diagnostic = plans[1].emitError()
-                                      << "expected one plan, or the option 'plan' to name one of several";
+      InFlightDiagnostic diagnostic =
+          plans[1].emitError()
+          << "expected one plan, or the option 'plan' to name one of several";
       diagnostic.attachNote(plans[0].getLoc()) << "another plan is here";
       return diagnostic;
     }
@@ -271,7 +308,8 @@ private:
   LogicalResult checkDense(ModuleOp module) {
     WalkResult result = module.walk([](Operation *op) -> WalkResult {
       if (isa<ProjectOp, RestrictOp, ExtendOp>(op))
-        return op->emitError() << "expected a dense module to apply a plan to, found a projection";
+        return op->emitError() << "expected a dense module to apply a plan to, "
+                                  "found a projection";
       return WalkResult::advance();
     });
     return failure(result.wasInterrupted());
@@ -288,7 +326,8 @@ private:
     PlanReader reader(sublayers, directory);
     if (failed(reader.read(op)))
       return failure();
-    for (auto [sublayer, decision] : llvm::zip_equal(sublayers, reader.getDecisions())) {
+    for (auto [sublayer, decision] :
+         llvm::zip_equal(sublayers, reader.getDecisions())) {
       if (!decision.op)
         continue;
       apply(sublayer, decision);

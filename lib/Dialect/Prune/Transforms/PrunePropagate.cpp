@@ -7,9 +7,9 @@
 // of them over one op and never back, so this ends. All rules are exact; where
 // none applies, S and E stay where they are, as a gather and a scatter.
 //
-// What S needs to move up: every user of the value restricts it in the same way,
-// for the op is rewritten, not copied. (`tensor.dim` of another axis does not
-// count as a use.) What E needs to move down: the op maps zeros to zeros.
+// What S needs to move up: every user of the value restricts it in the same
+// way, for the op is rewritten, not copied. (`tensor.dim` of another axis does
+// not count as a use.) What E needs to move down: the op maps zeros to zeros.
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
@@ -36,7 +36,8 @@ using namespace coppice::decoder;
 namespace {
 /// What rules report to the pass, and the one thing that they must know of it.
 struct Counts {
-  int64_t restrictsMoved = 0, extendsMoved = 0, sublayersRemoved = 0, cachesNarrowed = 0, cachesRemoved = 0;
+  int64_t restrictsMoved = 0, extendsMoved = 0, sublayersRemoved = 0,
+          cachesNarrowed = 0, cachesRemoved = 0;
   /// Nothing in the module calls the function, so its arguments may change.
   bool mayChangeSignature = false;
 };
@@ -53,18 +54,20 @@ struct SharedRestriction {
   int64_t axis;
   SetAttr set;
   SmallVector<RestrictOp> restricts;
-  SmallVector<tensor::DimOp> dims; // extents of other axes
+  SmallVector<tensor::DimOp> dims;  // extents of other axes
   SmallVector<OpOperand *> returns; // only where the caller allows them
 };
 } // namespace
 
 /// Do all users of `value` restrict it along `axis` to `set`? With
 /// `allowReturns`, users that return it from a function are listed too.
-static std::optional<SharedRestriction> findShared(Value value, int64_t axis, SetAttr set, bool allowReturns = false) {
+static std::optional<SharedRestriction>
+findShared(Value value, int64_t axis, SetAttr set, bool allowReturns = false) {
   SharedRestriction shared{value, axis, set, {}, {}, {}};
   for (OpOperand &use : value.getUses()) {
     if (auto restrict = dyn_cast<RestrictOp>(use.getOwner())) {
-      if (static_cast<int64_t>(restrict.getAxis()) != axis || !restrict.getKeep().keepsSameAs(set))
+      if (static_cast<int64_t>(restrict.getAxis()) != axis ||
+          !restrict.getKeep().keepsSameAs(set))
         return std::nullopt;
       shared.restricts.push_back(restrict);
     } else if (auto dim = dyn_cast<tensor::DimOp>(use.getOwner())) {
@@ -81,19 +84,23 @@ static std::optional<SharedRestriction> findShared(Value value, int64_t axis, Se
   return shared;
 }
 
-static std::optional<SharedRestriction> findShared(RestrictOp op, bool allowReturns = false) {
+static std::optional<SharedRestriction> findShared(RestrictOp op,
+                                                   bool allowReturns = false) {
   return findShared(op.getInput(), op.getAxis(), op.getKeep(), allowReturns);
 }
 
 /// Puts the narrow value in the place of its restrictions.
-static void replaceShared(PatternRewriter &rewriter, const SharedRestriction &shared, Value narrow) {
+static void replaceShared(PatternRewriter &rewriter,
+                          const SharedRestriction &shared, Value narrow) {
   for (tensor::DimOp dim : shared.dims)
-    rewriter.modifyOpInPlace(dim, [&] { dim.getSourceMutable().assign(narrow); });
+    rewriter.modifyOpInPlace(dim,
+                             [&] { dim.getSourceMutable().assign(narrow); });
   for (RestrictOp restrict : shared.restricts)
     rewriter.replaceOp(restrict, narrow);
 }
 
-static Value restrict(PatternRewriter &rewriter, Location loc, Value value, int64_t axis, SetAttr set) {
+static Value restrict(PatternRewriter &rewriter, Location loc, Value value,
+                      int64_t axis, SetAttr set) {
   return rewriter.createOrFold<RestrictOp>(loc, value, axis, set);
 }
 
@@ -102,12 +109,15 @@ static RankedTensorType narrowType(Type type, int64_t axis, SetAttr set) {
   auto dense = cast<RankedTensorType>(type);
   SmallVector<int64_t> shape(dense.getShape());
   shape[axis] = set.getKeptExtent();
-  return RankedTensorType::get(shape, dense.getElementType(), dense.getEncoding());
+  return RankedTensorType::get(shape, dense.getElementType(),
+                               dense.getEncoding());
 }
 
 /// A copy of `op` with other operands and result types.
-static Operation *cloneWith(PatternRewriter &rewriter, Operation *op, TypeRange types, ValueRange operands) {
-  OperationState state(op->getLoc(), op->getName(), operands, types, op->getAttrs());
+static Operation *cloneWith(PatternRewriter &rewriter, Operation *op,
+                            TypeRange types, ValueRange operands) {
+  OperationState state(op->getLoc(), op->getName(), operands, types,
+                       op->getAttrs());
   for (Region &region : op->getRegions()) {
     IRMapping mapping;
     region.cloneInto(state.addRegion(), mapping);
@@ -118,7 +128,8 @@ static Operation *cloneWith(PatternRewriter &rewriter, Operation *op, TypeRange 
 /// A copy of `op`, which has one result, on narrow operands; its result is
 /// recorded to hold `set` of `axis`.
 template <typename OpTy>
-static OpTy cloneNarrow(PatternRewriter &rewriter, OpTy op, ValueRange operands, int64_t axis, SetAttr set) {
+static OpTy cloneNarrow(PatternRewriter &rewriter, OpTy op, ValueRange operands,
+                        int64_t axis, SetAttr set) {
   Type type = narrowType(op->getResult(0).getType(), axis, set);
   Operation *narrow = cloneWith(rewriter, op, type, operands);
   narrowKept(narrow, axis, set);
@@ -132,9 +143,11 @@ static OpTy cloneNarrow(PatternRewriter &rewriter, OpTy op, ValueRange operands,
 namespace {
 /// A rule that moves a restriction above the `OpTy` whose result it restricts.
 template <typename OpTy> struct RestrictUp : OpRewritePattern<RestrictOp> {
-  RestrictUp(MLIRContext *context, Counts &counts) : OpRewritePattern(context), counts(counts) {}
+  RestrictUp(MLIRContext *context, Counts &counts)
+      : OpRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RestrictOp op,
+                                PatternRewriter &rewriter) const override {
     auto below = op.getInput().getDefiningOp<OpTy>();
     if (!below)
       return failure();
@@ -149,14 +162,19 @@ template <typename OpTy> struct RestrictUp : OpRewritePattern<RestrictOp> {
   }
 
 protected:
-  virtual LogicalResult moveUp(RestrictOp op, OpTy below, PatternRewriter &rewriter) const = 0;
+  virtual LogicalResult moveUp(RestrictOp op, OpTy below,
+                               PatternRewriter &rewriter) const = 0;
 
-  /// For ops with one result: replaces `below` by a narrow copy, where its users agree.
+  /// For ops with one result: replaces `below` by a narrow copy, where its
+  /// users agree.
   template <typename OperandsFn>
-  LogicalResult moveUpShared(RestrictOp op, OpTy below, PatternRewriter &rewriter, OperandsFn makeOperands) const {
+  LogicalResult moveUpShared(RestrictOp op, OpTy below,
+                             PatternRewriter &rewriter,
+                             OperandsFn makeOperands) const {
     std::optional<SharedRestriction> shared = findShared(op);
     if (!shared)
-      return rewriter.notifyMatchFailure(op, "not all users restrict the value in the same way");
+      return rewriter.notifyMatchFailure(
+          op, "not all users restrict the value in the same way");
     int64_t axis = op.getAxis();
     SetAttr set = op.getKeep();
     SmallVector<Value> operands = makeOperands();
@@ -170,10 +188,12 @@ protected:
   Counts &counts;
 };
 
-/// S_N (A W^T) = A (S W)^T and S_M (A W^T) = (S A) W^T; what the epilogue reads follows.
+/// S_N (A W^T) = A (S W)^T and S_M (A W^T) = (S A) W^T; what the epilogue reads
+/// follows.
 struct RestrictUpGemm : RestrictUp<GemmOp> {
   using RestrictUp::RestrictUp;
-  LogicalResult moveUp(RestrictOp op, GemmOp gemm, PatternRewriter &rewriter) const override {
+  LogicalResult moveUp(RestrictOp op, GemmOp gemm,
+                       PatternRewriter &rewriter) const override {
     Location loc = gemm.getLoc();
     int64_t axis = op.getAxis();
     SetAttr set = op.getKeep();
@@ -197,7 +217,8 @@ struct RestrictUpGemm : RestrictUp<GemmOp> {
 /// still find theirs. Rows: queries with their slots and positions.
 struct RestrictUpAttention : RestrictUp<AttentionOp> {
   using RestrictUp::RestrictUp;
-  LogicalResult moveUp(RestrictOp op, AttentionOp attention, PatternRewriter &rewriter) const override {
+  LogicalResult moveUp(RestrictOp op, AttentionOp attention,
+                       PatternRewriter &rewriter) const override {
     Location loc = attention.getLoc();
     SetAttr set = op.getKeep();
     SmallVector<Value> operands(attention->getOperands());
@@ -209,7 +230,9 @@ struct RestrictUpAttention : RestrictUp<AttentionOp> {
       });
     SetAttr kvHeads = findKVHeads(attention, set);
     if (!kvHeads)
-      return rewriter.notifyMatchFailure(op, "the set does not keep whole heads, equally many in each KV head left");
+      return rewriter.notifyMatchFailure(op,
+                                         "the set does not keep whole heads, "
+                                         "equally many in each KV head left");
     return moveUpShared(op, attention, rewriter, [&] {
       operands[0] = restrict(rewriter, loc, operands[0], 1, set);
       for (unsigned i : {1, 2}) // keys, values
@@ -221,7 +244,8 @@ struct RestrictUpAttention : RestrictUp<AttentionOp> {
 private:
   /// The KV heads, as columns of the caches, that the query columns `set` need.
   static SetAttr findKVHeads(AttentionOp attention, SetAttr set) {
-    int64_t headDim = attention.getHeadDim(), group = attention.getQueryHeads() / attention.getKvHeads();
+    int64_t headDim = attention.getHeadDim(),
+            group = attention.getQueryHeads() / attention.getKvHeads();
     SetAttr heads = set.coarsen(headDim);
     if (!heads)
       return {};
@@ -235,22 +259,27 @@ private:
     }
     if (!llvm::all_equal(sizes))
       return {};
-    return SetAttr::fromIndices(set.getContext(), kvHeads, attention.getKvHeads(), headDim);
+    return SetAttr::fromIndices(set.getContext(), kvHeads,
+                                attention.getKvHeads(), headDim);
   }
 };
 
 /// Rows with their angles; columns by whole heads.
 struct RestrictUpRotary : RestrictUp<RotaryOp> {
   using RestrictUp::RestrictUp;
-  LogicalResult moveUp(RestrictOp op, RotaryOp rotary, PatternRewriter &rewriter) const override {
+  LogicalResult moveUp(RestrictOp op, RotaryOp rotary,
+                       PatternRewriter &rewriter) const override {
     int64_t axis = op.getAxis();
     if (axis == 1 && !op.getKeep().coarsen(rotary.getHeadDim()))
-      return rewriter.notifyMatchFailure(op, "the set does not keep whole heads");
+      return rewriter.notifyMatchFailure(op,
+                                         "the set does not keep whole heads");
     return moveUpShared(op, rotary, rewriter, [&] {
       SmallVector<Value> operands(rotary->getOperands());
-      operands[0] = restrict(rewriter, rotary.getLoc(), operands[0], axis, op.getKeep());
+      operands[0] =
+          restrict(rewriter, rotary.getLoc(), operands[0], axis, op.getKeep());
       if (axis == 0)
-        operands[1] = restrict(rewriter, rotary.getLoc(), operands[1], 0, op.getKeep());
+        operands[1] =
+            restrict(rewriter, rotary.getLoc(), operands[1], 0, op.getKeep());
       return operands;
     });
   }
@@ -259,12 +288,14 @@ struct RestrictUpRotary : RestrictUp<RotaryOp> {
 /// Rows only: a column of the result depends on all columns of the input.
 struct RestrictUpNorm : RestrictUp<RMSNormOp> {
   using RestrictUp::RestrictUp;
-  LogicalResult moveUp(RestrictOp op, RMSNormOp norm, PatternRewriter &rewriter) const override {
+  LogicalResult moveUp(RestrictOp op, RMSNormOp norm,
+                       PatternRewriter &rewriter) const override {
     if (op.getAxis() != 0)
       return rewriter.notifyMatchFailure(op, "a norm needs all columns");
     return moveUpShared(op, norm, rewriter, [&] {
       SmallVector<Value> operands(norm->getOperands());
-      operands[0] = restrict(rewriter, norm.getLoc(), operands[0], 0, op.getKeep());
+      operands[0] =
+          restrict(rewriter, norm.getLoc(), operands[0], 0, op.getKeep());
       return operands;
     });
   }
@@ -273,11 +304,13 @@ struct RestrictUpNorm : RestrictUp<RMSNormOp> {
 /// Columns are the table's, rows the indices'.
 struct RestrictUpLookup : RestrictUp<LookupOp> {
   using RestrictUp::RestrictUp;
-  LogicalResult moveUp(RestrictOp op, LookupOp lookup, PatternRewriter &rewriter) const override {
+  LogicalResult moveUp(RestrictOp op, LookupOp lookup,
+                       PatternRewriter &rewriter) const override {
     int64_t axis = op.getAxis();
     return moveUpShared(op, lookup, rewriter, [&] {
       SmallVector<Value> operands(lookup->getOperands());
-      operands[axis] = restrict(rewriter, lookup.getLoc(), operands[axis], axis, op.getKeep());
+      operands[axis] = restrict(rewriter, lookup.getLoc(), operands[axis], axis,
+                                op.getKeep());
       return operands;
     });
   }
@@ -287,18 +320,23 @@ struct RestrictUpLookup : RestrictUp<LookupOp> {
 /// state, an argument whose update is returned, becomes narrower as a whole.
 struct RestrictUpAppend : RestrictUp<AppendOp> {
   using RestrictUp::RestrictUp;
-  LogicalResult moveUp(RestrictOp op, AppendOp append, PatternRewriter &rewriter) const override {
+  LogicalResult moveUp(RestrictOp op, AppendOp append,
+                       PatternRewriter &rewriter) const override {
     if (op.getAxis() != 2)
-      return rewriter.notifyMatchFailure(op, "only columns of a cache are pruned");
-    std::optional<SharedRestriction> shared = findShared(op, /*allowReturns=*/true);
+      return rewriter.notifyMatchFailure(op,
+                                         "only columns of a cache are pruned");
+    std::optional<SharedRestriction> shared =
+        findShared(op, /*allowReturns=*/true);
     if (!shared)
-      return rewriter.notifyMatchFailure(op, "not all users restrict the cache in the same way");
+      return rewriter.notifyMatchFailure(
+          op, "not all users restrict the cache in the same way");
     SetAttr set = op.getKeep();
     SmallVector<Value> operands(append->getOperands());
     if (!shared->returns.empty()) {
       auto state = findState(append, *shared);
       if (!state)
-        return rewriter.notifyMatchFailure(op, "the returned cache is not the state of a step");
+        return rewriter.notifyMatchFailure(
+            op, "the returned cache is not the state of a step");
       narrowState(rewriter, state, set);
     } else {
       operands[1] = restrict(rewriter, append.getLoc(), operands[1], 2, set);
@@ -307,7 +345,8 @@ struct RestrictUpAppend : RestrictUp<AppendOp> {
     auto narrow = cloneNarrow(rewriter, append, operands, 2, set);
     replaceShared(rewriter, *shared, narrow.getResult());
     for (OpOperand *use : shared->returns)
-      rewriter.modifyOpInPlace(use->getOwner(), [&] { use->set(narrow.getResult()); });
+      rewriter.modifyOpInPlace(use->getOwner(),
+                               [&] { use->set(narrow.getResult()); });
     if (!shared->returns.empty())
       updateFunctionType(rewriter, cast<func::FuncOp>(narrow->getParentOp()));
     rewriter.eraseOp(append);
@@ -315,31 +354,37 @@ struct RestrictUpAppend : RestrictUp<AppendOp> {
   }
 
   /// Makes a function's type agree with its arguments and its return.
-  static void updateFunctionType(RewriterBase &rewriter, func::FuncOp function) {
+  static void updateFunctionType(RewriterBase &rewriter,
+                                 func::FuncOp function) {
     Block &entry = function.getBody().front();
-    auto type = FunctionType::get(function.getContext(), entry.getArgumentTypes(),
-                                  entry.getTerminator()->getOperandTypes());
+    auto type =
+        FunctionType::get(function.getContext(), entry.getArgumentTypes(),
+                          entry.getTerminator()->getOperandTypes());
     rewriter.modifyOpInPlace(function, [&] { function.setFunctionType(type); });
   }
 
 private:
   /// The cache argument that `append` updates, if the step returns it once and
   /// nothing else uses it; null else.
-  BlockArgument findState(AppendOp append, const SharedRestriction &shared) const {
+  BlockArgument findState(AppendOp append,
+                          const SharedRestriction &shared) const {
     if (!counts.mayChangeSignature)
       return {};
     auto argument = dyn_cast<BlockArgument>(append.getCache());
     auto function = dyn_cast<func::FuncOp>(append->getParentOp());
-    if (!argument || !function || !argument.hasOneUse() || shared.returns.size() != 1 ||
-        !function.getBody().hasOneBlock())
+    if (!argument || !function || !argument.hasOneUse() ||
+        shared.returns.size() != 1 || !function.getBody().hasOneBlock())
       return {};
-    bool isCache = !!function.getArgAttr(argument.getArgNumber(), kCacheAttrName);
+    bool isCache =
+        !!function.getArgAttr(argument.getArgNumber(), kCacheAttrName);
     return isCache ? argument : BlockArgument();
   }
 
-  void narrowState(PatternRewriter &rewriter, BlockArgument state, SetAttr set) const {
+  void narrowState(PatternRewriter &rewriter, BlockArgument state,
+                   SetAttr set) const {
     auto function = cast<func::FuncOp>(state.getOwner()->getParentOp());
-    Attribute kept = function.getArgAttr(state.getArgNumber(), PruneDialect::keptAttrName);
+    Attribute kept =
+        function.getArgAttr(state.getArgNumber(), PruneDialect::keptAttrName);
     rewriter.modifyOpInPlace(function, [&] {
       state.setType(narrowType(state.getType(), 2, set));
       function.setArgAttr(state.getArgNumber(), PruneDialect::keptAttrName,
@@ -352,13 +397,15 @@ private:
 /// A tensor without contents: each user may have its own.
 struct RestrictUpEmpty : OpRewritePattern<RestrictOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RestrictOp op,
+                                PatternRewriter &rewriter) const override {
     auto empty = op.getInput().getDefiningOp<tensor::EmptyOp>();
     if (!empty)
       return failure();
     SmallVector<OpFoldResult> sizes = empty.getMixedSizes();
     sizes[op.getAxis()] = rewriter.getIndexAttr(op.getKeep().getKeptExtent());
-    rewriter.replaceOpWithNewOp<tensor::EmptyOp>(op, sizes, op.getType().getElementType());
+    rewriter.replaceOpWithNewOp<tensor::EmptyOp>(op, sizes,
+                                                 op.getType().getElementType());
     return success();
   }
 };
@@ -366,12 +413,15 @@ struct RestrictUpEmpty : OpRewritePattern<RestrictOp> {
 /// S_i E_j = E_j S_i on other axes.
 struct RestrictAboveExtend : OpRewritePattern<RestrictOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(RestrictOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RestrictOp op,
+                                PatternRewriter &rewriter) const override {
     auto extend = op.getInput().getDefiningOp<ExtendOp>();
     if (!extend || extend.getAxis() == op.getAxis() || extend.getExtent())
       return failure();
-    Value source = restrict(rewriter, op.getLoc(), extend.getInput(), op.getAxis(), op.getKeep());
-    rewriter.replaceOpWithNewOp<ExtendOp>(op, source, extend.getAxis(), extend.getKeep());
+    Value source = restrict(rewriter, op.getLoc(), extend.getInput(),
+                            op.getAxis(), op.getKeep());
+    rewriter.replaceOpWithNewOp<ExtendOp>(op, source, extend.getAxis(),
+                                          extend.getKeep());
     return success();
   }
 };
@@ -384,18 +434,22 @@ struct RestrictAboveExtend : OpRewritePattern<RestrictOp> {
 /// For each operand of `op` the axes that the loop `dim` runs along. Nothing if
 /// the op uses the loop in another way (computed subscripts, linalg.index) or
 /// if it is not parallel: then no set of it can be left out.
-static std::optional<SmallVector<SmallVector<int64_t, 1>>> findAxesOfLoop(linalg::LinalgOp op, unsigned dim) {
-  if (!op.hasPureTensorSemantics() || op.getIteratorTypesArray()[dim] != utils::IteratorType::parallel)
+static std::optional<SmallVector<SmallVector<int64_t, 1>>>
+findAxesOfLoop(linalg::LinalgOp op, unsigned dim) {
+  if (!op.hasPureTensorSemantics() ||
+      op.getIteratorTypesArray()[dim] != utils::IteratorType::parallel)
     return std::nullopt;
   WalkResult indices = op->walk([&](linalg::IndexOp index) {
-    return index.getDim() == dim ? WalkResult::interrupt() : WalkResult::advance();
+    return index.getDim() == dim ? WalkResult::interrupt()
+                                 : WalkResult::advance();
   });
   if (indices.wasInterrupted())
     return std::nullopt;
   SmallVector<SmallVector<int64_t, 1>> axes;
   for (OpOperand &operand : op->getOpOperands()) {
     auto &mine = axes.emplace_back();
-    for (auto [axis, expr] : llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults())) {
+    for (auto [axis, expr] :
+         llvm::enumerate(op.getMatchingIndexingMap(&operand).getResults())) {
       if (!expr.isFunctionOfDim(dim))
         continue;
       if (!isa<AffineDimExpr>(expr))
@@ -403,7 +457,8 @@ static std::optional<SmallVector<SmallVector<int64_t, 1>>> findAxesOfLoop(linalg
       mine.push_back(axis);
     }
   }
-  // Each result must have the loop as exactly one axis: else it is not indexed by it alone.
+  // Each result must have the loop as exactly one axis: else it is not indexed
+  // by it alone.
   for (OpOperand &init : op.getDpsInitsMutable())
     if (axes[init.getOperandNumber()].size() != 1)
       return std::nullopt;
@@ -411,14 +466,17 @@ static std::optional<SmallVector<SmallVector<int64_t, 1>>> findAxesOfLoop(linalg
 }
 
 /// The loop that runs along an axis of an operand; nothing if it is computed.
-static std::optional<unsigned> findLoopOfAxis(linalg::LinalgOp op, OpOperand &operand, int64_t axis) {
-  auto expr = dyn_cast<AffineDimExpr>(op.getMatchingIndexingMap(&operand).getResult(axis));
+static std::optional<unsigned>
+findLoopOfAxis(linalg::LinalgOp op, OpOperand &operand, int64_t axis) {
+  auto expr = dyn_cast<AffineDimExpr>(
+      op.getMatchingIndexingMap(&operand).getResult(axis));
   return expr ? std::optional<unsigned>(expr.getPosition()) : std::nullopt;
 }
 
 /// `op` with the loop behind `axes` cut down to `set`.
 static Operation *narrowLoop(PatternRewriter &rewriter, linalg::LinalgOp op,
-                             ArrayRef<SmallVector<int64_t, 1>> axes, SetAttr set) {
+                             ArrayRef<SmallVector<int64_t, 1>> axes,
+                             SetAttr set) {
   SmallVector<Value> operands;
   for (OpOperand &operand : op->getOpOperands()) {
     Value value = operand.get();
@@ -438,23 +496,31 @@ static Operation *narrowLoop(PatternRewriter &rewriter, linalg::LinalgOp op,
 
 namespace {
 struct RestrictUpLinalg : OpInterfaceRewritePattern<linalg::LinalgOp> {
-  RestrictUpLinalg(MLIRContext *context, Counts &counts) : OpInterfaceRewritePattern(context), counts(counts) {}
+  RestrictUpLinalg(MLIRContext *context, Counts &counts)
+      : OpInterfaceRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(linalg::LinalgOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(linalg::LinalgOp op,
+                                PatternRewriter &rewriter) const override {
     RestrictOp first = findRestriction(op);
     if (!first || first.getKeep().isEmpty())
       return rewriter.notifyMatchFailure(op, "no result is restricted");
     OpResult result = cast<OpResult>(first.getInput());
-    std::optional<unsigned> dim = findLoopOfAxis(op, *op.getDpsInitOperand(result.getResultNumber()), first.getAxis());
+    std::optional<unsigned> dim = findLoopOfAxis(
+        op, *op.getDpsInitOperand(result.getResultNumber()), first.getAxis());
     auto axes = dim ? findAxesOfLoop(op, *dim) : std::nullopt;
     if (!axes)
-      return rewriter.notifyMatchFailure(op, "the restricted axis is not a parallel loop of its own");
+      return rewriter.notifyMatchFailure(
+          op, "the restricted axis is not a parallel loop of its own");
     SmallVector<SharedRestriction> shared;
     for (OpResult other : op->getResults()) {
-      int64_t axis = (*axes)[op.getDpsInitOperand(other.getResultNumber())->getOperandNumber()].front();
-      std::optional<SharedRestriction> mine = findShared(other, axis, first.getKeep());
+      int64_t axis = (*axes)[op.getDpsInitOperand(other.getResultNumber())
+                                 ->getOperandNumber()]
+                         .front();
+      std::optional<SharedRestriction> mine =
+          findShared(other, axis, first.getKeep());
       if (!mine)
-        return rewriter.notifyMatchFailure(op, "not all users restrict the results in the same way");
+        return rewriter.notifyMatchFailure(
+            op, "not all users restrict the results in the same way");
       shared.push_back(std::move(*mine));
     }
     Operation *narrow = narrowLoop(rewriter, op, *axes, first.getKeep());
@@ -478,31 +544,36 @@ private:
 /// Which scalars of an op's body are zero, given that some arguments are.
 class ZeroAnalysis {
 public:
-  ZeroAnalysis(Block &body, const llvm::SmallDenseSet<Value> &zeros) : zeros(zeros) {
+  ZeroAnalysis(Block &body, const llvm::SmallDenseSet<Value> &zeros)
+      : zeros(zeros) {
     for (Operation &op : body.without_terminator())
       if (op.getNumResults() == 1 && mapsToZero(op))
         this->zeros.insert(op.getResult(0));
   }
-  bool isZero(Value value) const { return zeros.contains(value) || matchPattern(value, m_AnyZeroFloat()); }
+  bool isZero(Value value) const {
+    return zeros.contains(value) || matchPattern(value, m_AnyZeroFloat());
+  }
 
 private:
   bool allZero(ValueRange values) const {
     return llvm::all_of(values, [&](Value value) { return isZero(value); });
   }
   bool mapsToZero(Operation &op) const {
-    // A projection is a select, so a product with what is gone is nothing, be the
-    // other factor Inf or NaN.
+    // A projection is a select, so a product with what is gone is nothing, be
+    // the other factor Inf or NaN.
     if (isa<arith::MulFOp>(op))
       return isZero(op.getOperand(0)) || isZero(op.getOperand(1));
     if (auto quotient = dyn_cast<arith::DivFOp>(op))
       return isZero(quotient.getLhs()) && isPositive(quotient.getRhs());
     if (auto product = dyn_cast<math::FmaOp>(op))
-      return (isZero(product.getA()) || isZero(product.getB())) && isZero(product.getC());
+      return (isZero(product.getA()) || isZero(product.getB())) &&
+             isZero(product.getC());
     if (auto select = dyn_cast<arith::SelectOp>(op))
       return isZero(select.getTrueValue()) && isZero(select.getFalseValue());
-    return isa<arith::AddFOp, arith::SubFOp, arith::NegFOp, arith::ExtFOp, arith::TruncFOp, arith::MaximumFOp,
-               arith::MinimumFOp, arith::MaxNumFOp, arith::MinNumFOp, math::AbsFOp, math::SqrtOp, math::TanhOp,
-               math::ErfOp, math::SinOp>(op) &&
+    return isa<arith::AddFOp, arith::SubFOp, arith::NegFOp, arith::ExtFOp,
+               arith::TruncFOp, arith::MaximumFOp, arith::MinimumFOp,
+               arith::MaxNumFOp, arith::MinNumFOp, math::AbsFOp, math::SqrtOp,
+               math::TanhOp, math::ErfOp, math::SinOp>(op) &&
            allZero(op.getOperands());
   }
   /// Certainly above zero, as 1 + exp(x) is.
@@ -515,7 +586,8 @@ private:
                    (isNotNegative(sum.getLhs()) && isPositive(sum.getRhs())));
   }
   static bool isNotNegative(Value value) {
-    return isPositive(value) || value.getDefiningOp<math::ExpOp>() || value.getDefiningOp<math::AbsFOp>();
+    return isPositive(value) || value.getDefiningOp<math::ExpOp>() ||
+           value.getDefiningOp<math::AbsFOp>();
   }
 
   llvm::SmallDenseSet<Value> zeros;
@@ -524,41 +596,49 @@ private:
 /// f(E x, y) = E f(x, S y) if f(0, y) = 0, and the union of the sets where only
 /// f(0, 0) = 0.
 struct ExtendDownLinalg : OpInterfaceRewritePattern<linalg::LinalgOp> {
-  ExtendDownLinalg(MLIRContext *context, Counts &counts) : OpInterfaceRewritePattern(context), counts(counts) {}
+  ExtendDownLinalg(MLIRContext *context, Counts &counts)
+      : OpInterfaceRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(linalg::LinalgOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(linalg::LinalgOp op,
+                                PatternRewriter &rewriter) const override {
     for (OpOperand *input : op.getDpsInputOperands()) {
       auto extend = input->get().getDefiningOp<ExtendOp>();
       if (!extend || extend.getKeep().hasDynamicCount())
         continue;
-      std::optional<unsigned> dim = findLoopOfAxis(op, *input, extend.getAxis());
+      std::optional<unsigned> dim =
+          findLoopOfAxis(op, *input, extend.getAxis());
       auto axes = dim ? findAxesOfLoop(op, *dim) : std::nullopt;
       SetAttr set = axes ? findSet(op, *axes) : SetAttr();
       if (!set || set.isFull() || set.isEmpty())
         continue;
       Operation *narrow = narrowLoop(rewriter, op, *axes, set);
       SmallVector<Value> dense;
-      for (auto [init, value] : llvm::zip_equal(op.getDpsInitsMutable(), narrow->getResults()))
+      for (auto [init, value] :
+           llvm::zip_equal(op.getDpsInitsMutable(), narrow->getResults()))
         dense.push_back(
-            ExtendOp::create(rewriter, op.getLoc(), value, (*axes)[init.getOperandNumber()].front(), set));
+            ExtendOp::create(rewriter, op.getLoc(), value,
+                             (*axes)[init.getOperandNumber()].front(), set));
       rewriter.replaceOp(op, dense);
       ++counts.extendsMoved;
       return success();
     }
-    return rewriter.notifyMatchFailure(op, "no extended operand makes the results zero");
+    return rewriter.notifyMatchFailure(
+        op, "no extended operand makes the results zero");
   }
 
 private:
   /// The indices of the loop outside of which all results are zero: the
   /// intersection over operands that alone make them so, else the union over
   /// all extended operands together; null if not even that.
-  static SetAttr findSet(linalg::LinalgOp op, ArrayRef<SmallVector<int64_t, 1>> axes) {
+  static SetAttr findSet(linalg::LinalgOp op,
+                         ArrayRef<SmallVector<int64_t, 1>> axes) {
     llvm::SmallDenseSet<Value> extended;
     SetAttr alone, together;
     for (OpOperand *input : op.getDpsInputOperands()) {
       auto extend = input->get().getDefiningOp<ExtendOp>();
       ArrayRef<int64_t> mine = axes[input->getOperandNumber()];
-      if (!extend || mine.size() != 1 || mine.front() != static_cast<int64_t>(extend.getAxis()) ||
+      if (!extend || mine.size() != 1 ||
+          mine.front() != static_cast<int64_t>(extend.getAxis()) ||
           extend.getKeep().hasDynamicCount())
         continue;
       Value argument = op.getMatchingBlockArgument(input);
@@ -573,10 +653,12 @@ private:
     return !extended.empty() && yieldsZero(op, extended) ? together : SetAttr();
   }
 
-  static bool yieldsZero(linalg::LinalgOp op, const llvm::SmallDenseSet<Value> &zeros) {
+  static bool yieldsZero(linalg::LinalgOp op,
+                         const llvm::SmallDenseSet<Value> &zeros) {
     Block &body = *op.getBlock();
     ZeroAnalysis analysis(body, zeros);
-    return llvm::all_of(body.getTerminator()->getOperands(), [&](Value value) { return analysis.isZero(value); });
+    return llvm::all_of(body.getTerminator()->getOperands(),
+                        [&](Value value) { return analysis.isZero(value); });
   }
 
   Counts &counts;
@@ -588,25 +670,32 @@ private:
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// (E_K A) W^T = A (S_K W)^T, and (E_M A) W^T = E_M (A W^T) without an epilogue.
+/// (E_K A) W^T = A (S_K W)^T, and (E_M A) W^T = E_M (A W^T) without an
+/// epilogue.
 struct ExtendDownGemm : OpRewritePattern<GemmOp> {
-  ExtendDownGemm(MLIRContext *context, Counts &counts) : OpRewritePattern(context), counts(counts) {}
+  ExtendDownGemm(MLIRContext *context, Counts &counts)
+      : OpRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(GemmOp gemm, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(GemmOp gemm,
+                                PatternRewriter &rewriter) const override {
     auto extend = gemm.getInput().getDefiningOp<ExtendOp>();
-    if (!extend || extend.getKeep().hasDynamicCount() || extend.getKeep().isEmpty())
+    if (!extend || extend.getKeep().hasDynamicCount() ||
+        extend.getKeep().isEmpty())
       return rewriter.notifyMatchFailure(gemm, "the input is not extended");
     SetAttr set = extend.getKeep();
     if (extend.getAxis() == 1) {
-      Value weight = restrict(rewriter, gemm.getLoc(), gemm.getWeight(), 1, set);
+      Value weight =
+          restrict(rewriter, gemm.getLoc(), gemm.getWeight(), 1, set);
       rewriter.modifyOpInPlace(gemm, [&] {
         gemm.getInputMutable().assign(extend.getInput());
         gemm.getWeightMutable().assign(weight);
       });
     } else {
       if (gemm.hasEpilogue())
-        return rewriter.notifyMatchFailure(gemm, "an epilogue may turn zeros into something else");
-      auto narrow = cloneNarrow(rewriter, gemm, {extend.getInput(), gemm.getWeight()}, 0, set);
+        return rewriter.notifyMatchFailure(
+            gemm, "an epilogue may turn zeros into something else");
+      auto narrow = cloneNarrow(rewriter, gemm,
+                                {extend.getInput(), gemm.getWeight()}, 0, set);
       rewriter.replaceOpWithNewOp<ExtendOp>(gemm, narrow.getResult(), 0, set);
     }
     ++counts.extendsMoved;
@@ -617,18 +706,25 @@ private:
   Counts &counts;
 };
 
-/// rms_norm(E x, g) = E rms_norm(x, S g): the divisor is an attribute and stays.
+/// rms_norm(E x, g) = E rms_norm(x, S g): the divisor is an attribute and
+/// stays.
 struct ExtendDownNorm : OpRewritePattern<RMSNormOp> {
-  ExtendDownNorm(MLIRContext *context, Counts &counts) : OpRewritePattern(context), counts(counts) {}
+  ExtendDownNorm(MLIRContext *context, Counts &counts)
+      : OpRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(RMSNormOp norm, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RMSNormOp norm,
+                                PatternRewriter &rewriter) const override {
     auto extend = norm.getInput().getDefiningOp<ExtendOp>();
-    if (!extend || extend.getKeep().hasDynamicCount() || extend.getKeep().isEmpty())
+    if (!extend || extend.getKeep().hasDynamicCount() ||
+        extend.getKeep().isEmpty())
       return rewriter.notifyMatchFailure(norm, "the input is not extended");
     int64_t axis = extend.getAxis();
     SetAttr set = extend.getKeep();
-    Value gain = axis == 1 ? restrict(rewriter, norm.getLoc(), norm.getGain(), 0, set) : norm.getGain();
-    auto narrow = cloneNarrow(rewriter, norm, {extend.getInput(), gain}, axis, set);
+    Value gain = axis == 1
+                     ? restrict(rewriter, norm.getLoc(), norm.getGain(), 0, set)
+                     : norm.getGain();
+    auto narrow =
+        cloneNarrow(rewriter, norm, {extend.getInput(), gain}, axis, set);
     rewriter.replaceOpWithNewOp<ExtendOp>(norm, narrow.getResult(), axis, set);
     ++counts.extendsMoved;
     return success();
@@ -640,20 +736,27 @@ private:
 
 /// rotary(E x) = E rotary(x): rows with their angles, columns by whole heads.
 struct ExtendDownRotary : OpRewritePattern<RotaryOp> {
-  ExtendDownRotary(MLIRContext *context, Counts &counts) : OpRewritePattern(context), counts(counts) {}
+  ExtendDownRotary(MLIRContext *context, Counts &counts)
+      : OpRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(RotaryOp rotary, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(RotaryOp rotary,
+                                PatternRewriter &rewriter) const override {
     auto extend = rotary.getInput().getDefiningOp<ExtendOp>();
-    if (!extend || extend.getKeep().hasDynamicCount() || extend.getKeep().isEmpty())
+    if (!extend || extend.getKeep().hasDynamicCount() ||
+        extend.getKeep().isEmpty())
       return rewriter.notifyMatchFailure(rotary, "the input is not extended");
     int64_t axis = extend.getAxis();
     SetAttr set = extend.getKeep();
     if (axis == 1 && !set.coarsen(rotary.getHeadDim()))
-      return rewriter.notifyMatchFailure(rotary, "the set does not keep whole heads");
-    Value angles =
-        axis == 0 ? restrict(rewriter, rotary.getLoc(), rotary.getAngles(), 0, set) : Value(rotary.getAngles());
-    auto narrow = cloneNarrow(rewriter, rotary, {extend.getInput(), angles}, axis, set);
-    rewriter.replaceOpWithNewOp<ExtendOp>(rotary, narrow.getResult(), axis, set);
+      return rewriter.notifyMatchFailure(rotary,
+                                         "the set does not keep whole heads");
+    Value angles = axis == 0 ? restrict(rewriter, rotary.getLoc(),
+                                        rotary.getAngles(), 0, set)
+                             : Value(rotary.getAngles());
+    auto narrow =
+        cloneNarrow(rewriter, rotary, {extend.getInput(), angles}, axis, set);
+    rewriter.replaceOpWithNewOp<ExtendOp>(rotary, narrow.getResult(), axis,
+                                          set);
     ++counts.extendsMoved;
     return success();
   }
@@ -669,16 +772,20 @@ private:
 /// P = E S, where something is kept.
 struct SplitProject : OpRewritePattern<ProjectOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(ProjectOp op, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(ProjectOp op,
+                                PatternRewriter &rewriter) const override {
     SetAttr set = op.getKeep();
     if (set.isEmpty())
-      return rewriter.notifyMatchFailure(op, "a projection to nothing is a zero, which is left to its users");
+      return rewriter.notifyMatchFailure(
+          op, "a projection to nothing is a zero, which is left to its users");
     if (set.isFull()) {
       rewriter.replaceOp(op, op.getInput());
       return success();
     }
-    Value narrow = restrict(rewriter, op.getLoc(), op.getInput(), op.getAxis(), set);
-    auto dense = ExtendOp::create(rewriter, op.getLoc(), narrow, op.getAxis(), set);
+    Value narrow =
+        restrict(rewriter, op.getLoc(), op.getInput(), op.getAxis(), set);
+    auto dense =
+        ExtendOp::create(rewriter, op.getLoc(), narrow, op.getAxis(), set);
     if (dense.getType() == op.getType()) {
       rewriter.replaceOp(op, dense);
       return success();
@@ -691,12 +798,17 @@ struct SplitProject : OpRewritePattern<ProjectOp> {
 
 /// r + P_none(y) = r.
 struct DropAdditionOfNothing : OpRewritePattern<linalg::GenericOp> {
-  DropAdditionOfNothing(MLIRContext *context, Counts &counts) : OpRewritePattern(context), counts(counts) {}
+  DropAdditionOfNothing(MLIRContext *context, Counts &counts)
+      : OpRewritePattern(context), counts(counts) {}
 
-  LogicalResult matchAndRewrite(linalg::GenericOp op, PatternRewriter &rewriter) const override {
-    if (op.getNumDpsInputs() != 2 || op.getNumResults() != 1 || op.getNumParallelLoops() != op.getNumLoops() ||
-        !llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }))
-      return rewriter.notifyMatchFailure(op, "not an element-wise op of two operands");
+  LogicalResult matchAndRewrite(linalg::GenericOp op,
+                                PatternRewriter &rewriter) const override {
+    if (op.getNumDpsInputs() != 2 || op.getNumResults() != 1 ||
+        op.getNumParallelLoops() != op.getNumLoops() ||
+        !llvm::all_of(op.getIndexingMapsArray(),
+                      [](AffineMap map) { return map.isIdentity(); }))
+      return rewriter.notifyMatchFailure(
+          op, "not an element-wise op of two operands");
     for (OpOperand *input : op.getDpsInputOperands()) {
       auto project = input->get().getDefiningOp<ProjectOp>();
       if (!project || !project.getKeep().isEmpty())
@@ -708,17 +820,20 @@ struct DropAdditionOfNothing : OpRewritePattern<linalg::GenericOp> {
       ++counts.sublayersRemoved;
       return success();
     }
-    return rewriter.notifyMatchFailure(op, "no operand is projected to nothing");
+    return rewriter.notifyMatchFailure(op,
+                                       "no operand is projected to nothing");
   }
 
 private:
   static bool addsArguments(linalg::GenericOp op) {
     Block &body = *op.getBody();
-    auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+    auto sum =
+        body.getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
     if (!sum || sum->getBlock() != &body)
       return false;
     Value a = body.getArgument(0), b = body.getArgument(1);
-    return (sum.getLhs() == a && sum.getRhs() == b) || (sum.getLhs() == b && sum.getRhs() == a);
+    return (sum.getLhs() == a && sum.getRhs() == b) ||
+           (sum.getLhs() == b && sum.getRhs() == a);
   }
   Counts &counts;
 };
@@ -726,7 +841,8 @@ private:
 /// An extent of a projection is one of its input, where the axis is another.
 struct DimOfProjection : OpRewritePattern<tensor::DimOp> {
   using OpRewritePattern::OpRewritePattern;
-  LogicalResult matchAndRewrite(tensor::DimOp dim, PatternRewriter &rewriter) const override {
+  LogicalResult matchAndRewrite(tensor::DimOp dim,
+                                PatternRewriter &rewriter) const override {
     Operation *source = dim.getSource().getDefiningOp();
     std::optional<int64_t> index = dim.getConstantIndex();
     if (!index || !isa_and_nonnull<ProjectOp, RestrictOp, ExtendOp>(source))
@@ -734,7 +850,8 @@ struct DimOfProjection : OpRewritePattern<tensor::DimOp> {
     auto axis = source->getAttrOfType<IntegerAttr>("axis").getInt();
     if (axis == *index && !isa<ProjectOp>(source))
       return failure();
-    rewriter.modifyOpInPlace(dim, [&] { dim.getSourceMutable().assign(source->getOperand(0)); });
+    rewriter.modifyOpInPlace(
+        dim, [&] { dim.getSourceMutable().assign(source->getOperand(0)); });
     return success();
   }
 };
@@ -757,9 +874,11 @@ static void eraseDead(func::FuncOp function) {
 static void removeDeadCaches(func::FuncOp function, Counts &counts) {
   Block &entry = function.getBody().front();
   auto terminator = cast<func::ReturnOp>(entry.getTerminator());
-  BitVector deadArguments(entry.getNumArguments()), deadResults(terminator.getNumOperands());
+  BitVector deadArguments(entry.getNumArguments()),
+      deadResults(terminator.getNumOperands());
   for (BlockArgument argument : entry.getArguments()) {
-    if (!function.getArgAttr(argument.getArgNumber(), kCacheAttrName) || !argument.hasOneUse())
+    if (!function.getArgAttr(argument.getArgNumber(), kCacheAttrName) ||
+        !argument.hasOneUse())
       continue;
     auto append = dyn_cast<AppendOp>(*argument.user_begin());
     if (!append || append.getCache() != argument || !append->hasOneUse())
@@ -784,7 +903,8 @@ static void removeDeadCaches(func::FuncOp function, Counts &counts) {
 }
 
 namespace {
-struct PrunePropagatePass : coppice::prune::impl::PrunePropagateBase<PrunePropagatePass> {
+struct PrunePropagatePass
+    : coppice::prune::impl::PrunePropagateBase<PrunePropagatePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     SymbolTableCollection symbolTables;
@@ -792,8 +912,8 @@ struct PrunePropagatePass : coppice::prune::impl::PrunePropagateBase<PrunePropag
     Counts counts;
     FrozenRewritePatternSet rules = makeRules(counts);
     GreedyRewriteConfig config;
-    // Folding would hoist the constants of op bodies out of them; rules fold what
-    // they create.
+    // Folding would hoist the constants of op bodies out of them; rules fold
+    // what they create.
     config.setMaxIterations(GreedyRewriteConfig::kNoLimit)
         .enableFolding(false)
         .enableConstantCSE(false)
@@ -801,7 +921,8 @@ struct PrunePropagatePass : coppice::prune::impl::PrunePropagateBase<PrunePropag
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (function.isExternal())
         continue;
-      counts.mayChangeSignature = function.getBody().hasOneBlock() && users.useEmpty(function);
+      counts.mayChangeSignature =
+          function.getBody().hasOneBlock() && users.useEmpty(function);
       if (failed(applyPatternsGreedily(function, rules, config))) {
         function.emitError() << "projections do not settle";
         return signalPassFailure();
@@ -818,10 +939,13 @@ struct PrunePropagatePass : coppice::prune::impl::PrunePropagateBase<PrunePropag
 private:
   FrozenRewritePatternSet makeRules(Counts &counts) {
     RewritePatternSet rules(&getContext());
-    rules.add<RestrictUpGemm, RestrictUpAttention, RestrictUpRotary, RestrictUpNorm, RestrictUpLookup,
-              RestrictUpAppend, RestrictUpLinalg, ExtendDownLinalg, ExtendDownGemm, ExtendDownNorm, ExtendDownRotary,
-              DropAdditionOfNothing>(&getContext(), counts);
-    rules.add<RestrictUpEmpty, RestrictAboveExtend, SplitProject, DimOfProjection>(&getContext());
+    rules.add<RestrictUpGemm, RestrictUpAttention, RestrictUpRotary,
+              RestrictUpNorm, RestrictUpLookup, RestrictUpAppend,
+              RestrictUpLinalg, ExtendDownLinalg, ExtendDownGemm,
+              ExtendDownNorm, ExtendDownRotary, DropAdditionOfNothing>(
+        &getContext(), counts);
+    rules.add<RestrictUpEmpty, RestrictAboveExtend, SplitProject,
+              DimOfProjection>(&getContext());
     ProjectOp::getCanonicalizationPatterns(rules, &getContext());
     RestrictOp::getCanonicalizationPatterns(rules, &getContext());
     return rules;
@@ -835,7 +959,9 @@ private:
     numCachesRemoved += counts.cachesRemoved;
     module.walk([&](RestrictOp op) {
       Operation *source = op.getInput().getDefiningOp();
-      numGathers += source && isa<ml_program::GlobalLoadConstOp, RestrictOp>(source) ? 0 : 1;
+      numGathers +=
+          source && isa<ml_program::GlobalLoadConstOp, RestrictOp>(source) ? 0
+                                                                           : 1;
     });
   }
 };

@@ -7,7 +7,8 @@ using namespace coppice;
 using namespace coppice::prune;
 
 /// Element `index` of a tensor of integers.
-static int64_t loadInteger(std::span<const std::byte> data, rt::DType dtype, int64_t index) {
+static int64_t loadInteger(std::span<const std::byte> data, rt::DType dtype,
+                           int64_t index) {
   auto load = [&](auto value) -> int64_t {
     std::memcpy(&value, data.data() + index * sizeof(value), sizeof(value));
     return value;
@@ -38,16 +39,23 @@ SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
       return emitError() << opened.status().message();
     file = files.emplace(name, *std::move(opened)).first;
   }
-  auto fail = [&]() -> InFlightDiagnostic { return emitError() << "'" << key << "' of '" << name << "': "; };
-  const rt::TensorInfo *tensor = file->second.find(std::string_view(key.data(), key.size()));
+  auto fail = [&]() -> InFlightDiagnostic {
+    return emitError() << "'" << key << "' of '" << name << "': ";
+  };
+  const rt::TensorInfo *tensor =
+      file->second.find(std::string_view(key.data(), key.size()));
   if (!tensor)
-    return emitError() << "expected a tensor '" << key << "' in '" << name << "', found none";
-  bool isMask = tensor->dtype == rt::DType::Bool || tensor->dtype == rt::DType::U8;
-  if (!isMask && tensor->dtype != rt::DType::I32 && tensor->dtype != rt::DType::I64)
+    return emitError() << "expected a tensor '" << key << "' in '" << name
+                       << "', found none";
+  bool isMask =
+      tensor->dtype == rt::DType::Bool || tensor->dtype == rt::DType::U8;
+  if (!isMask && tensor->dtype != rt::DType::I32 &&
+      tensor->dtype != rt::DType::I64)
     return fail() << "expected a mask (BOOL, U8) or indices (I32, I64), found "
                   << StringRef(rt::safetensorsNameOf(tensor->dtype));
   if (tensor->shape.size() != 1 || (isMask && tensor->shape[0] != count))
-    return fail() << (isMask ? "expected a mask of one dimension of " : "expected one dimension of indices below ")
+    return fail() << (isMask ? "expected a mask of one dimension of "
+                             : "expected one dimension of indices below ")
                   << count << ", found another shape";
 
   std::span<const std::byte> data = file->second.data(*tensor);
@@ -59,11 +67,13 @@ SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
     if (isMask)
       continue;
     if (value < 0 || value >= count)
-      return fail() << "expected indices from 0 to " << count - 1 << ", found " << value;
+      return fail() << "expected indices from 0 to " << count - 1 << ", found "
+                    << value;
     indices.push_back(value);
   }
   llvm::sort(indices);
-  if (auto *twice = std::adjacent_find(indices.begin(), indices.end()); twice != indices.end())
+  if (auto *twice = std::adjacent_find(indices.begin(), indices.end());
+      twice != indices.end())
     return fail() << "expected each index once, found " << *twice << " twice";
   return indices;
 }

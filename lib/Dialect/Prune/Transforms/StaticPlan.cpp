@@ -11,9 +11,12 @@ using namespace coppice;
 using namespace coppice::prune;
 
 /// floor(x), where x is a product that may have been rounded below an integer.
-static int64_t floorOf(double x) { return static_cast<int64_t>(std::floor(x + 1e-9)); }
+static int64_t floorOf(double x) {
+  return static_cast<int64_t>(std::floor(x + 1e-9));
+}
 
-int64_t coppice::prune::countKeptChannels(int64_t intermediate, double sparsity) {
+int64_t coppice::prune::countKeptChannels(int64_t intermediate,
+                                          double sparsity) {
   double exact = static_cast<double>(intermediate) * (1 - sparsity);
   int64_t kept = floorOf(exact);
   if (exact > 16)
@@ -22,14 +25,16 @@ int64_t coppice::prune::countKeptChannels(int64_t intermediate, double sparsity)
 }
 
 int64_t coppice::prune::countKeptHeads(int64_t kvHeads, double sparsity) {
-  return std::clamp<int64_t>(floorOf(static_cast<double>(kvHeads) * (1 - sparsity)), 1, kvHeads);
+  return std::clamp<int64_t>(
+      floorOf(static_cast<double>(kvHeads) * (1 - sparsity)), 1, kvHeads);
 }
 
 namespace {
 /// splitmix64 (Steele, Lea and Flood, OOPSLA 2014): the same on every platform.
 class Draw {
 public:
-  Draw(uint64_t seed, StringRef stream) : state(seed ^ llvm::xxh3_64bits(stream)) {}
+  Draw(uint64_t seed, StringRef stream)
+      : state(seed ^ llvm::xxh3_64bits(stream)) {}
 
   /// `count` of the numbers below `extent`, ascending.
   SmallVector<int64_t> choose(int64_t count, int64_t extent) {
@@ -58,15 +63,19 @@ private:
 
 class StaticPlanner {
 public:
-  StaticPlanner(PlanOp plan, ArrayRef<Sublayer> all, const StaticPlanOptions &options)
-      : plan(plan), options(options), builder(OpBuilder::atBlockEnd(&plan.getBody().front())), all(all) {}
+  StaticPlanner(PlanOp plan, ArrayRef<Sublayer> all,
+                const StaticPlanOptions &options)
+      : plan(plan), options(options),
+        builder(OpBuilder::atBlockEnd(&plan.getBody().front())), all(all) {}
 
   LogicalResult run() {
-    if (failed(checkSparsity("static M", options.staticM)) || failed(checkSparsity("static NK", options.staticNK)) ||
+    if (failed(checkSparsity("static M", options.staticM)) ||
+        failed(checkSparsity("static NK", options.staticNK)) ||
         failed(selectSites()))
       return failure();
     findDecided();
-    if (options.staticM && failed(options.wholeLayers ? skipLayers() : skipSublayers()))
+    if (options.staticM &&
+        failed(options.wholeLayers ? skipLayers() : skipSublayers()))
       return failure();
     if (options.staticNK)
       keepWidths(*options.staticNK);
@@ -77,7 +86,8 @@ private:
   LogicalResult checkSparsity(StringRef what, std::optional<double> sparsity) {
     if (!sparsity || (*sparsity >= 0 && *sparsity < 1))
       return success();
-    return plan.emitError() << "expected a sparsity of " << what << " from 0 to below 1, found " << *sparsity;
+    return plan.emitError() << "expected a sparsity of " << what
+                            << " from 0 to below 1, found " << *sparsity;
   }
 
   LogicalResult selectSites() {
@@ -89,8 +99,10 @@ private:
       if (glob->match(sublayer.name))
         selected.push_back(&sublayer);
     if (selected.empty())
-      return plan.emitError() << "sites '" << options.sites << "' name no sublayer of the model, expected such as '"
-                              << (all.empty() ? "layers.0.mlp" : all.front().name) << "'";
+      return plan.emitError()
+             << "sites '" << options.sites
+             << "' name no sublayer of the model, expected such as '"
+             << (all.empty() ? "layers.0.mlp" : all.front().name) << "'";
     return success();
   }
 
@@ -99,28 +111,39 @@ private:
   void findDecided() {
     for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
       std::string error;
-      std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
+      std::optional<SiteGlob> glob =
+          SiteGlob::parse(decision.getSites(), error);
       for (const Sublayer &sublayer : all)
-        if (glob && (glob->match(sublayer.name) || glob->match(parseLayerSite(sublayer.name)->layerName)))
+        if (glob && (glob->match(sublayer.name) ||
+                     glob->match(parseLayerSite(sublayer.name)->layerName)))
           decided.insert(sublayer.name);
     }
   }
 
   /// Skips floor(L s) of the groups; a group is what is skipped together.
-  LogicalResult skip(StringRef suffix, ArrayRef<SmallVector<const Sublayer *>> groups) {
-    int64_t count = floorOf(static_cast<double>(groups.size()) * *options.staticM);
+  LogicalResult skip(StringRef suffix,
+                     ArrayRef<SmallVector<const Sublayer *>> groups) {
+    int64_t count =
+        floorOf(static_cast<double>(groups.size()) * *options.staticM);
     SmallVector<ArrayRef<const Sublayer *>> open;
     for (ArrayRef<const Sublayer *> group : groups)
-      if (llvm::none_of(group, [&](const Sublayer *sublayer) { return decided.contains(sublayer->name); }))
+      if (llvm::none_of(group, [&](const Sublayer *sublayer) {
+            return decided.contains(sublayer->name);
+          }))
         open.push_back(group);
     if (count > static_cast<int64_t>(open.size()))
-      return plan.emitError() << "expected at least " << count << " of layers.*" << suffix
-                              << " that the plan leaves undecided, to skip them at random, found " << open.size();
+      return plan.emitError()
+             << "expected at least " << count << " of layers.*" << suffix
+             << " that the plan leaves undecided, to skip them at random, "
+                "found "
+             << open.size();
     if (count == 0)
       return success();
     std::string layers;
-    for (int64_t index : Draw(options.seed, ("skip" + suffix).str()).choose(count, open.size())) {
-      layers += (layers.empty() ? "" : ",") + std::to_string(open[index].front()->layer);
+    for (int64_t index : Draw(options.seed, ("skip" + suffix).str())
+                             .choose(count, open.size())) {
+      layers += (layers.empty() ? "" : ",") +
+                std::to_string(open[index].front()->layer);
       for (const Sublayer *sublayer : open[index])
         decided.insert(sublayer->name);
     }
@@ -138,10 +161,12 @@ private:
   }
 
   LogicalResult skipSublayers() {
-    llvm::MapVector<StringRef, SmallVector<SmallVector<const Sublayer *>>> kinds;
+    llvm::MapVector<StringRef, SmallVector<SmallVector<const Sublayer *>>>
+        kinds;
     for (const Sublayer *sublayer : selected) {
       StringRef name = sublayer->name;
-      kinds[name.drop_front(parseLayerSite(name)->layerName.size())].push_back({sublayer});
+      kinds[name.drop_front(parseLayerSite(name)->layerName.size())].push_back(
+          {sublayer});
     }
     for (auto &[suffix, groups] : kinds)
       if (failed(skip(suffix, groups)))
@@ -154,13 +179,16 @@ private:
       if (decided.contains(sublayer->name) || !sublayer->sink)
         continue;
       bool isHeads = sublayer->dimension == Dimension::KVHeads;
-      int64_t kept =
-          isHeads ? countKeptHeads(sublayer->count, sparsity) : countKeptChannels(sublayer->count, sparsity);
+      int64_t kept = isHeads ? countKeptHeads(sublayer->count, sparsity)
+                             : countKeptChannels(sublayer->count, sparsity);
       if (kept == sublayer->count)
         continue;
-      SmallVector<int64_t> indices = Draw(options.seed, sublayer->name).choose(kept, sublayer->count);
-      auto set = SetAttr::fromIndices(plan.getContext(), indices, sublayer->count);
-      KeepOp::create(builder, plan.getLoc(), sublayer->name, sublayer->dimension, set);
+      SmallVector<int64_t> indices =
+          Draw(options.seed, sublayer->name).choose(kept, sublayer->count);
+      auto set =
+          SetAttr::fromIndices(plan.getContext(), indices, sublayer->count);
+      KeepOp::create(builder, plan.getLoc(), sublayer->name,
+                     sublayer->dimension, set);
     }
   }
 
@@ -173,7 +201,8 @@ private:
 };
 } // namespace
 
-LogicalResult coppice::prune::addStaticDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
-                                                 const StaticPlanOptions &options) {
+LogicalResult
+coppice::prune::addStaticDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
+                                   const StaticPlanOptions &options) {
   return StaticPlanner(plan, sublayers, options).run();
 }

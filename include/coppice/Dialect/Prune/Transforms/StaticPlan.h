@@ -1,5 +1,5 @@
-// Static plans by random choice: the baseline that every method of deciding what
-// to prune has to beat, with exactly the shapes of the published families.
+// Static plans by random choice: the baseline that every method of deciding
+// what to prune has to beat, with exactly the shapes of the published families.
 #ifndef COPPICE_DIALECT_PRUNE_TRANSFORMS_STATICPLAN_H
 #define COPPICE_DIALECT_PRUNE_TRANSFORMS_STATICPLAN_H
 
@@ -29,10 +29,11 @@ int64_t countKeptChannels(int64_t intermediate, double sparsity);
 /// KV heads that a sparsity leaves.
 int64_t countKeptHeads(int64_t kvHeads, double sparsity);
 
-/// Adds decisions to `plan`, at its end, about sublayers that it does not decide
-/// about yet: skipped ones are drawn first, the others keep a part of their
-/// width. The draw depends on the seed and the sublayer's name alone.
-mlir::LogicalResult addStaticDecisions(PlanOp plan, llvm::ArrayRef<Sublayer> sublayers,
+/// Adds decisions to `plan`, at its end, about sublayers that it does not
+/// decide about yet: skipped ones are drawn first, the others keep a part of
+/// their width. The draw depends on the seed and the sublayer's name alone.
+mlir::LogicalResult addStaticDecisions(PlanOp plan,
+                                       llvm::ArrayRef<Sublayer> sublayers,
                                        const StaticPlanOptions &options);
 
 } // namespace coppice::prune
