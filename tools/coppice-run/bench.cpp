@@ -1,9 +1,7 @@
 // coppice-run bench: one bundle, or a pruned one against a dense one;
 // predicted, then measured.
 #include "runtime/bench/bench.h"
-#include "runtime/base/atomic_file.h"
-#include "runtime/bench/host.h"
-#include "runtime/bench/probe.h"
+#include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/session_flags.h"
@@ -11,8 +9,6 @@
 
 #include <cstdio>
 #include <memory>
-
-#include <unistd.h>
 
 namespace coppice::rt {
 
@@ -80,38 +76,12 @@ private:
 
 } // namespace
 
-/// The machine description: as named, or the cached one if it is of this
-/// machine, or probed now and cached.
-static Result<Machine> findMachine(const std::string &named) {
-  if (!named.empty())
-    return Machine::load(named);
-  std::string path = defaultMachinePath();
-  if (!path.empty() && access(path.c_str(), F_OK) == 0) {
-    Result<Machine> machine = Machine::load(path);
-    if (!machine)
-      return machine.status().at("remove it or run probe");
-    if (machine->host == hostName() && machine->cpu == cpuName())
-      return machine;
-  }
-  std::fprintf(stderr, "probing this machine, some seconds\n");
-  Result<Machine> machine = probeMachine({});
-  if (!machine || path.empty())
-    return machine;
-  Status status = makeParents(path);
-  if (status.ok())
-    status = writeFile(path, machine->json() + "\n");
-  // The figures are good without the file; the next run will probe again.
-  std::fprintf(stderr, status.ok() ? "wrote %s\n" : "warning: %s\n",
-               status.ok() ? path.c_str() : status.message().c_str());
-  return machine;
-}
-
 static Status run(Flags flags) {
   flags.bench.phases.clear();
   for (const std::string &phase : flags.phases)
     flags.bench.phases.push_back(phase == "decode" ? Phase::Decode
                                                    : Phase::Prefill);
-  Result<Machine> machine = findMachine(flags.machine);
+  Result<Machine> machine = machineToPredictFor(flags.machine);
   if (!machine)
     return machine.status();
   if (machine->of("gemm").origin.starts_with("default"))

@@ -5,14 +5,15 @@
 #include "Commands.h"
 #include "ScratchDirectory.h"
 #include "runtime/bench/bench.h"
-#include "runtime/bench/probe.h"
+#include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
+#include "tools/coppice-run/output.h"
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <list>
 #include <memory>
-#include <unistd.h>
 
 using namespace coppice;
 using namespace coppice::driver;
@@ -96,16 +97,6 @@ int buildBundles(const DemoCommand &command, const std::string &directory,
   return 0;
 }
 
-/// The machine's ceilings: from the default place, or probed and stored there.
-rt::Result<rt::Machine> findMachine() {
-  std::string path = rt::defaultMachinePath();
-  if (!path.empty() && std::filesystem::exists(path))
-    return rt::Machine::load(path);
-  std::fprintf(stderr, "$ coppice probe\n");
-  rt::ProbeOptions options;
-  return rt::probeMachine(options);
-}
-
 /// Collects what a bench run finds.
 class Collector final : public rt::BenchListener {
 public:
@@ -116,15 +107,13 @@ public:
     return {};
   }
   void progress(const rt::Cell &cell, int64_t pairs) override {
-    if (isatty(fileno(stderr)))
-      std::fprintf(stderr, "\r%s batch %lld seq %lld: %lld pairs  ",
-                   rt::nameOf(cell.phase), (long long)cell.batch,
-                   (long long)cell.seq, (long long)pairs);
+    line.show(std::string(rt::nameOf(cell.phase)) + ", batch " +
+              std::to_string(cell.batch) + ", seq " + std::to_string(cell.seq) +
+              ": " + std::to_string(pairs) + " pairs");
   }
   rt::Status measured(const rt::BenchContext &context,
                       const rt::CellResult &result) override {
-    if (isatty(fileno(stderr)))
-      std::fprintf(stderr, "\n");
+    line.clear();
     threads = context.threads;
     target = context.target;
     machine = *context.machine;
@@ -146,6 +135,8 @@ public:
   rt::Machine machine;
 
 private:
+  rt::ProgressLine line;
+
   void addDenseGemms(const rt::Program &program, const rt::SideResult &side) {
     for (size_t i = 0; i < side.dispatchSeconds.size(); ++i) {
       if (program.dispatches[i].kind != "gemm")
@@ -160,16 +151,19 @@ private:
 
 void printTable(const DemoCommand &command,
                 const std::vector<Variant> &variants,
-                const std::vector<Collector> &results) {
+                const std::list<Collector> &results) {
   const Collector &first = results.front();
   std::printf("%s on %s, target %s, %d thread%s, cold caches\n",
               command.model.c_str(), first.machine.cpu.c_str(),
               first.target.c_str(), first.threads,
               first.threads == 1 ? "" : "s");
   std::printf("%-16s %s", "plan", rt::tableHeading(true).c_str());
-  for (size_t i = 0; i < results.size(); ++i)
-    for (const std::string &row : results[i].rows)
-      std::printf("%-16s %s", variants[i].name.c_str(), row.c_str());
+  const Variant *variant = variants.data();
+  for (const Collector &result : results) {
+    for (const std::string &row : result.rows)
+      std::printf("%-16s %s", variant->name.c_str(), row.c_str());
+    ++variant;
+  }
   double rate = first.denseGemmRate();
   if (rate > 0)
     std::printf("dense GEMMs in prefill: %.1f GFLOP/s, %.0f %% of the probed "
@@ -200,7 +194,7 @@ int runDemo(const DemoCommand &command) {
   std::vector<Variant> variants = chooseVariants(command);
   if (int status = buildBundles(command, directory, variants))
     return status;
-  rt::Result<rt::Machine> machine = findMachine();
+  rt::Result<rt::Machine> machine = rt::machineToPredictFor("");
   if (!machine)
     return fail(machine.status());
 
@@ -211,7 +205,7 @@ int runDemo(const DemoCommand &command) {
   if (!calibrated.ok())
     return fail(calibrated);
 
-  std::vector<Collector> results;
+  std::list<Collector> results;
   for (const Variant &variant : variants) {
     rt::BenchOptions options;
     options.pruned = variant.bundle;
@@ -231,8 +225,9 @@ int runDemo(const DemoCommand &command) {
   if (!command.json.empty())
     for (const Collector &result : results)
       for (const std::string &record : result.records)
-        if (int status = appendJsonLine(command.json, record))
-          return status;
+        if (rt::Status status = rt::appendLine(command.json, record);
+            !status.ok())
+          return fail(status);
   return 0;
 }
 

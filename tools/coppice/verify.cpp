@@ -3,7 +3,7 @@
 #include "coppice/Verify/Verify.h"
 #include "Commands.h"
 #include "ScratchDirectory.h"
-#include "tools/coppice-run/Commands.h"
+#include "tools/coppice-run/output.h"
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -72,7 +72,7 @@ int runVerify(const VerifyCommand &command) {
   llvm::Expected<VerifyReport> report =
       compareBundles(fast, oracle, command.compare);
   if (!report) {
-    std::fprintf(stderr, "error: %s\n",
+    std::fprintf(stderr, "coppice: error: %s\n",
                  llvm::toString(report.takeError()).c_str());
     return 1;
   }
@@ -103,8 +103,11 @@ int runVerify(const VerifyCommand &command) {
                              {"rows", report->rows},
                              {"outputs", toJson(report->outputs)},
                              {"sites", toJson(report->sites)}};
-    if (int status = appendJsonLine(command.json, record.dump()))
-      return status;
+    rt::Status written = rt::appendLine(command.json, record.dump());
+    if (!written.ok()) {
+      std::fprintf(stderr, "coppice: error: %s\n", written.message().c_str());
+      return 1;
+    }
   }
   return report->holds() ? 0 : 1;
 }

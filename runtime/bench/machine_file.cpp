@@ -1,0 +1,49 @@
+#include "runtime/bench/machine_file.h"
+
+#include "runtime/base/atomic_file.h"
+#include "runtime/bench/host.h"
+#include "runtime/bench/probe.h"
+
+#include <cstdio>
+#include <filesystem>
+
+namespace coppice::rt {
+
+namespace {
+
+Status store(const Machine &machine, const std::string &path) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(),
+                                      error);
+  if (error)
+    return ioError("cannot make the directory of '" + path +
+                   "': " + error.message());
+  return writeFile(path, machine.json() + "\n");
+}
+
+} // namespace
+
+Result<Machine> machineToPredictFor(const std::string &named) {
+  if (!named.empty())
+    return Machine::load(named);
+  std::string path = defaultMachinePath();
+  std::error_code ignored;
+  if (!path.empty() && std::filesystem::exists(path, ignored)) {
+    Result<Machine> machine = Machine::load(path);
+    if (!machine)
+      return machine.status().at("remove it or run probe");
+    if (machine->host == hostName() && machine->cpu == cpuName())
+      return machine;
+  }
+  std::fprintf(stderr, "probing this machine, some seconds\n");
+  Result<Machine> machine = probeMachine({});
+  if (!machine || path.empty())
+    return machine;
+  Status status = store(*machine, path);
+  // The figures are good without the file; the next run will probe again.
+  std::fprintf(stderr, status.ok() ? "wrote %s\n" : "warning: %s\n",
+               status.ok() ? path.c_str() : status.message().c_str());
+  return machine;
+}
+
+} // namespace coppice::rt

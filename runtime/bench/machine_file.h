@@ -1,0 +1,16 @@
+// Where the machine description of a bench comes from.
+#ifndef COPPICE_RUNTIME_BENCH_MACHINE_FILE_H
+#define COPPICE_RUNTIME_BENCH_MACHINE_FILE_H
+
+#include "runtime/costmodel/machine.h"
+
+namespace coppice::rt {
+
+/// The description in the file `named`; with no name that of the default place
+/// if it is of this machine, else one that is probed now and stored there. Says
+/// on stderr when it probes; a file that cannot be stored is a warning only.
+Result<Machine> machineToPredictFor(const std::string &named);
+
+} // namespace coppice::rt
+
+#endif
