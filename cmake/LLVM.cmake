@@ -28,7 +28,9 @@ target_include_directories(coppice_mlir SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS} ${
 target_include_directories(coppice_mlir INTERFACE
   ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/include ${CMAKE_BINARY_DIR}/include)
 target_compile_definitions(coppice_mlir INTERFACE ${COPPICE_LLVM_DEFS})
-target_compile_options(coppice_mlir INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions>)
+# As LLVM is compiled; a target whose libraries throw says COPPICE_EXCEPTIONS ON.
+target_compile_options(coppice_mlir INTERFACE
+  $<$<NOT:$<BOOL:$<TARGET_PROPERTY:COPPICE_EXCEPTIONS>>>:-fno-exceptions>)
 target_link_libraries(coppice_mlir INTERFACE coppice_flags MLIR LLVM)
 
 # One precompiled header for all compiler libraries.

@@ -139,7 +139,7 @@ private:
 
   void addDenseGemms(const rt::Program &program, const rt::SideResult &side) {
     for (size_t i = 0; i < side.dispatchSeconds.size(); ++i) {
-      if (program.dispatches[i].kind != "gemm")
+      if (program.dispatches[i].kind != rt::DispatchKind::Gemm)
         continue;
       gemmFlops += side.estimate.dispatches[i].work.flops;
       gemmSeconds += side.dispatchSeconds[i];

@@ -1,7 +1,7 @@
 // coppice: the driver, with the compiler in it. Subcommands that need no
 // compiler are those of coppice-run, called in this process.
 #include "Commands.h"
-#include "tools/coppice-run/run_main.h"
+#include "tools/coppice-run/Commands.h"
 
 #include <CLI/CLI.hpp>
 
@@ -18,15 +18,11 @@ static constexpr const char *kDescription =
     "work here too.";
 
 int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
-  if (!arguments.empty() &&
-      coppice_run_has_command(arguments.front().c_str())) {
-    std::vector<std::string> copies = arguments;
-    std::string name = "coppice";
-    std::vector<char *> argv = {name.data()};
-    for (std::string &copy : copies)
-      argv.push_back(copy.data());
-    argv.push_back(nullptr);
-    return coppice_run_main(static_cast<int>(argv.size()) - 1, argv.data());
+  if (!arguments.empty() && isRunCommand(arguments.front())) {
+    std::vector<const char *> argv = {"coppice"};
+    for (const std::string &argument : arguments)
+      argv.push_back(argument.c_str());
+    return coppice_run_main(static_cast<int>(argv.size()), argv.data());
   }
 
   int exitCode = 0;
