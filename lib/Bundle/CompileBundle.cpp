@@ -70,7 +70,7 @@ static PlanRecord readPlans(ModuleOp module) {
       record.keeps += isa<prune::KeepOp>(decision);
     }
     // Nominal, as it was asked for; recorded by whoever made the plan.
-    if (auto sparsity = plan->getAttrOfType<FloatAttr>("prune.sparsity"))
+    if (auto sparsity = plan->getAttrOfType<FloatAttr>("sparsity"))
       record.sparsity = sparsity.getValueAsDouble();
   }
   return record;

@@ -106,6 +106,11 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
       return failure();
     llvm::append_range(sublayers, *found);
   }
+  // What was asked for, as reports name it; what it removes is counted later.
+  double left =
+      (1 - flags.staticM.value_or(0)) * (1 - flags.staticNK.value_or(0));
+  plan->setAttr("sparsity",
+                Builder(plan.getContext()).getF64FloatAttr(1 - left));
   return addStaticDecisions(plan, sublayers, flags);
 }
 
