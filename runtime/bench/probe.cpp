@@ -147,7 +147,7 @@ Result<Machine> probeMachine(const ProbeOptions &options) {
     c.threads = threads;
     c.flopsPerSecond = probeFlops(threads);
     c.dramReadBytesPerSecond = probeRead(*buffer, buffer->bytes(), threads,
-                                         /*passes=*/1, /*trials=*/12);
+                                         /*passes=*/1, /*trials=*/40);
     // A quarter of the cache: no first-level cache, and room for its other
     // users.
     c.cacheReadBytesPerSecond =
