@@ -88,9 +88,8 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
   command->add_flag("--allow-nan", options->allowNonFinite,
                     "take weights with NaN or Inf all the same");
   // Nothing falls back to dense yet, so that there is nothing to be forced.
-  auto force = std::make_shared<bool>(false);
-  command->add_flag("--force", *force,
-                    "keep what is pruned even where dense would be faster");
+  command->add_flag_callback(
+      "--force", [] {}, "keep what is pruned even where dense would be faster");
   command->callback(
       [=, &exitCode] { exitCode = runCompile(*input, *options); });
 }
