@@ -81,6 +81,16 @@ static void findWidth(Sublayer &sublayer) {
 }
 
 FailureOr<SmallVector<Sublayer>> coppice::findSublayers(func::FuncOp function) {
+  // Indices of a plan mean the dense model, which a pruned one is not.
+  WalkResult dense = function.walk([](Operation *op) -> WalkResult {
+    if (isa<ProjectOp, RestrictOp, ExtendOp>(op))
+      return op->emitError()
+             << "expected a dense module to apply a plan to, found a "
+                "projection";
+    return WalkResult::advance();
+  });
+  if (dense.wasInterrupted())
+    return failure();
   SmallVector<Sublayer> sublayers;
   auto findOne = [&](linalg::GenericOp op) -> WalkResult {
     std::optional<LayerSite> site = parseLayerSite(getSite(op));

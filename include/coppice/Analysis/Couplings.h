@@ -27,7 +27,8 @@ struct Sublayer {
 };
 
 /// The sublayers of `function` in order. A sublayer is a residual add that is
-/// named `layers.N.SOMETHING`; one that has another form is an error.
+/// named `layers.N.SOMETHING`; one that has another form is an error, and so is
+/// a projection: the module is not dense then.
 mlir::FailureOr<llvm::SmallVector<Sublayer>>
 findSublayers(mlir::func::FuncOp function);
 

@@ -275,8 +275,6 @@ struct PruneApplyPlanPass
     FailureOr<PlanOp> chosen = choosePlan(module);
     if (failed(chosen))
       return signalPassFailure();
-    if (*chosen && failed(checkDense(module)))
-      return signalPassFailure();
     module.walk([&](linalg::MatmulOp matmul) {
       numGemms += convertToGemm(matmul) ? 1 : 0;
     });
@@ -302,17 +300,6 @@ private:
       return diagnostic;
     }
     return plans.empty() ? PlanOp() : plans.front();
-  }
-
-  /// Indices of a plan mean the dense model, which a pruned module is not.
-  LogicalResult checkDense(ModuleOp module) {
-    WalkResult result = module.walk([](Operation *op) -> WalkResult {
-      if (isa<ProjectOp, RestrictOp, ExtendOp>(op))
-        return op->emitError() << "expected a dense module to apply a plan to, "
-                                  "found a projection";
-      return WalkResult::advance();
-    });
-    return failure(result.wasInterrupted());
   }
 
   LogicalResult applyPlan(ModuleOp module, PlanOp op) {
