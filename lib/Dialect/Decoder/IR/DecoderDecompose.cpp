@@ -207,33 +207,46 @@ FailureOr<SmallVector<Value>> RotaryOp::decomposeOperation(OpBuilder &builder) {
   int64_t rotated = getAngles().getType().getDimSize(1), half = rotated / 2;
 
   // Column c is column i of its head; its partner in the rotation is half the
-  // rotated columns away. Where nothing rotates (i >= 2 F) these maps still
-  // stay in bounds, and the body ignores what they read.
-  AffineExpr row = d.dim(0), column = d.dim(1), i = column % headDim;
-  AffineExpr head = column.floorDiv(headDim) * headDim;
-  AffineMap identity = d.map(2, {row, column});
-  AffineMap partner = d.map(2, {row, head + (i + half) % rotated});
-  AffineMap cosine = d.map(2, {row, i % half});
-  AffineMap sine = d.map(2, {row, i % half + half});
-
+  // rotated columns away. That index goes up and down along a row, so the
+  // partner and the angles are read in the body: indexing maps that are not
+  // monotone would be tiled to slices that end too early.
+  AffineMap identity = d.map(2, {d.dim(0), d.dim(1)});
+  Value angles = getAngles();
   Value init =
       d.empty({d.extent(input, 0), d.extent(input, 1)}, builder.getF32Type());
   Value result = d.generic(
-      {input, input, getAngles(), getAngles()}, init,
-      {identity, partner, cosine, sine, identity}, 0, "",
+      input, init, {identity, identity}, 0, "",
       [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
-        Value straight = arith::MulFOp::create(b, loc, in[0], in[2]);
-        Value crossed = arith::MulFOp::create(b, loc, in[1], in[3]);
+        auto constant = [&](int64_t value) -> Value {
+          return arith::ConstantIndexOp::create(b, loc, value);
+        };
+        Value row = linalg::IndexOp::create(b, loc, 0);
+        Value c = linalg::IndexOp::create(b, loc, 1);
+        Value i = arith::RemUIOp::create(b, loc, c, constant(headDim));
+        Value head = arith::SubIOp::create(b, loc, c, i);
+        // Where nothing rotates (i >= 2 F) these indices still stay in bounds,
+        // and what they read is not used.
+        Value across = arith::RemUIOp::create(
+            b, loc, arith::AddIOp::create(b, loc, i, constant(half)),
+            constant(rotated));
+        Value partner = tensor::ExtractOp::create(
+            b, loc, input,
+            ValueRange{row, arith::AddIOp::create(b, loc, head, across)});
+        Value pair = arith::RemUIOp::create(b, loc, i, constant(half));
+        Value cosine =
+            tensor::ExtractOp::create(b, loc, angles, ValueRange{row, pair});
+        Value sine = tensor::ExtractOp::create(
+            b, loc, angles,
+            ValueRange{row,
+                       arith::AddIOp::create(b, loc, pair, constant(half))});
+
+        Value straight = arith::MulFOp::create(b, loc, in[0], cosine);
+        Value crossed = arith::MulFOp::create(b, loc, partner, sine);
         Value lower = arith::SubFOp::create(b, loc, straight, crossed);
         Value upper = arith::AddFOp::create(b, loc, straight, crossed);
-
-        Value c = linalg::IndexOp::create(b, loc, 1);
-        Value d = arith::ConstantIndexOp::create(b, loc, headDim);
-        Value i = arith::RemUIOp::create(b, loc, c, d);
         auto below = [&](int64_t bound) -> Value {
-          return arith::CmpIOp::create(
-              b, loc, arith::CmpIPredicate::ult, i,
-              arith::ConstantIndexOp::create(b, loc, bound));
+          return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, i,
+                                       constant(bound));
         };
         Value turned =
             arith::SelectOp::create(b, loc, below(half), lower, upper);
