@@ -63,8 +63,12 @@ std::string rebase(StringRef path, const std::string &from,
   if (path.empty() || weight.is_absolute())
     return path.str();
   std::error_code error;
-  fs::path source = fs::weakly_canonical(from, error).parent_path();
-  fs::path target = fs::weakly_canonical(to, error).parent_path();
+  // Made absolute first: of a file that is not there yet, weakly_canonical
+  // would leave a relative path as it is.
+  auto folderOf = [&](const std::string &file) {
+    return fs::weakly_canonical(fs::absolute(file, error), error).parent_path();
+  };
+  fs::path source = folderOf(from), target = folderOf(to);
   if (source == target)
     return path.str();
   return (source / weight).lexically_relative(target).string();
