@@ -1,8 +1,10 @@
 """usage: break-packing.py BUNDLE
 
 Exchanges two rows of every panel (two values of k) in one packed weight: the
-same numbers, in a wrong layout."""
+same numbers, in a wrong layout. The hash in program.json is made to agree, or
+the runtime would refuse the file."""
 
+import hashlib
 import json
 import struct
 import sys
@@ -24,4 +26,13 @@ with open(path, "r+b") as file:
         first, second = file.read(row), file.read(row)
         file.seek(start)
         file.write(second + first)
+with open(path, "rb") as file:
+    digest = hashlib.sha256(file.read()).hexdigest()
+with open(sys.argv[1] + "/program.json") as file:
+    program = json.load(file)
+for entry in program.get("files", []):
+    if entry["file"] == "weights.safetensors":
+        entry["sha256"] = digest
+with open(sys.argv[1] + "/program.json", "w") as file:
+    json.dump(program, file)
 print("exchanged two rows of the panels of", name)
