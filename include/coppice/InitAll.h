@@ -1,5 +1,6 @@
-// Registration of everything: our dialects, passes and pipelines, and upstream's.
-// Tools and tests call these; libraries load only the dialects that they need.
+// Registration of everything: our dialects, passes and pipelines, and
+// upstream's. Tools and tests call these; libraries load only the dialects that
+// they need.
 #ifndef COPPICE_INITALL_H
 #define COPPICE_INITALL_H
 

@@ -208,8 +208,8 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   if (!dtype)
     return dtype.status();
   if (!options.tokenizer.empty()) {
-    auto tokenizer = rt::Tokenizer::load(options.tokenizer,
-                                         source->description.vocabulary);
+    auto tokenizer =
+        rt::Tokenizer::load(options.tokenizer, source->description.vocabulary);
     if (!tokenizer)
       return tokenizer.status();
   }

@@ -1,5 +1,4 @@
-//===- CPUTarget.cpp - instruction-set levels of x86-64
-//--------------------===//
+//===- CPUTarget.cpp - instruction-set levels of x86-64 -------------------===//
 
 #include "coppice/Target/CPUTarget.h"
 #include "llvm/ADT/StringMap.h"

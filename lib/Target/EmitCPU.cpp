@@ -1,5 +1,4 @@
-//===- EmitCPU.cpp - kernels in the LLVM dialect to a shared object
-//--------===//
+//===- EmitCPU.cpp - kernels in the LLVM dialect to a shared object -------===//
 //
 // In: a module of `llvm.func` kernels. Out: an ELF shared object.
 //

@@ -1,6 +1,6 @@
 // What a reader of untrusted JSON needs beside its parser, whichever that is:
-// the compiler reads with llvm::json, which bounds no nesting and keeps the last
-// of two equal keys in silence.
+// the compiler reads with llvm::json, which bounds no nesting and keeps the
+// last of two equal keys in silence.
 #ifndef COPPICE_RUNTIME_BASE_JSON_CHECK_H
 #define COPPICE_RUNTIME_BASE_JSON_CHECK_H
 

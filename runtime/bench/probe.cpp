@@ -86,9 +86,9 @@ static double probeRead(const StreamingBuffer &buffer, size_t bytes,
 }
 
 /// What handing work to the pool takes: the time of a dispatch with one short
-/// work item for each thread, less the time of such an item. An empty item would
-/// not do: the first thread would have done all before the second wakes up. The
-/// median of the trials, since this is a cost, not a ceiling.
+/// work item for each thread, less the time of such an item. An empty item
+/// would not do: the first thread would have done all before the second wakes
+/// up. The median of the trials, since this is a cost, not a ceiling.
 static double probeDispatch(int threads) {
   ThreadPool pool(threads);
   constexpr int runs = 500;

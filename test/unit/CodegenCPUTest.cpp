@@ -1,5 +1,4 @@
-//===- CodegenCPUTest.cpp - compiled kernels against plain C++
-//--------------===//
+//===- CodegenCPUTest.cpp - compiled kernels against plain C++ ------------===//
 //
 // Each test writes kernels as MLIR, plans and compiles them as `compile` does,
 // loads the shared object and calls it through the kernel ABI. On small

@@ -1,5 +1,4 @@
-//===- EmitCPUTest.cpp - errors of emission and what it promises
-//------------===//
+//===- EmitCPUTest.cpp - errors of emission and what it promises ----------===//
 
 #include "coppice/Target/EmitCPU.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

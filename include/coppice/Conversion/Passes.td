@@ -12,14 +12,17 @@ def DecoderToLinalg : Pass<"decoder-to-linalg"> {
     site as `prune.site`, the steps before it carry `SITE.STEP`.
 
     ```mlir
-    %n = decoder.rms_norm "norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 64 : i64}
-      : tensor<?x64xf32>, tensor<64xf32>
+    func.func @norm(%x: tensor<?x5xf32>, %g: tensor<5xf32>) -> tensor<?x5xf32> {
+      %n = decoder.rms_norm "norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 5 : i64}
+        : tensor<?x5xf32>, tensor<5xf32>
+      return %n : tensor<?x5xf32>
+    }
     ```
     becomes
     ```mlir
-    %z = linalg.fill {prune.site = "norm.zero"} ...
-    %s = linalg.generic {.., iterator_types = ["parallel", "reduction"]} ... attrs = {prune.site = "norm.squares"}
-    %n = linalg.generic {.., iterator_types = ["parallel", "parallel"]} ... attrs = {prune.site = "norm"}
+    %z = linalg.fill {prune.site = "norm.zero"} ins(...
+    %s = linalg.generic {... iterator_types = ["parallel", "reduction"]} ins(%x : tensor<?x5xf32>) outs(%z : tensor<?xf32>) attrs = {prune.site = "norm.squares"}
+    %n = linalg.generic {... iterator_types = ["parallel", "parallel"]} ins(%x, %s, %g : ... attrs = {prune.site = "norm"}
     ```
 
     Discardable attributes of the op (`prune.kept`) move to the op that computes
@@ -48,13 +51,16 @@ def PruneToLinalg : Pass<"prune-to-linalg"> {
       `SITE.product` where `value` is not another name.
 
     ```mlir
-    %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:2] of 3> in tensor<?x3xf32>
+    func.func @mask(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
+      %p = prune.project "layers.0.mlp" %x axis 1 keep #prune.set<[0:2] of 3> in tensor<?x3xf32>
+      return %p : tensor<?x3xf32>
+    }
     ```
     becomes
     ```mlir
     %mask = arith.constant dense<[true, true, false]> : tensor<3xi1>
-    %p = linalg.generic {...} ins(%x, %mask : ...) attrs = {prune.site = "layers.0.mlp.project"} {
-      %v = arith.select %m, %e, %zero : f32
+    %p = linalg.generic {...} ins(%x, %mask : ...) ... attrs = {prune.site = "layers.0.mlp.project"} {
+      %v = arith.select ... : f32
     ```
 
     Plans are left alone.

@@ -15,13 +15,25 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
     the GEMM's `value`, its `prune.kept` the GEMM's.
 
     ```mlir
-    %d = prune.gemm "layers.0.mlp.down" %x, %w : tensor<?x81xf32>, tensor<64x81xbf16> -> tensor<?x64xf32>
-    %r1 = linalg.generic ... ins(%r0, %d) outs(%e) attrs = {prune.site = "layers.0.mlp"} { addf }
-    // becomes
-    %r1 = prune.gemm "layers.0.mlp.down" %x, %w value "layers.0.mlp" epilogue(%acc: f32, %r: f32 = %r0 : tensor<?x64xf32>) {
-      %s = arith.addf %r, %acc : f32
-      prune.yield %s : f32
-    } : ...
+    #id = affine_map<(d0, d1) -> (d0, d1)>
+    func.func @down(%r0: tensor<?x3xf32>, %x: tensor<?x5xf32>, %w: tensor<3x5xbf16>, %e: tensor<?x3xf32>) -> tensor<?x3xf32> {
+      %d = prune.gemm "layers.0.mlp.down" %x, %w : tensor<?x5xf32>, tensor<3x5xbf16> -> tensor<?x3xf32>
+      %r1 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+          ins(%r0, %d : tensor<?x3xf32>, tensor<?x3xf32>) outs(%e : tensor<?x3xf32>) attrs = {prune.site = "layers.0.mlp"} {
+      ^bb0(%r: f32, %a: f32, %o: f32):
+        %s = arith.addf %r, %a : f32
+        linalg.yield %s : f32
+      } -> tensor<?x3xf32>
+      return %r1 : tensor<?x3xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @down(%r0: tensor<?x3xf32>, %x: tensor<?x5xf32>, %w: tensor<3x5xbf16>, ...
+      %r1 = prune.gemm "layers.0.mlp.down" %x, %w value "layers.0.mlp" epilogue(%acc: f32, %r: f32 = %r0 : tensor<?x3xf32>) {
+        %s = arith.addf %r, %acc : f32
+        prune.yield %s : f32
+      } : tensor<?x5xf32>, tensor<3x5xbf16> -> tensor<?x3xf32>
     ```
 
     Left alone: a GEMM's result with several uses, reductions, transposed or
@@ -55,10 +67,29 @@ def ExecFormDispatches : Pass<"exec-form-dispatches", "::mlir::ModuleOp"> {
     caches, and what is derived from them by `tensor.dim`.
 
     ```mlir
-    %q = prune.gemm "layers.0.attn.q" %n, %w : tensor<?x64xf32>, tensor<64x64xf32> -> tensor<?x64xf32>
-    // becomes
-    %b1 = exec.buffer ["rows", 64] : memref<?x64xf32>
-    exec.dispatch "layers.0.attn.q" gemm group "layers.0.attn" value "layers.0.attn.q" (%b0, %w, %b1) writes [2] ...
+    // --exec-form-dispatches=max-context=33
+    ml_program.global private @w(#ml_program.extern : tensor<11x5xf32>) : tensor<11x5xf32>
+    func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?x11xf32> {
+      %w = ml_program.global_load_const @w : tensor<11x5xf32>
+      %x = decoder.lookup "embed" %tokens in %w : tensor<?xi32>, tensor<11x5xf32> -> tensor<?x5xf32>
+      %y = prune.gemm "lm_head" %x, %w : tensor<?x5xf32>, tensor<11x5xf32> -> tensor<?x11xf32>
+      return %y : tensor<?x11xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    exec.program @forward ... limits <rows = 4096, slots = 8, context = 33> {
+      %tokens = exec.step "tokens" ["rows"] : memref<?xi32>
+      %w = exec.weight "w" @w packing <rows> : memref<11x5xf32>
+      %x = exec.buffer ["rows", 5] : memref<?x5xf32>
+      exec.dispatch "embed" lookup value "embed" (%tokens, %w, %x) writes [2] variants [#exec.variant<kernel = @kernels::@lookup_5>] ...
+      %y = exec.buffer ["rows", 11] : memref<?x11xf32>
+      exec.dispatch "lm_head" gemm value "lm_head" (%x, %w, %y) writes [2] ... shape <m = ..., n = 11, k = 5>
+      exec.output "logits" %y
+    module @kernels {
+      func.func @gemm_n11_k5_f32(%a: tensor<?x5xf32> {exec.dims = ["rows", 5]}, %b: tensor<11x5xf32>, %out: ...
+        %c = prune.gemm "" %a, %b
+        return %c
     ```
   }];
   let options = [
@@ -83,6 +114,27 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
     kernel, `exec.panels` on weight arguments, `grid` and `config` on the
     dispatches' variants. A weight that kernels want in two layouts becomes two
     `exec.weight`s. This is the only place that chooses.
+
+    ```mlir
+    // --exec-form-dispatches=max-context=33 --exec-select-kernels=isa=avx2
+    ml_program.global private @w(#ml_program.extern : tensor<11x5xf32>) : tensor<11x5xf32>
+    func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?x11xf32> {
+      %w = ml_program.global_load_const @w : tensor<11x5xf32>
+      %x = decoder.lookup "embed" %tokens in %w : tensor<?xi32>, tensor<11x5xf32> -> tensor<?x5xf32>
+      %y = prune.gemm "lm_head" %x, %w : tensor<?x5xf32>, tensor<11x5xf32> -> tensor<?x11xf32>
+      return %y : tensor<?x11xf32>
+    }
+    ```
+    becomes, where after `exec-form-dispatches` there was one weight in rows,
+    ```mlir
+    exec.program
+      %w = exec.weight "w" @w packing <rows> : memref<11x5xf32>
+      %p = exec.weight "w.panels..." @w packing <panels = ...> : memref<1x5x...xf32>
+      exec.dispatch "embed" lookup ... (%tokens, %w, ... grid = ..., config = <"loops", ...>>]
+      exec.dispatch "lm_head" gemm ... (%x, %p, ... grid = ..., config = <"gemm", ...>>]
+    module @kernels
+      func.func @gemm_n11_k5_f32(... {exec.panels = ... attributes {exec.config = #exec.config<"gemm", ...
+    ```
   }];
   let options = [
     Option<"target", "target", "std::string", "\"cpu\"", "Target: cpu">,
@@ -102,6 +154,26 @@ def ExecPlanMemory : Pass<"exec-plan-memory", "::mlir::ModuleOp"> {
     over its own input. Outputs live to the end of the step.
 
     Offsets are multiples of 64 bytes and are evaluated at a session's capacities.
+
+    ```mlir
+    // --exec-form-dispatches=max-context=33 --exec-plan-memory
+    ml_program.global private @w(#ml_program.extern : tensor<11x5xf32>) : tensor<11x5xf32>
+    func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?x11xf32> {
+      %w = ml_program.global_load_const @w : tensor<11x5xf32>
+      %x = decoder.lookup "embed" %tokens in %w : tensor<?xi32>, tensor<11x5xf32> -> tensor<?x5xf32>
+      %y = prune.gemm "lm_head" %x, %w : tensor<?x5xf32>, tensor<11x5xf32> -> tensor<?x11xf32>
+      return %y : tensor<?x11xf32>
+    }
+    ```
+    becomes, where after `exec-form-dispatches` no buffer had an offset,
+    ```mlir
+    #map = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0 * 128)>   // s0: rows
+    #map1 = affine_map<()[s0, s1, s2, s3, s4, s5] -> (0)>
+    #map2 = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0 * 64)>
+    exec.program @forward ... arena #map {
+      exec.buffer ["rows", 5] offset #map1
+      exec.buffer ["rows", 11] offset #map2
+    ```
   }];
   let dependentDialects = ["::coppice::exec::ExecDialect"];
 }

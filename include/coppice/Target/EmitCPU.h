@@ -1,5 +1,4 @@
-//===- EmitCPU.h - kernels in the LLVM dialect to a shared object -*- C++
-//-*-===//
+//===- EmitCPU.h - kernels in the LLVM dialect to a shared object ---------===//
 //
 // In: a module of `llvm.func` kernels (the output of `codegen-cpu`).
 // Out: an ELF shared object that imports nothing but libm.

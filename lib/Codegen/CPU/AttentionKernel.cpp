@@ -1,5 +1,4 @@
-//===- AttentionKernel.cpp - causal attention over a KV cache
-//--------------===//
+//===- AttentionKernel.cpp - causal attention over a KV cache -------------===//
 //
 // In: a kernel that is one `decoder.attention`. Out: vector code.
 //

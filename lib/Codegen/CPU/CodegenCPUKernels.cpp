@@ -1,5 +1,4 @@
-//===- CodegenCPUKernels.cpp - emit the planned kernels of a module
-//--------===//
+//===- CodegenCPUKernels.cpp - emit the planned kernels of a module -------===//
 
 #include "Strategies.h"
 #include "coppice/Codegen/CPU/Passes.h"

@@ -1,5 +1,4 @@
-//===- GemmKernel.cpp - matrix products over packed panels
-//-----------------===//
+//===- GemmKernel.cpp - matrix products over packed panels ----------------===//
 //
 // In: a kernel that is one `prune.gemm`, C[m,n] = epilogue(sum_k A[m,k]
 // W[n,k]), with W packed as [ceil(N/P)][K][P]. Out: vector code.

@@ -1,5 +1,4 @@
-//===- KernelPlan.cpp - choose how a kernel is compiled
-//--------------------===//
+//===- KernelPlan.cpp - choose how a kernel is compiled -------------------===//
 
 #include "coppice/Codegen/CPU/KernelPlan.h"
 #include "KernelShell.h"

@@ -1,5 +1,4 @@
-//===- KernelShell.cpp - the kernel ABI around a kernel's body
-//-------------===//
+//===- KernelShell.cpp - the kernel ABI around a kernel's body ------------===//
 
 #include "KernelShell.h"
 #include "coppice/Codegen/CPU/KernelPlan.h"

@@ -1,5 +1,4 @@
-//===- KernelShell.h - the kernel ABI around a kernel's body -----*- C++
-//-*-===//
+//===- KernelShell.h - the kernel ABI around a kernel's body ----*- C++ -*-===//
 //
 // In: a planned tensor-level kernel function. Out: an empty function with the
 // bundle's kernel signature,

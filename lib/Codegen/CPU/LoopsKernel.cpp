@@ -1,5 +1,4 @@
-//===- LoopsKernel.cpp - any kernel, as loops
-//------------------------------===//
+//===- LoopsKernel.cpp - any kernel, as loops -----------------------------===//
 //
 // In: a kernel of any tensor operations. Out: scalar loops, which LLVM
 // vectorises. This is the catch-all that makes every model compile, and in its

@@ -1,5 +1,4 @@
-//===- Pipeline.cpp - planned kernels to the LLVM dialect
-//------------------===//
+//===- Pipeline.cpp - planned kernels to the LLVM dialect -----------------===//
 
 #include "coppice/Codegen/CPU/Passes.h"
 #include "mlir/Conversion/Passes.h"

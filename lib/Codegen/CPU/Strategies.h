@@ -1,5 +1,4 @@
-//===- Strategies.h - the ways to emit a kernel ------------------*- C++
-//-*-===//
+//===- Strategies.h - the ways to emit a kernel -----------------*- C++ -*-===//
 //
 // Each strategy is one file with two functions: `plan` decides for a kernel
 // that it can take, `emit` replaces the planned kernel by a function with the

@@ -1,5 +1,4 @@
-//===- VectorAccess.cpp - vectors of any storage type in memory
-//------------===//
+//===- VectorAccess.cpp - vectors of any storage type in memory -----------===//
 
 #include "VectorAccess.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"

@@ -1,5 +1,4 @@
-//===- VectorAccess.h - vectors of any storage type in memory ----*- C++
-//-*-===//
+//===- VectorAccess.h - vectors of any storage type in memory ---*- C++ -*-===//
 //
 // LLVM promotes masked accesses of vectors of f16 and bf16 through f32, element
 // by element and with library calls. So builders see such memory as i16 (see

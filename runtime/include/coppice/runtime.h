@@ -1,11 +1,11 @@
 /* Coppice runtime: the C ABI.
  *
- * Opens a bundle (docs/bundle.md), makes a session with KV cache and arena, runs
- * steps. Links neither LLVM nor CUDA. Handles are not thread-safe; use one
+ * Opens a bundle (docs/bundle.md), makes a session with KV cache and arena,
+ * runs steps. Links neither LLVM nor CUDA. Handles are not thread-safe; use one
  * session per thread, sessions may share a bundle.
  *
- * Every function that can fail returns a status; COPPICE_OK is 0. The message of
- * the last failure on the calling thread is coppice_last_error(). User input
+ * Every function that can fail returns a status; COPPICE_OK is 0. The message
+ * of the last failure on the calling thread is coppice_last_error(). User input
  * (files, flags, token ids) never aborts the process.
  */
 #ifndef COPPICE_RUNTIME_H
@@ -20,12 +20,12 @@ extern "C" {
 
 typedef enum coppice_status {
   COPPICE_OK = 0,
-  COPPICE_INVALID_ARGUMENT = 1, /* a caller's value is out of range; message names it */
-  COPPICE_INVALID_FILE = 2,     /* damaged, truncated, wrong schema, wrong hash */
-  COPPICE_IO_ERROR = 3,         /* the operating system refused; message has errno's text */
-  COPPICE_UNSUPPORTED = 4,      /* sound, but not on this machine (ISA, device) */
+  COPPICE_INVALID_ARGUMENT = 1, /* a value out of range; the message names it */
+  COPPICE_INVALID_FILE = 2, /* damaged, truncated, wrong schema, wrong hash */
+  COPPICE_IO_ERROR = 3, /* the system refused; the message has errno's text */
+  COPPICE_UNSUPPORTED = 4, /* sound, but not on this machine (ISA, device) */
   COPPICE_OUT_OF_MEMORY = 5,
-  COPPICE_INTERNAL = 6          /* a defect in Coppice */
+  COPPICE_INTERNAL = 6 /* a defect in Coppice */
 } coppice_status;
 
 /* Message of the last failure on this thread; never NULL. Valid until the next
@@ -41,7 +41,7 @@ typedef struct coppice_session coppice_session;
 /* Structures that a caller fills start with struct_size, which tells the fields
  * that the caller knows: those behind it count as 0. */
 
-/* Reads and checks program.json and the weight files' headers. Loads no code. */
+/* Reads and checks program.json and the headers of weights. Loads no code. */
 coppice_status coppice_bundle_open(const char *path, coppice_bundle **out);
 /* Sessions that are open keep what they need; NULL is allowed. */
 void coppice_bundle_close(coppice_bundle *bundle);
@@ -50,23 +50,26 @@ void coppice_bundle_close(coppice_bundle *bundle);
 const char *coppice_bundle_program_json(const coppice_bundle *bundle);
 
 typedef struct coppice_session_options {
-  size_t struct_size;   /* sizeof(coppice_session_options) */
-  const char *target;   /* NULL: the first target that this machine can run */
-  int32_t threads;      /* 0: as many as this process may use */
-  int64_t max_rows;     /* rows in one step; 0: the bundle's limit */
-  int64_t slots;        /* sequences; 0: the bundle's limit */
-  int64_t context;      /* tokens per slot; 0: the bundle's limit */
-  int32_t allow_nan;    /* 0: weights with NaN or Inf are refused */
-  int64_t max_head_rows; /* head rows in one step; 0: max_rows. Logits take most of a small model's arena. */
+  size_t struct_size;    /* sizeof(coppice_session_options) */
+  const char *target;    /* NULL: the first target that this machine can run */
+  int32_t threads;       /* 0: as many as this process may use */
+  int64_t max_rows;      /* rows in one step; 0: the bundle's limit */
+  int64_t slots;         /* sequences; 0: the bundle's limit */
+  int64_t context;       /* tokens per slot; 0: the bundle's limit */
+  int32_t allow_nan;     /* 0: weights with NaN or Inf are refused */
+  int64_t max_head_rows; /* head rows in one step; 0: max_rows. Logits take most
+                            of a small model's arena. */
 } coppice_session_options;
 
 /* Checks the target's hash and ISA, loads its code, maps or generates weights,
  * allocates states and arena. `options` may be NULL: all defaults. */
-coppice_status coppice_session_create(coppice_bundle *bundle, const coppice_session_options *options,
+coppice_status coppice_session_create(coppice_bundle *bundle,
+                                      const coppice_session_options *options,
                                       coppice_session **out);
 void coppice_session_destroy(coppice_session *session);
 
-/* What a session was made with, defaults resolved. `target` is owned by the session. */
+/* What a session was made with, defaults resolved. `target` is owned by the
+ * session. */
 typedef struct coppice_session_info {
   size_t struct_size;
   const char *target;
@@ -74,7 +77,8 @@ typedef struct coppice_session_info {
   int64_t max_rows, max_head_rows, slots, context;
 } coppice_session_info;
 
-coppice_status coppice_session_describe(const coppice_session *session, coppice_session_info *out);
+coppice_status coppice_session_describe(const coppice_session *session,
+                                        coppice_session_info *out);
 
 typedef struct coppice_memory {
   size_t struct_size;
@@ -82,15 +86,17 @@ typedef struct coppice_memory {
 } coppice_memory;
 
 /* What a session with these options would take; loads nothing. */
-coppice_status coppice_bundle_memory(const coppice_bundle *bundle, const coppice_session_options *options,
+coppice_status coppice_bundle_memory(const coppice_bundle *bundle,
+                                     const coppice_session_options *options,
                                      coppice_memory *out);
 
-/* One step: any mix of prefill and decode rows. Row r feeds token tokens[r] of the
- * sequence in slot slots[r] at position positions[r]; it attends to positions
- * [0, positions[r]] of that slot. Rows of one slot are in ascending, contiguous
- * positions, and continue what the slot holds (position 0 starts it afresh).
- * logits: [head_row_count, vocabulary] f32, for the rows listed in head_rows;
- * may be NULL when head_row_count is 0. Nothing changes when the step is refused. */
+/* One step: any mix of prefill and decode rows. Row r feeds token tokens[r] of
+ * the sequence in slot slots[r] at position positions[r]; it attends to
+ * positions [0, positions[r]] of that slot. Rows of one slot are in ascending,
+ * contiguous positions, and continue what the slot holds (position 0 starts it
+ * afresh). logits: [head_row_count, vocabulary] f32, for the rows listed in
+ * head_rows; may be NULL when head_row_count is 0. Nothing changes when the
+ * step is refused. */
 typedef struct coppice_step {
   size_t struct_size;
   int64_t row_count;
@@ -99,32 +105,38 @@ typedef struct coppice_step {
   const int32_t *head_rows;
 } coppice_step;
 
-coppice_status coppice_session_step(coppice_session *session, const coppice_step *step, float *logits);
+coppice_status coppice_session_step(coppice_session *session,
+                                    const coppice_step *step, float *logits);
 
 /* Forgets a slot's tokens (slot < 0: all slots). */
 coppice_status coppice_session_reset(coppice_session *session, int32_t slot);
 
 /* Forgets all but the first `length` tokens of a slot: the slot's next row has
  * position `length`. More tokens than the slot holds is an invalid argument. */
-coppice_status coppice_session_rewind(coppice_session *session, int32_t slot, int64_t length);
+coppice_status coppice_session_rewind(coppice_session *session, int32_t slot,
+                                      int64_t length);
 
-/* Switches the dispatches of a group ("layers.3.mlp") on or off. A group that no
- * dispatch has is an invalid argument. */
-coppice_status coppice_session_enable(coppice_session *session, const char *group, int32_t enabled);
+/* Switches the dispatches of a group ("layers.3.mlp") on or off. A group that
+ * no dispatch has is an invalid argument. */
+coppice_status coppice_session_enable(coppice_session *session,
+                                      const char *group, int32_t enabled);
 
 /* Called after each dispatch of a step while set: index into program.json's
- * dispatches, wall time of the dispatch in seconds, and its first written argument
- * as f32 (NULL for states), whose extents are in shape[0..rank). Data and shape
- * are valid during the call. Dispatches that are switched off are not reported.
- * The observer must not call into the session. */
-typedef void (*coppice_observer)(void *context, int64_t dispatch, double seconds, const float *data,
+ * dispatches, wall time of the dispatch in seconds, and its first written
+ * argument as f32 (NULL for states), whose extents are in shape[0..rank). Data
+ * and shape are valid during the call. Dispatches that are switched off are not
+ * reported. The observer must not call into the session. */
+typedef void (*coppice_observer)(void *context, int64_t dispatch,
+                                 double seconds, const float *data,
                                  const int64_t *shape, int64_t rank);
-void coppice_session_observe(coppice_session *session, coppice_observer observer, void *context);
+void coppice_session_observe(coppice_session *session,
+                             coppice_observer observer, void *context);
 
 /* The program's symbols for a step; order as in program.json, `count` of them
  * (6). The step is checked as by coppice_session_step, except that it need not
  * continue what the slots hold: costs can be asked for before running. */
-coppice_status coppice_session_symbols(const coppice_session *session, const coppice_step *step,
+coppice_status coppice_session_symbols(const coppice_session *session,
+                                       const coppice_step *step,
                                        int64_t *values, int64_t count);
 
 #ifdef __cplusplus

@@ -1,5 +1,4 @@
-//===- KernelPlan.h - how one kernel will be compiled for the CPU -*- C++
-//-*-===//
+//===- KernelPlan.h - how one kernel will be compiled for the CPU ---------===//
 //
 // Choosing is done here, once; emission (`codegen-cpu-kernels`) only reads what
 // was chosen. A kernel is a tensor-level function as `exec-form-dispatches`

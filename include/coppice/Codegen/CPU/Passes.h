@@ -1,5 +1,4 @@
-//===- Passes.h - code generation for x86-64 ---------------------*- C++
-//-*-===//
+//===- Passes.h - code generation for x86-64 --------------------*- C++ -*-===//
 
 #ifndef COPPICE_CODEGEN_CPU_PASSES_H
 #define COPPICE_CODEGEN_CPU_PASSES_H

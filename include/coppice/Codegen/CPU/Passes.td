@@ -14,19 +14,20 @@ def CodegenCPUKernels : Pass<"codegen-cpu-kernels", "::mlir::ModuleOp"> {
     signature, made of `scf`, `arith`, `math`, `vector` and `memref` operations:
 
     ```mlir
-    func.func @gemm(%x: tensor<?x64xf32> {exec.dims = ["rows", 64]},
-                    %w: tensor<40x64xf32> {exec.panels = 48 : i64},
-                    %out: tensor<?x40xf32> {exec.dims = ["rows", 40]}) -> tensor<?x40xf32>
-        attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 48, ...>} {
-      %0 = prune.gemm "" %x, %w : ...
-      return %0 : tensor<?x40xf32>
+    func.func @norm(%x: tensor<?x5xf32> {exec.dims = ["rows", 5]}, %g: tensor<5xf32>,
+                    %out: tensor<?x5xf32> {exec.dims = ["rows", 5]}) -> tensor<?x5xf32>
+        attributes {exec.config = #exec.config<"loops", tile = 1>} {
+      %n = decoder.rms_norm "" %x, %g {epsilon = 1.0e-5 : f32, divisor = 5 : i64}
+        : tensor<?x5xf32>, tensor<5xf32>
+      return %n : tensor<?x5xf32>
     }
     ```
     becomes
     ```mlir
-    func.func @gemm(%args: !llvm.ptr, %symbols: !llvm.ptr, %begin: i64, %end: i64) {
-      // memrefs from %args and %symbols; scf.for over the items [%begin, %end)
-    }
+    func.func @norm(%args: !llvm.ptr, %symbols: !llvm.ptr, %begin: i64, %end: i64) {
+      %b = arith.index_cast %begin : i64 to index  // rows [begin, end)
+      %e = arith.index_cast %end : i64 to index
+      scf.for ... = %b to %e
     ```
 
     Nothing is chosen here. exp, log, tanh and erf become polynomials, except in

@@ -20,12 +20,25 @@ def DecoderCheckModel : Pass<"decoder-check-model", "::mlir::ModuleOp"> {
     A projection of the `prune` dialect carries the name of what it projects and
     is not counted, and a `linalg.fill` needs no name. All violations are reported, not only the first.
 
-    ```mlir
-    func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"},
-                       %cache: tensor<?x?x32xf32>) {  // error: neither step field nor cache
-    ```
-
     The module is not changed.
+
+    What is wrong:
+    ```mlir
+    #model = #decoder.model<name = "m", family = "llama", vocabulary = 11, hidden = 6, layers = 1,
+        heads = 2, kv_heads = 1, head_dim = 3, intermediate = 7, context_length = 9, dtype = f32,
+        tied = true, bos = 1, eos = [2], parameters = 1>
+    module attributes {decoder.model = #model} {
+      func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}, %cache: tensor<?x?x32xf32>) {
+        return
+      }
+    }
+    ```
+    What is said:
+    ```
+    error: expected argument #1 of @forward to have either 'decoder.step' or 'decoder.cache', found neither
+    error: expected @forward to have an argument with the step field "slots", found none
+    error: expected @forward to have an argument with the step field "positions", found none
+    ```
   }];
 }
 

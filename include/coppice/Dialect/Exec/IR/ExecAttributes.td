@@ -55,7 +55,7 @@ def Exec_PackingAttr : Exec_Attr<"Packing", "packing"> {
 def Exec_ConfigAttr : Exec_Attr<"Config", "config"> {
   let summary = "What kernel selection chose: a strategy and its integer parameters";
   let description = [{
-    `#exec.config<"gemm-panels", rows = 6, panel = 64>`. Code generation reads
+    `#exec.config<"gemm", rows = 6, panel = 64>`. Code generation reads
     the choice from here only; the bundle records its text.
   }];
   let parameters = (ins "::mlir::StringAttr":$strategy, "::mlir::DictionaryAttr":$parameters);

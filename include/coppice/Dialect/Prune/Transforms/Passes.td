@@ -24,17 +24,34 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
 
     Before:
     ```mlir
+    #A = affine_map<(m, n, k) -> (m, k)>
+    #W = affine_map<(m, n, k) -> (n, k)>
+    #C = affine_map<(m, n, k) -> (m, n)>
+    #id = affine_map<(m, n) -> (m, n)>
     prune.plan @plan {
       prune.keep "layers.0.mlp" channels = #prune.set<[0:2] of 5>
     }
-    ...
-    %down = linalg.matmul indexing_maps = [..] {prune.site = "layers.0.mlp.down"}
-      ins(%act, %w : tensor<?x5xf32>, tensor<3x5xf32>) outs(%zero : tensor<?x3xf32>) -> tensor<?x3xf32>
+    func.func @forward(%act: tensor<4x5xf32>, %w: tensor<3x5xf32>, %r: tensor<4x3xf32>) -> tensor<4x3xf32> {
+      %f0 = arith.constant 0.0 : f32
+      %empty = tensor.empty() : tensor<4x3xf32>
+      %zero = linalg.fill ins(%f0 : f32) outs(%empty : tensor<4x3xf32>) -> tensor<4x3xf32>
+      %down = linalg.matmul indexing_maps = [#A, #W, #C] {prune.site = "layers.0.mlp.down"}
+          ins(%act, %w : tensor<4x5xf32>, tensor<3x5xf32>) outs(%zero : tensor<4x3xf32>) -> tensor<4x3xf32>
+      %sum = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+          ins(%r, %down : tensor<4x3xf32>, tensor<4x3xf32>) outs(%empty : tensor<4x3xf32>) attrs = {prune.site = "layers.0.mlp"} {
+      ^bb0(%a: f32, %b: f32, %o: f32):
+        %s = arith.addf %a, %b : f32
+        linalg.yield %s : f32
+      } -> tensor<4x3xf32>
+      return %sum : tensor<4x3xf32>
+    }
     ```
     After:
     ```mlir
-    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> in tensor<?x5xf32>
-    %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
+    func.func @forward(%act: tensor<4x5xf32>, %w: tensor<3x5xf32>, %r: tensor<4x3xf32>) -> tensor<4x3xf32> {
+      %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> in tensor<4x5xf32>
+      %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<4x5xf32>, tensor<3x5xf32> -> tensor<4x3xf32>
+      %sum = linalg.generic {...} ins(%r, %down : ...
     ```
   }];
   let options = [
@@ -80,15 +97,21 @@ def PrunePropagate : Pass<"prune-propagate", "::mlir::ModuleOp"> {
 
     Before:
     ```mlir
-    %act = linalg.generic .. ins(%gate, %up : ..) // silu(gate) * up
-    %p = prune.project "layers.0.mlp" %act axis 1 keep #prune.set<[0:2] of 5> in tensor<?x5xf32>
-    %down = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
+    func.func @mlp(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %v: tensor<3x5xf32>) -> tensor<?x3xf32> {
+      %up = prune.gemm "layers.0.mlp.up" %x, %w : tensor<?x3xf32>, tensor<5x3xf32> -> tensor<?x5xf32>
+      %p = prune.project "layers.0.mlp" %up axis 1 keep #prune.set<[0:2] of 5> in tensor<?x5xf32>
+      %down = prune.gemm "layers.0.mlp.down" %p, %v : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
+      return %down : tensor<?x3xf32>
+    }
     ```
     After:
     ```mlir
-    %act = linalg.generic {prune.kept = [[1, #prune.set<[0:2] of 5>]]} .. ins(%gate, %up : ..) // two columns
-    %s = prune.restrict %w axis 1 keep #prune.set<[0:2] of 5> in tensor<3x5xf32> -> tensor<3x2xf32>
-    %down = prune.gemm "layers.0.mlp.down" %act, %s : tensor<?x2xf32>, tensor<3x2xf32> -> tensor<?x3xf32>
+    func.func @mlp(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %v: tensor<3x5xf32>) -> tensor<?x3xf32> {
+      %sw = prune.restrict %w axis 0 keep #prune.set<[0:2] of 5> in tensor<5x3xf32> -> tensor<2x3xf32>
+      %up = prune.gemm "layers.0.mlp.up" %x, %sw {prune.kept = [[1, #prune.set<[0:2] of 5>]]} : tensor<?x3xf32>, tensor<2x3xf32> -> tensor<?x2xf32>
+      %sv = prune.restrict %v axis 1 keep #prune.set<[0:2] of 5> in tensor<3x5xf32> -> tensor<3x2xf32>
+      %down = prune.gemm "layers.0.mlp.down" %up, %sv : tensor<?x2xf32>, tensor<3x2xf32> -> tensor<?x3xf32>
+      return %down
     ```
   }];
   let statistics = [
@@ -114,16 +137,19 @@ def PruneFoldRestricts : Pass<"prune-fold-restricts", "::mlir::ModuleOp"> {
 
     Before:
     ```mlir
-    ml_program.global private @w(#ml_program.extern) : tensor<5x3xbf16>
-    ...
-    %w = ml_program.global_load_const @w : tensor<5x3xbf16>
-    %s = prune.restrict %w axis 0 keep #prune.set<[0, 3:5] of 5> in tensor<5x3xbf16> -> tensor<3x3xbf16>
+    ml_program.global private @w(#ml_program.extern : tensor<5x3xbf16>) : tensor<5x3xbf16>
+    func.func @forward() -> tensor<3x3xbf16> {
+      %w = ml_program.global_load_const @w : tensor<5x3xbf16>
+      %s = prune.restrict %w axis 0 keep #prune.set<[0, 3:5] of 5> in tensor<5x3xbf16> -> tensor<3x3xbf16>
+      return %s : tensor<3x3xbf16>
+    }
     ```
     After:
     ```mlir
-    ml_program.global private @w(#ml_program.extern) {prune.kept = [[0, #prune.set<[0, 3:5] of 5>]]} : tensor<3x3xbf16>
-    ...
-    %s = ml_program.global_load_const @w : tensor<3x3xbf16>
+    ml_program.global private @w(...) : tensor<3x3xbf16> {prune.kept = [[0, #prune.set<[0, 3:5] of 5>]]}
+    func.func @forward() -> tensor<3x3xbf16> {
+      %w = ml_program.global_load_const @w : tensor<3x3xbf16>
+      return %w
     ```
   }];
   let statistics = [
