@@ -80,7 +80,9 @@ static void findWidth(Sublayer &sublayer) {
   sublayer.granule = width / sublayer.count;
 }
 
-FailureOr<SmallVector<Sublayer>> coppice::findSublayers(func::FuncOp function) {
+/// Adds the sublayers of one function.
+static LogicalResult findSublayers(func::FuncOp function,
+                                   SmallVectorImpl<Sublayer> &sublayers) {
   // Indices of a plan mean the dense model, which a pruned one is not.
   WalkResult dense = function.walk([](Operation *op) -> WalkResult {
     if (isa<ProjectOp, RestrictOp, ExtendOp>(op))
@@ -91,7 +93,6 @@ FailureOr<SmallVector<Sublayer>> coppice::findSublayers(func::FuncOp function) {
   });
   if (dense.wasInterrupted())
     return failure();
-  SmallVector<Sublayer> sublayers;
   auto findOne = [&](linalg::GenericOp op) -> WalkResult {
     std::optional<LayerSite> site = parseLayerSite(getSite(op));
     if (!site || site->sublayer == site->layerName || !site->rest.empty())
@@ -112,7 +113,13 @@ FailureOr<SmallVector<Sublayer>> coppice::findSublayers(func::FuncOp function) {
     sublayers.push_back(std::move(sublayer));
     return WalkResult::advance();
   };
-  if (function.walk(findOne).wasInterrupted())
-    return failure();
+  return failure(function.walk(findOne).wasInterrupted());
+}
+
+FailureOr<SmallVector<Sublayer>> coppice::findSublayers(ModuleOp module) {
+  SmallVector<Sublayer> sublayers;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (failed(::findSublayers(function, sublayers)))
+      return failure();
   return sublayers;
 }

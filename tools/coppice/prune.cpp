@@ -103,19 +103,15 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
                        const StaticPlanOptions &flags) {
   if (!flags.staticM && !flags.staticNK)
     return success();
-  SmallVector<Sublayer> sublayers;
-  for (auto function : module.getOps<func::FuncOp>()) {
-    FailureOr<SmallVector<Sublayer>> found = findSublayers(function);
-    if (failed(found))
-      return failure();
-    llvm::append_range(sublayers, *found);
-  }
+  FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
+  if (failed(sublayers))
+    return failure();
   // What was asked for, as reports name it; what it removes is counted later.
   double left =
       (1 - flags.staticM.value_or(0)) * (1 - flags.staticNK.value_or(0));
   plan->setAttr("sparsity",
                 Builder(plan.getContext()).getF64FloatAttr(1 - left));
-  return addStaticDecisions(plan, sublayers, flags);
+  return addStaticDecisions(plan, *sublayers, flags);
 }
 
 int runPrune(const PruneCommand &command) {

@@ -26,11 +26,11 @@ struct Sublayer {
   int64_t granule = 1;
 };
 
-/// The sublayers of `function` in order. A sublayer is a residual add that is
-/// named `layers.N.SOMETHING`; one that has another form is an error, and so is
-/// a projection: the module is not dense then.
+/// The sublayers of the functions of `module` in order. A sublayer is a
+/// residual add that is named `layers.N.SOMETHING`; one that has another form
+/// is an error, and so is a projection: the module is not dense then.
 mlir::FailureOr<llvm::SmallVector<Sublayer>>
-findSublayers(mlir::func::FuncOp function);
+findSublayers(mlir::ModuleOp module);
 
 /// The activations and the weight of a matrix multiplication site: a
 /// `prune.gemm` or a linalg contraction of two matrices. Null if `op` is none.

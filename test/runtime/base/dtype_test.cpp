@@ -1,3 +1,4 @@
+// Conversions between storage types.
 #include "runtime/base/dtype.h"
 
 #include <cmath>

@@ -1,3 +1,4 @@
+// Expressions over symbols: evaluation, and what is refused.
 #include "runtime/base/expr.h"
 
 #include "runtime/base/concat.h"

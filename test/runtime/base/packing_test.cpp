@@ -1,3 +1,4 @@
+// Generated weights, kept slices and packings.
 #include "runtime/base/packing.h"
 #include "runtime/base/weight_generator.h"
 

@@ -1,3 +1,4 @@
+// Safetensors: what is read and written, and every header that is refused.
 #include "runtime/base/safetensors.h"
 #include "runtime/base/safetensors_writer.h"
 #include "temporary_directory.h"

@@ -1,3 +1,4 @@
+// Facts about the host, the cache flush, and the ceilings that probing finds.
 #include "runtime/bench/cache_flush.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe.h"

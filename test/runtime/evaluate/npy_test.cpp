@@ -1,3 +1,4 @@
+// .npy files.
 #include "runtime/evaluate/npy.h"
 
 #include "temporary_directory.h"

@@ -1,3 +1,4 @@
+// Greedy and sampled choice of the next token.
 #include "runtime/evaluate/sampler.h"
 
 #include <cmath>

@@ -499,7 +499,7 @@ TEST_F(Propagate, AModelUnderRandomPlans) {
     if (seed % 3 != 1)
       options.staticNK = seed % 2 ? 0.5 : 0.3;
     auto forward = masked->lookupSymbol<func::FuncOp>("forward");
-    FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(forward);
+    FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(*masked);
     ASSERT_TRUE(succeeded(sublayers));
     ASSERT_EQ(sublayers->size(), 6u);
     ASSERT_TRUE(succeeded(addStaticDecisions(plan, *sublayers, options)));

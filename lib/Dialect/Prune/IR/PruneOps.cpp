@@ -1,3 +1,4 @@
+// Rules, folds and canonical forms of plans, projections and prune.gemm.
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"

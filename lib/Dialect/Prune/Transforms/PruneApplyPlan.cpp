@@ -303,18 +303,14 @@ private:
   }
 
   LogicalResult applyPlan(ModuleOp module, PlanOp op) {
-    SmallVector<Sublayer> sublayers;
-    for (auto function : module.getOps<func::FuncOp>()) {
-      FailureOr<SmallVector<Sublayer>> found = findSublayers(function);
-      if (failed(found))
-        return failure();
-      llvm::append_range(sublayers, *found);
-    }
-    PlanReader reader(sublayers, directory);
+    FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
+    if (failed(sublayers))
+      return failure();
+    PlanReader reader(*sublayers, directory);
     if (failed(reader.read(op)))
       return failure();
     for (auto [sublayer, decision] :
-         llvm::zip_equal(sublayers, reader.getDecisions())) {
+         llvm::zip_equal(*sublayers, reader.getDecisions())) {
       if (!decision.op)
         continue;
       apply(sublayer, decision);

@@ -51,6 +51,7 @@ def Exec_WeightOp : Exec_ValueOp<"weight", [Pure, DeclareOpInterfaceMethods<Symb
   let description = [{
     `global` is the `ml_program.global` that says where the values come from; the
     type is that global's, packed.
+
     ```mlir
     %w = exec.weight "layers.0.attn.q.weight" @layers.0.attn.q.weight packing <panels = 64> : memref<1x64x64xf32>
     ```
@@ -101,6 +102,7 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
     has results, and neither weights nor step fields; every kernel exists and
     agrees with the arguments in number, element type, shape (packed, for an
     argument with `exec.panels`) and named extents; only the last variant has no guard.
+
     ```mlir
     exec.dispatch "layers.0.attn.q" gemm group "layers.0.attn" value "layers.0.attn.q" kept [[1, [[0, 32], [40, 64]]]]
         (%buffer, %weight, %buffer_0) writes [2] variants [#exec.variant<kernel = @kernels::@gemm_n56_k64>]
