@@ -961,10 +961,24 @@ LogicalResult DispatchFormer::formOutputs() {
   return success();
 }
 
-/// A sublayer that does not end in an update of the residual, or is interleaved
-/// with others, is no group.
+/// A sublayer that does not end in an update of the residual, is interleaved
+/// with others, or makes something else that others read, is no group: without
+/// it, the rest would not be the program less this sublayer.
 void DispatchFormer::dropOpenGroups() {
   llvm::DenseSet<StringAttr> open, finished;
+  DenseMap<Value, StringAttr> writtenBy;
+  for (auto dispatch : program.getOps<exec::DispatchOp>())
+    if (StringAttr group = dispatch.getGroupAttr())
+      for (auto [index, argument] : llvm::enumerate(dispatch.getWrites()))
+        if (index > 0 || lastOfGroup.lookup(group) != dispatch)
+          writtenBy[dispatch.getArgs()[argument]] = group;
+  for (Operation &op : program.getBody().front()) {
+    auto dispatch = dyn_cast<exec::DispatchOp>(op);
+    for (Value operand : op.getOperands())
+      if (StringAttr group = writtenBy.lookup(operand);
+          group && (!dispatch || dispatch.getGroupAttr() != group))
+        open.insert(group);
+  }
   StringAttr current;
   for (auto dispatch : program.getOps<exec::DispatchOp>()) {
     StringAttr group = dispatch.getGroupAttr();

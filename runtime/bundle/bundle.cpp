@@ -104,6 +104,17 @@ Result<Bundle> Bundle::open(const std::string &path) {
       return status.at(concat(filePath, ": tensor ", quote(storage->key)));
     bundle.stored[i] = file.data(*tensor);
   }
+  for (const FileRecord &record : bundle.parsed.files) {
+    if (bundle.weightFiles.count(record.file))
+      continue; // checked above
+    std::string filePath = bundle.pathOf(record.file);
+    auto file = MappedFile::open(filePath, /*followLinks=*/false);
+    if (!file)
+      return file.status();
+    Status status = checkSize(&record, file->bytes().size(), filePath);
+    if (!status.ok())
+      return status;
+  }
   return bundle;
 }
 

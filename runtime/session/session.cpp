@@ -174,7 +174,8 @@ Session::create(std::shared_ptr<const Bundle> bundle,
     return status.at(code);
   if (Status status = session->findKernels(); !status.ok())
     return status.at(code);
-  session->plan.emplace(program, session->kernels, session->addresses);
+  session->plan.emplace(program, session->kernels, session->addresses,
+                        largestStep(session->limits));
   return session;
 }
 

@@ -9,18 +9,18 @@ namespace coppice::rt {
 
 StepPlan::StepPlan(const Program &program,
                    const std::vector<std::vector<coppice_kernel *>> &kernels,
-                   const SessionAddresses &addresses)
+                   const SessionAddresses &addresses,
+                   const SymbolValues &capacity)
     : program(program), kernels(kernels), addresses(addresses),
-      bufferAddresses(program.buffers.size()), shapes(program.buffers.size()) {
+      capacity(capacity), bufferAddresses(program.buffers.size()),
+      shapes(program.buffers.size()) {
   auto note = [&](const Expr &expr) {
     for (int symbol = 0; symbol < symbolCount; ++symbol)
       depends[size_t(symbol)] |= expr.uses(symbol);
   };
-  for (const Buffer &buffer : program.buffers) {
-    note(buffer.offset);
+  for (const Buffer &buffer : program.buffers)
     for (const Expr &extent : buffer.shape)
       note(extent);
-  }
   for (const Dispatch &dispatch : program.dispatches) {
     for (const Variant &variant : dispatch.variants) {
       note(variant.grid);
@@ -57,7 +57,7 @@ Status StepPlan::placeBuffers(const SymbolValues &symbols) {
     const Buffer &buffer = program.buffers[i];
     auto shape = evaluateShape(buffer.shape, symbols);
     auto bytes = evaluateBytes(buffer.shape, buffer.dtype, symbols);
-    auto offset = buffer.offset.evaluate(symbols);
+    auto offset = buffer.offset.evaluate(capacity);
     for (const Status *status :
          {&shape.status(), &bytes.status(), &offset.status()})
       if (!status->ok())

@@ -30,10 +30,11 @@ public:
   };
 
   // `kernels`: of each dispatch, those of its variants in order. Pointers are
-  // kept: all arguments outlive the plan.
+  // kept: these arguments outlive the plan. `capacity`: the symbols of the
+  // session's largest step, which say where buffers lie in every step.
   StepPlan(const Program &program,
            const std::vector<std::vector<coppice_kernel *>> &kernels,
-           const SessionAddresses &addresses);
+           const SessionAddresses &addresses, const SymbolValues &capacity);
 
   // Makes the plan fit `symbols`; a failure leaves no valid plan behind, and
   // the next call starts anew.
@@ -59,6 +60,7 @@ private:
   const Program &program;
   const std::vector<std::vector<coppice_kernel *>> &kernels;
   const SessionAddresses &addresses;
+  const SymbolValues capacity;
   std::array<bool, symbolCount> depends{}; // on which symbols the plan does
   SymbolValues planSymbols{};
   bool valid = false;

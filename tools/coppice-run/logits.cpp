@@ -11,6 +11,7 @@ namespace {
 struct Flags {
   std::string bundle, output;
   std::vector<int32_t> tokens;
+  std::vector<std::string> disabled;
   bool all = false;
   RunnerOptions session;
 };
@@ -31,6 +32,10 @@ static Status run(Flags flags) {
         " (the context length), found " + std::to_string(count));
   if (Status status = runner->checkTokens(flags.tokens); !status.ok())
     return status;
+  for (const std::string &group : flags.disabled)
+    if (coppice_status code =
+            coppice_session_enable(runner->session(), group.c_str(), 0))
+      return lastFailure(code);
   std::vector<float> logits;
   if (Status status = runner->feed(flags.tokens, 0, 0, flags.all, logits);
       !status.ok())
@@ -58,6 +63,13 @@ void addLogits(CLI::App &app, Status &result) {
       ->type_name("FILE");
   command->add_flag("--all", flags->all,
                     "a row for each token (default: T = 1, the last alone)");
+  command
+      ->add_option("--disable", flags->disabled,
+                   "groups of dispatches (sublayers such as layers.3.mlp) to "
+                   "leave out, separated by commas")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("GROUP,..");
   addSessionFlags(*command, flags->session);
   command->callback([flags, &result] { result = run(*flags); });
 }

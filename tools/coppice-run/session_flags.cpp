@@ -1,6 +1,10 @@
 // See session_flags.h.
 #include "tools/coppice-run/session_flags.h"
 
+#include "runtime/base/concat.h"
+#include "runtime/base/mapped_file.h"
+#include "runtime/base/sha256.h"
+
 #include <unistd.h>
 
 namespace coppice::rt {
@@ -35,12 +39,22 @@ void addTokenizerFlag(CLI::App &command, std::string &path) {
 }
 
 Result<Tokenizer> loadTokenizer(const Runner &runner, const std::string &path) {
-  std::string file = path.empty() ? runner.path() + "/tokenizer.bin" : path;
-  if (path.empty() && access(file.c_str(), F_OK) != 0)
+  if (!path.empty())
+    return Tokenizer::load(path, runner.vocabulary());
+  std::string own = runner.path() + "/tokenizer.bin";
+  if (access(own.c_str(), F_OK) != 0)
     return invalidArgument(
         runner.path() +
         ": expected a tokenizer.bin, found none; name one with --tokenizer");
-  return Tokenizer::load(file, runner.vocabulary());
+  auto file = MappedFile::open(own, /*followLinks=*/false);
+  if (!file)
+    return file.status();
+  if (const FileRecord *record = runner.program().findFile("tokenizer.bin"))
+    if (std::string found = sha256(file->bytes()); found != record->sha256)
+      return invalidFile(concat(own, ": expected sha256 ", record->sha256,
+                                " by program.json, found ", found));
+  auto tokenizer = Tokenizer::parse(file->text(), runner.vocabulary());
+  return tokenizer ? std::move(tokenizer) : tokenizer.status().at(own);
 }
 
 } // namespace coppice::rt

@@ -44,6 +44,7 @@
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 using namespace mlir;
 
@@ -123,6 +124,96 @@ void linkDestination(Value result, BlockArgument destination) {
   }
 }
 
+/// A map's result along the dimensions `cut`, of which a tile has a part: is
+/// what the tile reads a slice that starts where the tile starts? It is for
+/// sums of dimensions times factors. What a tile reads along all of another
+/// dimension has to begin at 0 and to end where the dimension ends, or its
+/// slice would be too short: there divisions are fine too, remainders are not.
+bool isSliced(AffineExpr expr, const llvm::SmallBitVector &cut) {
+  bool isCut = llvm::any_of(
+      cut.set_bits(), [&](unsigned dim) { return expr.isFunctionOfDim(dim); });
+  if (isa<AffineDimExpr>(expr))
+    return true;
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!binary) {
+    auto constant = dyn_cast<AffineConstantExpr>(expr);
+    return constant && constant.getValue() >= 0;
+  }
+  AffineExpr left = binary.getLHS(), right = binary.getRHS();
+  auto factor = dyn_cast<AffineConstantExpr>(right);
+  switch (binary.getKind()) {
+  case AffineExprKind::Add:
+    return !isa<AffineConstantExpr>(left) && !factor && isSliced(left, cut) &&
+           isSliced(right, cut);
+  case AffineExprKind::Mul:
+    return factor && factor.getValue() >= 0 && isSliced(left, cut);
+  case AffineExprKind::FloorDiv:
+  case AffineExprKind::CeilDiv:
+    return !isCut && factor && factor.getValue() > 0 && isSliced(left, cut);
+  default:
+    return false;
+  }
+}
+
+/// Tiling takes from each operand the slice between what the first and what the
+/// last point of a tile read. Refuses maps for which that is not all that the
+/// tile reads: the kernel would compute something else.
+LogicalResult checkSlices(func::FuncOp function, const Root &root) {
+  if (root.loop < 0)
+    return success();
+  DenseMap<Value, llvm::SmallBitVector> cutAxes; // of what tiles read
+  auto mark = [&](Value value, unsigned axis) {
+    auto rank = cast<ShapedType>(value.getType()).getRank();
+    auto &axes = cutAxes.try_emplace(value, rank).first->second;
+    axes.set(axis);
+  };
+  if (auto loop = dyn_cast<scf::ForOp>(root.op))
+    for (auto slice : loop.getBody()->getOps<tensor::ExtractSliceOp>())
+      for (unsigned axis = 0, end = slice.getSourceType().getRank(); axis < end;
+           ++axis)
+        mark(slice.getSource(), axis);
+
+  for (Operation &nested : llvm::reverse(function.front())) {
+    auto op = dyn_cast<linalg::LinalgOp>(nested);
+    if (!op)
+      continue;
+    bool isRoot = &nested == root.op;
+    llvm::SmallBitVector cut(op.getNumLoops());
+    if (isRoot)
+      cut.set(root.loop);
+    for (OpResult result : op->getResults())
+      if (auto axes = cutAxes.find(result); axes != cutAxes.end()) {
+        AffineMap map = op.getIndexingMapMatchingResult(result);
+        for (unsigned axis : axes->second.set_bits())
+          for (unsigned dim = 0; dim < op.getNumLoops(); ++dim)
+            if (map.getResult(axis).isFunctionOfDim(dim))
+              cut.set(dim);
+      }
+    if (cut.none())
+      continue;
+    for (OpOperand &operand : op->getOpOperands()) {
+      AffineMap map = op.getMatchingIndexingMap(&operand);
+      for (auto [axis, expr] : llvm::enumerate(map.getResults())) {
+        bool isCut = llvm::any_of(cut.set_bits(), [&](unsigned dim) {
+          return expr.isFunctionOfDim(dim);
+        });
+        // A dimension that the root is not tiled along is not sliced at all.
+        if ((isCut || !isRoot) && !isSliced(expr, cut)) {
+          std::string text;
+          llvm::raw_string_ostream(text) << expr;
+          return op.emitError("cannot be computed by tiles: operand ")
+                 << operand.getOperandNumber() << " is read at " << text
+                 << " along its axis " << axis
+                 << ", which is no slice of it; compute the index in the body";
+        }
+        if (isCut)
+          mark(operand.get(), axis);
+      }
+    }
+  }
+  return success();
+}
+
 FailureOr<Root> prepare(func::FuncOp function, StringRef strategy) {
   if (failed(decompose(function)))
     return failure();
@@ -163,6 +254,8 @@ FailureOr<Root> prepare(func::FuncOp function, StringRef strategy) {
         matchPattern(loop.getStep(), m_One()))
       root.loop = 0;
   }
+  if (failed(checkSlices(function, root)))
+    return failure();
   return root;
 }
 

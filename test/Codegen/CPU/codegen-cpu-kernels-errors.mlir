@@ -82,3 +82,57 @@ func.func @barrier(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]},
   } -> tensor<?x8xf32>
   return %1 : tensor<?x8xf32>
 }
+
+// -----
+
+// A tile of one row would read x at row 0 only, for each row.
+func.func @remainder(%x: tensor<4x8xf32>, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"loops", tile = 1>} {
+  // expected-error @below {{cannot be computed by tiles: operand 0 is read at d0 mod 4 along its axis 0, which is no slice of it; compute the index in the body}}
+  %0 = linalg.generic {indexing_maps = [affine_map<(r, c) -> (r mod 4, c)>, affine_map<(r, c) -> (r, c)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xf32>) outs(%out : tensor<?x8xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    linalg.yield %a : f32
+  } -> tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
+func.func @group(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"plain", tile = 1>} {
+  // expected-error @below {{cannot be computed by tiles: operand 0 is read at d0 floordiv 2 along its axis 0}}
+  %0 = linalg.generic {indexing_maps = [affine_map<(r, c) -> (r floordiv 2, c)>, affine_map<(r, c) -> (r, c)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x8xf32>) outs(%out : tensor<?x8xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    linalg.yield %a : f32
+  } -> tensor<?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
+// The producer is fused, which slices all of its dimensions: 13 columns end at column 0 of x.
+func.func @fused(%x: tensor<?x4xf32> {exec.dims = ["rows", 4]}, %out: tensor<?xf32> {exec.dims = ["rows"]}) -> tensor<?xf32>
+    attributes {exec.config = #exec.config<"plain", tile = 1>} {
+  %c0 = arith.constant 0 : index
+  %m = tensor.dim %x, %c0 : tensor<?x4xf32>
+  %e = tensor.empty(%m) : tensor<?x13xf32>
+  // expected-error @below {{cannot be computed by tiles: operand 0 is read at d1 mod 4 along its axis 1}}
+  %0 = linalg.generic {indexing_maps = [affine_map<(r, c) -> (r, c mod 4)>, affine_map<(r, c) -> (r, c)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<?x4xf32>) outs(%e : tensor<?x13xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    linalg.yield %a : f32
+  } -> tensor<?x13xf32>
+  %1 = linalg.generic {indexing_maps = [affine_map<(r, c) -> (r, c)>, affine_map<(r, c) -> (r)>],
+                       iterator_types = ["parallel", "reduction"]}
+      ins(%0 : tensor<?x13xf32>) outs(%out : tensor<?xf32>) {
+  ^bb0(%a: f32, %s: f32):
+    %t = arith.addf %a, %s : f32
+    linalg.yield %t : f32
+  } -> tensor<?xf32>
+  return %1 : tensor<?xf32>
+}

@@ -119,8 +119,21 @@ TEST_F(Cli, BadInputExitsWithOneAndNamesIt) {
               "nowhere.bin");
   writeBytes(bundle + "/tokenizer.bin", "not one");
   expectError(1, "generate " + bundle + " --prompt a", "tokenizer.bin");
+  // As long as program.json says, but another file.
+  writeToyBundle(bundle, options, [](nlohmann::json &program) {
+    program["files"].push_back({{"file", "tokenizer.bin"},
+                                {"bytes", 7},
+                                {"sha256", std::string(64, '0')}});
+  });
+  expectError(1, "generate " + bundle + " --prompt a",
+              "tokenizer.bin: expected sha256 0000");
+  writeToyBundle(bundle, options);
   std::filesystem::remove(bundle + "/tokenizer.bin");
   expectError(1, "generate " + bundle + " --prompt a", "--tokenizer");
+  expectError(1,
+              "logits " + bundle + " --tokens 1 --disable layers.9.mlp -o " +
+                  directory / "x.npy",
+              "layers.9.mlp");
   writeBytes(bundle + "/program.json", "{}");
   expectError(1, "info " + bundle, "schema");
 }

@@ -231,6 +231,23 @@ TEST_P(Conformance, DamagedWeightsAreRefused) {
                     {"expected at least 8 bytes, found 5"});
 }
 
+TEST_P(Conformance, FilesThatHoldNoWeightsAreCheckedToo) {
+  auto addTokenizer = [](nlohmann::json &program) {
+    program["files"].push_back({{"file", "tokenizer.bin"},
+                                {"bytes", 3},
+                                {"sha256", sha256(std::string_view("abc"))}});
+  };
+  expectRefused(COPPICE_IO_ERROR, {"tokenizer.bin", "No such file"},
+                addTokenizer);
+  std::string path = directory / "toy.coppice/tokenizer.bin";
+  writeBytes(path, "abcd");
+  expectRefusedAsIs(
+      COPPICE_INVALID_FILE,
+      {"tokenizer.bin: expected 3 bytes by program.json, found 4"});
+  writeBytes(path, "abc");
+  open({}, {}, addTokenizer);
+}
+
 TEST_P(Conformance, FilesOutsideTheBundleAreNotOpened) {
   writeToyBundle(directory / "toy.coppice");
   for (const char *name :

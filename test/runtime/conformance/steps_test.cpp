@@ -176,6 +176,23 @@ TEST_P(Conformance, ObserverSeesEachDispatch) {
   EXPECT_TRUE(observed.dispatches.empty());
 }
 
+// What is captured once and replayed (a graph of a device) has addresses in it.
+TEST_P(Conformance, BuffersLieInOnePlaceWhateverTheStep) {
+  open();
+  std::vector<const float *> places;
+  coppice_session_observe(
+      session.get(),
+      [](void *context, int64_t, double, const float *data, const int64_t *,
+         int64_t) {
+        static_cast<std::vector<const float *> *>(context)->push_back(data);
+      },
+      &places);
+  feed({6, 2, 3}, 1, 0);
+  std::vector<const float *> large = std::exchange(places, {});
+  feed({5}, 1, 3);
+  EXPECT_EQ(places, large);
+}
+
 TEST_P(Conformance, ResetAndRewindForgetTokens) {
   open();
   ToyReference reference;
