@@ -37,6 +37,13 @@ int64_t stepFieldElements(const StepField &field, const StepLimits &limits) {
   return field.role == StepRole::HeadRows ? limits.headRows : limits.rows;
 }
 
+bool writesState(const Dispatch &dispatch) {
+  return std::any_of(
+      dispatch.writes.begin(), dispatch.writes.end(), [&](int64_t written) {
+        return dispatch.args[size_t(written)].kind == ArgKind::State;
+      });
+}
+
 // The target that is asked for, or the first that this machine can run.
 Result<const Target *> chooseTarget(const Program &program, const char *asked) {
   std::string reasons;
@@ -163,6 +170,7 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   session->threads = session->device.threads();
   session->limits = *limits;
   session->held.assign(size_t(limits->slots), 0);
+  session->incomplete.assign(size_t(limits->slots), false);
   auto weights =
       loadWeights(*session->bundle, session->device, options.allow_nan != 0);
   if (!weights)
@@ -255,8 +263,14 @@ Status Session::step(const coppice_step &step, float *logits) {
   if (step.head_row_count > 0)
     if (Status status = readLogits(logits); !status.ok())
       return status;
-  for (const auto &[slot, length] : checked->lengths)
+  bool skipsState = false;
+  for (size_t i = 0; i < disabled.size(); ++i)
+    skipsState |= disabled[i] && writesState(program.dispatches[i]);
+  for (const auto &[slot, length] : checked->lengths) {
     held[size_t(slot)] = length;
+    if (skipsState)
+      incomplete[size_t(slot)] = true;
+  }
   return {};
 }
 
@@ -401,13 +415,20 @@ Status Session::rewind(int32_t slot, int64_t length) {
 }
 
 Status Session::enable(const std::string &group, bool enabled) {
-  bool known = false;
+  bool known = false, needsState = false;
   for (size_t i = 0; i < program.dispatches.size(); ++i) {
-    if (program.dispatches[i].group.empty() ||
-        program.dispatches[i].group != group)
+    const Dispatch &dispatch = program.dispatches[i];
+    if (dispatch.group.empty() || dispatch.group != group)
       continue;
     known = true;
+    needsState |= enabled && disabled[i] && writesState(dispatch);
     disabled[i] = !enabled;
+  }
+  // Its state lacks the tokens of these slots: they have to be fed again.
+  for (size_t slot = 0; needsState && slot < held.size(); ++slot) {
+    if (incomplete[slot])
+      held[slot] = 0;
+    incomplete[slot] = false;
   }
   if (known)
     return {};

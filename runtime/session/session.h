@@ -69,6 +69,9 @@ private:
   std::optional<StepPlan> plan; // refers to the members above
   std::vector<bool> disabled;   // by dispatch
   std::vector<int64_t> held;    // tokens in each slot
+  // Slots that were fed while a group that writes a state was off: the state
+  // lacks those tokens.
+  std::vector<bool> incomplete;
 
   coppice_observer observer = nullptr;
   void *observerContext = nullptr;

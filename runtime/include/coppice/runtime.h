@@ -117,7 +117,9 @@ coppice_status coppice_session_rewind(coppice_session *session, int32_t slot,
                                       int64_t length);
 
 /* Switches the dispatches of a group ("layers.3.mlp") on or off. A group that
- * no dispatch has is an invalid argument. */
+ * no dispatch has is an invalid argument. While a group that keeps a state (a
+ * KV cache) is off, its state does not get the tokens that are fed: when it is
+ * switched on again, slots that were fed meanwhile are forgotten. */
 coppice_status coppice_session_enable(coppice_session *session,
                                       const char *group, int32_t enabled);
 

@@ -176,6 +176,26 @@ TEST_P(Conformance, ObserverSeesEachDispatch) {
   EXPECT_TRUE(observed.dispatches.empty());
 }
 
+// Its cache would lack what was fed while it was off.
+TEST_P(Conformance, SlotsThatAGroupHasMissedAreForgottenWhenItComesBack) {
+  open();
+  feed({1, 2}, 0, 0);
+  coppice_session_enable(session.get(), "layers.0.attn", 0);
+  feed({5, 6}, 1, 0);
+  feed({3}, 2, 0);
+  coppice_session_enable(session.get(), "layers.0.attn", 1);
+  EXPECT_EQ(feed({6}, 0, 2), ToyReference().logits({1, 2, 6}));
+  std::vector<float> logits;
+  EXPECT_EQ(run({{4, 1, 2}}, {0}, logits), COPPICE_INVALID_ARGUMENT);
+  EXPECT_EQ(feed({5, 6, 4}, 1, 0), ToyReference().logits({5, 6, 4}));
+
+  // A group without a state misses nothing.
+  coppice_session_enable(session.get(), "layers.0.mlp", 0);
+  feed({2}, 0, 3);
+  coppice_session_enable(session.get(), "layers.0.mlp", 1);
+  EXPECT_EQ(run({{4, 0, 4}}, {0}, logits), COPPICE_OK);
+}
+
 // What is captured once and replayed (a graph of a device) has addresses in it.
 TEST_P(Conformance, BuffersLieInOnePlaceWhateverTheStep) {
   open();
