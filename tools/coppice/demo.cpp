@@ -49,11 +49,14 @@ int echoAndRun(const std::vector<std::string> &arguments) {
   return runDriver(arguments);
 }
 
-std::string percent(double sparsity) {
+/// "0.5", "0.3333".
+std::string shortest(double value) {
   char text[32];
-  std::snprintf(text, sizeof(text), "%g%%", sparsity * 100);
+  std::snprintf(text, sizeof(text), "%g", value);
   return text;
 }
+
+std::string percent(double sparsity) { return shortest(sparsity * 100) + "%"; }
 
 std::vector<Variant> chooseVariants(const DemoCommand &command) {
   bool isDefault = command.staticM < 0 && command.staticNK < 0;
@@ -62,10 +65,10 @@ std::vector<Variant> chooseVariants(const DemoCommand &command) {
   std::vector<Variant> variants;
   if (m >= 0)
     variants.push_back(
-        {"static M " + percent(m), {"--static-m", std::to_string(m)}, ""});
+        {"static M " + percent(m), {"--static-m", shortest(m)}, ""});
   if (nk >= 0)
     variants.push_back(
-        {"static NK " + percent(nk), {"--static-nk", std::to_string(nk)}, ""});
+        {"static NK " + percent(nk), {"--static-nk", shortest(nk)}, ""});
   return variants;
 }
 
