@@ -21,6 +21,5 @@ if [ "$full" = 1 ]; then
   cmake --preset asan -DCOPPICE_TESTS=ON -DCOPPICE_FUZZERS=ON
   cmake --build --preset asan
   ctest --test-dir build/asan --output-on-failure
-  test/runtime/fuzz/run.sh build/asan 60
   test/fuzz/run.sh build/asan 60
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""make_seeds.py FOLDER: seeds for the fuzzers, FOLDER/huggingface_config and FOLDER/llama2c. Plain Python."""
+"""make_seeds.py FOLDER: seeds for the fuzzers, FOLDER/fuzz-huggingface_config and FOLDER/fuzz-llama2c. Plain Python."""
 import glob
 import os
 import shutil
@@ -7,12 +7,12 @@ import struct
 import sys
 
 here = os.path.dirname(os.path.abspath(__file__))
-for name in ["huggingface_config", "llama2c"]:
+for name in ["fuzz-huggingface_config", "fuzz-llama2c"]:
     os.makedirs(os.path.join(sys.argv[1], name), exist_ok=True)
 for path in glob.glob(os.path.join(here, "..", "Integration", "Inputs", "*", "config.json")):
     model = os.path.basename(os.path.dirname(path))
-    shutil.copy(path, os.path.join(sys.argv[1], "huggingface_config", model + ".json"))
-with open(os.path.join(sys.argv[1], "huggingface_config", "index.json"), "w") as file:
+    shutil.copy(path, os.path.join(sys.argv[1], "fuzz-huggingface_config", model + ".json"))
+with open(os.path.join(sys.argv[1], "fuzz-huggingface_config", "index.json"), "w") as file:
     file.write('{"metadata": {}, "weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}')
 
 
@@ -26,5 +26,5 @@ def llama2c(hidden, inner, layers, heads, kv_heads, vocabulary, context):
 
 
 for i, shape in enumerate([(12, 7, 2, 2, 1, 5, 3), (8, 3, 1, 2, 2, -7, 5), (64, 172, 5, 8, 4, 512, 512)]):
-    with open(os.path.join(sys.argv[1], "llama2c", f"{i}.bin"), "wb") as file:
+    with open(os.path.join(sys.argv[1], "fuzz-llama2c", f"{i}.bin"), "wb") as file:
         file.write(llama2c(*shape))

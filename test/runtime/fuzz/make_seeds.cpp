@@ -1,6 +1,7 @@
 // make_seeds DIRECTORY: writes the toy bundle there, and from it one sound
 // input for each fuzz target, so that mutation starts from something that
 // parses.
+#include "runtime/costmodel/machine.h"
 #include "temporary_directory.h"
 #include "toy_bundle.h"
 
@@ -28,6 +29,14 @@ static std::string tokenizerFile() {
   return file;
 }
 
+static std::string machineFile() {
+  coppice::rt::Machine machine;
+  machine.cacheBytes = 1 << 20;
+  machine.ceilings = {{1, 1e9, 2e9, 3e9, 1e-6}, {2, 2e9, 3e9, 6e9, 2e-6}};
+  machine.efficiency = coppice::rt::defaultEfficiencies();
+  return machine.json();
+}
+
 int main(int argc, char **argv) {
   namespace fs = std::filesystem;
   if (argc != 2) {
@@ -47,4 +56,7 @@ int main(int argc, char **argv) {
   fs::create_directories(root / "fuzz-tokenizer");
   coppice::rt::test::writeBytes(
       (root / "fuzz-tokenizer/tokenizer.bin").string(), tokenizerFile());
+  fs::create_directories(root / "fuzz-machine");
+  coppice::rt::test::writeBytes((root / "fuzz-machine/machine.json").string(),
+                                machineFile());
 }
