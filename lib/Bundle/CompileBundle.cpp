@@ -172,13 +172,19 @@ static LogicalResult emitCode(ModuleOp module, StringRef directory,
   return success();
 }
 
+/// For what is wrong with a flag or an output: no line of the module is to
+/// blame.
+static InFlightDiagnostic emitOutsideError(ModuleOp module) {
+  return emitError(UnknownLoc::get(module.getContext()));
+}
+
 static LogicalResult writePart(ModuleOp module, StringRef directory,
                                StringRef name, std::string_view text) {
   SmallString<128> path(directory);
   llvm::sys::path::append(path, name);
   if (rt::Status status = rt::writeFile(std::string(path), text); !status.ok())
-    return module.emitError("cannot write ")
-           << path << ": " << status.message();
+    return emitOutsideError(module)
+           << "cannot write " << path << ": " << status.message();
   return success();
 }
 
@@ -195,8 +201,8 @@ static LogicalResult copyTokenizer(ModuleOp module, decoder::ModelAttr model,
     llvm::sys::path::append(path, model.getTokenizer());
   auto file = rt::MappedFile::open(std::string(path));
   if (!file)
-    return module.emitError("cannot read the tokenizer: ")
-           << file.status().message();
+    return emitOutsideError(module)
+           << "cannot read the tokenizer: " << file.status().message();
   std::string_view text = file->text();
   records.files.push_back(
       {"tokenizer.bin", rt::sha256(text), static_cast<int64_t>(text.size())});
@@ -209,10 +215,11 @@ static LogicalResult checkTargets(ModuleOp module, StringRef list) {
   list.split(names, ',');
   for (StringRef name : names)
     if (name != "cpu")
-      return module.emitError("unknown target '")
-             << name << "', expected one of: " << getKnownTargets();
+      return emitOutsideError(module)
+             << "unknown target '" << name
+             << "', expected one of: " << getKnownTargets();
   if (names.size() != 1)
-    return module.emitError("target 'cpu' is given twice");
+    return emitOutsideError(module) << "target 'cpu' is given twice";
   return success();
 }
 
@@ -230,7 +237,7 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
     return module.emitError("expected a module with a #decoder.model as '")
            << decoder::kModelAttrName << "': import the model first";
   auto fail = [&](llvm::Error error) -> LogicalResult {
-    return module.emitError(llvm::toString(std::move(error)));
+    return emitOutsideError(module) << llvm::toString(std::move(error));
   };
   // First of all, so that a bad target costs no work.
   llvm::Expected<BundleDirectory> directory =

@@ -182,7 +182,8 @@ LogicalResult link(ModuleOp kernels, StringRef linker, StringRef object,
   if (std::error_code code =
           llvm::sys::fs::createTemporaryFile("coppice-link", "log", log.path))
     return kernels.emitError()
-           << "cannot make a temporary file: " << code.message();
+           << "cannot make a temporary file (TMPDIR says where): "
+           << code.message();
   std::string message;
   int status = llvm::sys::ExecuteAndWait(
       linker, args, /*Env=*/std::nullopt,
@@ -265,7 +266,8 @@ FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
   ScratchFile object, linked;
   if (std::error_code code = llvm::sys::fs::createTemporaryFile(
           "coppice-kernels", "o", object.path)) {
-    kernels.emitError() << "cannot make a temporary file: " << code.message();
+    kernels.emitError() << "cannot make a temporary file (TMPDIR says where): "
+                        << code.message();
     return failure();
   }
   if (failed(emitObject(kernels, *module, *machine, object.path)))

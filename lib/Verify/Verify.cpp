@@ -47,7 +47,7 @@ public:
   open(StringRef path, const CompareOptions &options) {
     auto program = std::unique_ptr<Program>(new Program);
     if (coppice_bundle_open(path.str().c_str(), &program->bundle))
-      return runtimeError("cannot open bundle '" + path + "'");
+      return createStringError(Twine(coppice_last_error())); // names the bundle
     if (Error error = program->readJson())
       return std::move(error);
     coppice_session_options session = {};

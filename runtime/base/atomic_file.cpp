@@ -38,6 +38,8 @@ static int createBeside(const std::string &path, std::string &name) {
 Result<AtomicFile> AtomicFile::create(const std::string &path) {
   AtomicFile file;
   file.target = path;
+  if (path.empty())
+    return invalidArgument("expected the name of a file to write, found ''");
   struct stat info;
   bool exists = ::stat(path.c_str(), &info) == 0;
   if (exists && S_ISDIR(info.st_mode))

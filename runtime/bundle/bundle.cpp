@@ -43,6 +43,15 @@ Status checkSize(const FileRecord *record, size_t found,
                             " bytes by program.json, found ", found));
 }
 
+Status checkHash(const FileRecord &record, std::span<const std::byte> bytes,
+                 const std::string &path) {
+  std::string found = sha256(bytes);
+  if (found == record.sha256)
+    return {};
+  return invalidFile(concat(path, ": expected sha256 ", record.sha256,
+                            " by program.json, found ", found));
+}
+
 std::string shapeText(std::span<const int64_t> shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i)
@@ -104,18 +113,27 @@ Result<Bundle> Bundle::open(const std::string &path) {
       return status.at(concat(filePath, ": tensor ", quote(storage->key)));
     bundle.stored[i] = file.data(*tensor);
   }
-  for (const FileRecord &record : bundle.parsed.files) {
-    if (bundle.weightFiles.count(record.file))
-      continue; // checked above
-    std::string filePath = bundle.pathOf(record.file);
-    auto file = MappedFile::open(filePath, /*followLinks=*/false);
+  if (Status status = bundle.checkOtherFiles(); !status.ok())
+    return status;
+  return bundle;
+}
+
+// Small ones, such as a tokenizer: hashing them here costs next to nothing.
+Status Bundle::checkOtherFiles() const {
+  for (const FileRecord &record : parsed.files) {
+    if (weightFiles.contains(record.file))
+      continue;
+    std::string path = pathOf(record.file);
+    auto file = MappedFile::open(path, /*followLinks=*/false);
     if (!file)
       return file.status();
-    Status status = checkSize(&record, file->bytes().size(), filePath);
+    Status status = checkSize(&record, file->bytes().size(), path);
+    if (status.ok())
+      status = checkHash(record, file->bytes(), path);
     if (!status.ok())
       return status;
   }
-  return bundle;
+  return {};
 }
 
 std::span<const std::byte> Bundle::storedWeight(size_t index) const {
@@ -127,11 +145,9 @@ Status Bundle::checkWeightHashes() const {
     const FileRecord *record = parsed.findFile(name);
     if (!record)
       continue;
-    std::string found = sha256(file.bytes());
-    if (found != record->sha256)
-      return invalidFile(concat(pathOf(name), ": expected sha256 ",
-                                record->sha256, " by program.json, found ",
-                                found));
+    if (Status status = checkHash(*record, file.bytes(), pathOf(name));
+        !status.ok())
+      return status;
   }
   return {};
 }

@@ -36,6 +36,9 @@ public:
   Status checkWeightHashes() const;
 
 private:
+  // Sizes and hashes of files that hold no weights.
+  Status checkOtherFiles() const;
+
   std::string directory, text;
   Program parsed;
   std::map<std::string, SafetensorsFile> weightFiles;

@@ -36,8 +36,8 @@ Model parseModel(const JsonCursor &json) {
   model.dtype = json.at("dtype").text();
   model.vocabulary = json.at("vocabulary").integer(1, maxLimit);
   model.context = json.at("context").integer(1, maxLimit);
-  model.bos = json.at("bos").integer(-1, maxLimit);
-  model.eos = json.at("eos").integer(-1, maxLimit);
+  model.bos = json.at("bos").integer(-1, model.vocabulary - 1);
+  model.eos = json.at("eos").integer(-1, model.vocabulary - 1);
   model.parameters = json.at("parameters").integer(0);
   model.layers = json.at("layers").integer(0, maxLimit);
   model.sourceSha256 = json.at("source_sha256").text();

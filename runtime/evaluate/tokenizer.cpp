@@ -72,8 +72,9 @@ Result<Tokenizer> Tokenizer::parse(std::string_view file, int64_t vocabulary) {
   return result;
 }
 
-Result<Tokenizer> Tokenizer::load(const std::string &path, int64_t vocabulary) {
-  Result<MappedFile> file = MappedFile::open(path);
+Result<Tokenizer> Tokenizer::load(const std::string &path, int64_t vocabulary,
+                                  bool followLinks) {
+  Result<MappedFile> file = MappedFile::open(path, followLinks);
   if (!file)
     return file.status();
   Result<Tokenizer> tokenizer = parse(file->text(), vocabulary);

@@ -8,6 +8,7 @@
 #include "tools/coppice-run/subcommands.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 namespace coppice::rt {
@@ -19,6 +20,13 @@ struct Flags {
   std::vector<std::string> phases{"prefill", "decode"};
   std::string json, machine;
 };
+
+bool isDevice(const std::string &path) {
+  std::error_code error;
+  std::filesystem::file_status status = std::filesystem::status(path, error);
+  return std::filesystem::exists(status) &&
+         !std::filesystem::is_regular_file(status);
+}
 
 /// Prints the table while cells come in, and appends their records.
 class Printer : public BenchListener {
@@ -33,7 +41,8 @@ public:
     for (const std::string &difference : context.differences)
       std::fprintf(stderr, "warning: the bundles differ in %s\n",
                    difference.c_str());
-    if (!flags.json.empty() && flags.json != "-")
+    if (!flags.json.empty() && flags.json != "-" &&
+        !isDevice(flags.json)) // which has no place beside it
       if (Status status =
               appendLine(flags.json + ".predictions.jsonl", predictions);
           !status.ok())
@@ -77,6 +86,8 @@ private:
 } // namespace
 
 static Status run(Flags flags) {
+  if (Status status = checkAppendable(flags.json); !status.ok())
+    return status;
   flags.bench.phases.clear();
   for (const std::string &phase : flags.phases)
     flags.bench.phases.push_back(phase == "decode" ? Phase::Decode

@@ -80,14 +80,9 @@ void addGenerate(CLI::App &app, Status &result) {
           ->add_option("--prompt", flags->prompt,
                        "text to continue; printed before what is generated")
           ->type_name("TEXT");
-  CLI::Option *ids =
-      command
-          ->add_option("--tokens-in", flags->promptIds,
-                       "token ids to continue, separated by commas, instead of "
-                       "a text")
-          ->delimiter(',')
-          ->allow_extra_args(false)
-          ->type_name("ID,..");
+  CLI::Option *ids = addTokenIds(
+      *command, "--tokens-in", flags->promptIds,
+      "token ids to continue, separated by commas, instead of a text");
   ids->excludes(text);
   command
       ->add_option("--tokens", flags->tokens,

@@ -49,13 +49,9 @@ void addLogits(CLI::App &app, Status &result) {
   CLI::App *command = app.add_subcommand(
       "logits", "Write the logits after a sequence of tokens as .npy");
   addBundleArgument(*command, flags->bundle);
-  command
-      ->add_option("--tokens", flags->tokens,
-                   "token ids, separated by commas; fed from position 0")
-      ->required()
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->type_name("ID,..");
+  addTokenIds(*command, "--tokens", flags->tokens,
+              "token ids, separated by commas; fed from position 0")
+      ->required();
   command
       ->add_option("-o,--output", flags->output,
                    "file to write, replaced atomically: f32 [T, vocabulary]")

@@ -22,6 +22,8 @@ struct Flags {
 } // namespace
 
 static Status run(Flags flags) {
+  if (Status status = checkAppendable(flags.json); !status.ok())
+    return status;
   Result<MappedFile> text = MappedFile::open(flags.text);
   if (!text)
     return text.status();

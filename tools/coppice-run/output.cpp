@@ -35,6 +35,25 @@ Status appendLine(const std::string &path, const std::string &line) {
   return status;
 }
 
+Status checkAppendable(const std::string &path) {
+  if (path.empty() || path == "-")
+    return {};
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error))
+    return ioError("cannot append to '" + path +
+                   "': expected a file, found a directory");
+  std::string place = path;
+  if (!std::filesystem::exists(path, error)) {
+    place = std::filesystem::path(path).parent_path().string();
+    if (place.empty())
+      place = ".";
+    place += "/"; // a file in its stead is an error too
+  }
+  if (access(place.c_str(), W_OK) != 0)
+    return ioError("cannot append to '" + path + "': " + std::strerror(errno));
+  return {};
+}
+
 Status makeParents(const std::string &path) {
   std::error_code error;
   auto parent = std::filesystem::path(path).parent_path();

@@ -11,6 +11,10 @@ namespace coppice::rt {
 /// Appends `line` and a line end to the file `path`; "-" is stdout.
 Status appendLine(const std::string &path, const std::string &line);
 
+/// Says early, and without making the file, that appendLine() will fail: for
+/// commands that work long before they append. An empty path is no output.
+Status checkAppendable(const std::string &path);
+
 /// Makes the directories above `path`.
 Status makeParents(const std::string &path);
 

@@ -5,6 +5,8 @@
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
 
+#include <charconv>
+
 #include <unistd.h>
 
 namespace coppice::rt {
@@ -28,6 +30,30 @@ void addSessionFlags(CLI::App &command, RunnerOptions &options) {
       ->type_name("N");
   command.add_flag("--allow-nan", options.allowNan,
                    "accept weights that hold NaN or infinity");
+}
+
+// Not left to CLI11, which takes an empty id for 0 and drops those between two
+// commas.
+CLI::Option *addTokenIds(CLI::App &command, const std::string &flag,
+                         std::vector<int32_t> &ids, const std::string &help) {
+  auto parse = [&ids, flag](const std::string &text) {
+    ids.clear();
+    const char *at = text.data(), *end = at + text.size();
+    while (true) {
+      int32_t id = 0;
+      auto [next, error] = std::from_chars(at, end, id);
+      if (error != std::errc() || (next != end && *next != ','))
+        throw CLI::ValidationError(
+            flag,
+            "expected token ids separated by commas, found '" + text + "'");
+      ids.push_back(id);
+      if (next == end)
+        return;
+      at = next + 1;
+    }
+  };
+  return command.add_option_function<std::string>(flag, parse, help)
+      ->type_name("ID,..");
 }
 
 void addTokenizerFlag(CLI::App &command, std::string &path) {

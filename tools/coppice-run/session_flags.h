@@ -15,6 +15,10 @@ void addBundleArgument(CLI::App &command, std::string &bundle);
 /// --target, --threads, --allow-nan.
 void addSessionFlags(CLI::App &command, RunnerOptions &options);
 
+/// A list of token ids, separated by commas; an empty one is wrong usage.
+CLI::Option *addTokenIds(CLI::App &command, const std::string &flag,
+                         std::vector<int32_t> &ids, const std::string &help);
+
 /// --tokenizer F; by default the bundle's own.
 void addTokenizerFlag(CLI::App &command, std::string &path);
 

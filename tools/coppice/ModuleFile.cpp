@@ -1,9 +1,9 @@
 #include "ModuleFile.h"
 
+#include "coppice/Dialect/Prune/IR/Prune.h"
 #include "coppice/InitAll.h"
 #include "runtime/base/atomic_file.h"
 
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -16,12 +16,58 @@ ModuleSession::ModuleSession() {
   mlir::DialectRegistry registry;
   registerAllDialects(registry);
   mlirContext = std::make_unique<mlir::MLIRContext>(registry);
+  // Parsing loads what a file mentions; plans are made for files without one.
+  mlirContext->loadDialect<prune::PruneDialect>();
   mlirContext->printOpOnDiagnostic(false); // one line, not a page of IR
-  diagnostics = std::make_unique<mlir::SourceMgrDiagnosticHandler>(
+  printer = std::make_unique<mlir::SourceMgrDiagnosticHandler>(
       sources, mlirContext.get(), llvm::errs());
+  handler = std::make_unique<mlir::ScopedDiagnosticHandler>(
+      mlirContext.get(),
+      [this](mlir::Diagnostic &diagnostic) { report(diagnostic); });
 }
 
-ModuleSession::~ModuleSession() { diagnostics.reset(); }
+ModuleSession::~ModuleSession() {
+  handler.reset();
+  printer.reset();
+}
+
+void ModuleSession::report(mlir::Diagnostic &diagnostic) {
+  print(diagnostic);
+  for (mlir::Diagnostic &note : diagnostic.getNotes())
+    print(note);
+}
+
+void ModuleSession::print(mlir::Diagnostic &diagnostic) {
+  mlir::Location location = diagnostic.getLocation();
+  if (llvm::isa<mlir::UnknownLoc>(location) &&
+      diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error) {
+    llvm::errs() << "coppice: error: " << diagnostic << "\n";
+    return;
+  }
+  printer->emitDiagnostic(location, diagnostic.str(), diagnostic.getSeverity(),
+                          /*displaySourceLine=*/isShortLine(location));
+}
+
+/// The header of a module or of @forward may be some thousand columns: shown
+/// below an error it would hide it.
+bool ModuleSession::isShortLine(mlir::Location location) {
+  constexpr size_t longest = 240;
+  auto place = location->findInstanceOf<mlir::FileLineColLoc>();
+  if (!place)
+    return false;
+  for (unsigned id = 1; id <= sources.getNumBuffers(); ++id) {
+    const llvm::MemoryBuffer *buffer = sources.getMemoryBuffer(id);
+    if (buffer->getBufferIdentifier() != place.getFilename().getValue())
+      continue;
+    llvm::SMLoc start = sources.FindLocForLineAndColumn(id, place.getLine(), 1);
+    if (!start.isValid())
+      return false;
+    llvm::StringRef rest(start.getPointer(),
+                         buffer->getBufferEnd() - start.getPointer());
+    return rest.take_until([](char c) { return c == '\n'; }).size() <= longest;
+  }
+  return false;
+}
 
 mlir::OwningOpRef<mlir::ModuleOp> ModuleSession::read(const std::string &path) {
   auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/Support/SourceMgr.h"
@@ -12,7 +13,8 @@
 namespace coppice::driver {
 
 /// A context with all dialects whose diagnostics go to stderr, and the modules
-/// read into it.
+/// read into it. Errors that are of no place in a file (a flag, an output) have
+/// an unknown location.
 class ModuleSession {
 public:
   ModuleSession();
@@ -23,9 +25,15 @@ public:
   mlir::OwningOpRef<mlir::ModuleOp> read(const std::string &path);
 
 private:
+  void report(mlir::Diagnostic &diagnostic);
+  void print(mlir::Diagnostic &diagnostic);
+  bool isShortLine(mlir::Location location);
+
   llvm::SourceMgr sources;
   std::unique_ptr<mlir::MLIRContext> mlirContext;
-  std::unique_ptr<mlir::ScopedDiagnosticHandler> diagnostics;
+  // Shows source lines; `handler` decides what it is given.
+  std::unique_ptr<mlir::SourceMgrDiagnosticHandler> printer;
+  std::unique_ptr<mlir::ScopedDiagnosticHandler> handler;
 };
 
 /// Writes the module as text; false after an error has been printed.

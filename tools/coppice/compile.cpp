@@ -1,16 +1,11 @@
 // coppice compile P.mlir -o B.coppice: flags in, one call to the library.
 #include "Commands.h"
+#include "ModuleFile.h"
 
 #include "coppice/Bundle/CompileBundle.h"
-#include "coppice/InitAll.h"
 
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/MLIRContext.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/SourceMgr.h"
 
 #include <CLI/CLI.hpp>
 
@@ -20,23 +15,9 @@
 using namespace coppice;
 
 static int runCompile(const std::string &input, CompileOptions options) {
-  mlir::DialectRegistry registry;
-  registerAllDialects(registry);
-  mlir::MLIRContext context(registry);
-  context.printOpOnDiagnostic(false); // a module is no help to the user
-  llvm::SourceMgr sources;
-  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context, llvm::errs());
-
   auto start = std::chrono::steady_clock::now();
-  auto buffer = llvm::MemoryBuffer::getFile(input);
-  if (!buffer) {
-    llvm::errs() << "coppice: error: cannot read " << input << ": "
-                 << buffer.getError().message() << "\n";
-    return 1;
-  }
-  sources.AddNewSourceBuffer(std::move(*buffer), llvm::SMLoc());
-  mlir::OwningOpRef<mlir::ModuleOp> module =
-      mlir::parseSourceFile<mlir::ModuleOp>(sources, &context);
+  driver::ModuleSession session;
+  mlir::OwningOpRef<mlir::ModuleOp> module = session.read(input);
   if (!module)
     return 1;
 

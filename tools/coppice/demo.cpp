@@ -179,6 +179,8 @@ void printTable(const DemoCommand &command,
 }
 
 int runDemo(const DemoCommand &command) {
+  if (rt::Status status = rt::checkAppendable(command.json); !status.ok())
+    return fail(status);
   std::unique_ptr<ScratchDirectory> scratch;
   std::string directory = command.directory;
   if (directory.empty()) {
@@ -253,13 +255,17 @@ void coppice::driver::addDemoCommand(CLI::App &app, int &exitCode) {
       ->check(CLI::Range(0.0, 1.0));
   demo->add_option("--target", command->target, "passed on to compile");
   demo->add_option("--batch", command->batches, "as in bench (default: 1)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20));
   demo->add_option("--seq", command->seqs, "as in bench (default: 128)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20));
   demo->add_option("--threads", command->threads,
-                   "threads (default: all of this process)");
+                   "threads (default: all of this process)")
+      ->check(CLI::Range(1, 4096));
   demo->add_option("--max-seconds", command->maxSeconds,
-                   "cap of each cell (default: 10)");
+                   "cap of each cell (default: 10)")
+      ->check(CLI::Range(0.0, 1e9));
   demo->add_option("--keep", command->directory,
                    "keep modules and bundles in this directory");
   demo->add_option("--json", command->json,

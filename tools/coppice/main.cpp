@@ -5,6 +5,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <cstdio>
+
 using namespace coppice::driver;
 
 static constexpr const char *kDescription =
@@ -35,6 +38,18 @@ int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
   addCompileCommand(app, exitCode);
   addVerifyCommand(app, exitCode);
   addDemoCommand(app, exitCode);
+  // CLI11 would only say that a subcommand is missing.
+  auto isFirst = [&](const CLI::App *command) {
+    return command->get_name() == arguments.front();
+  };
+  auto all = app.get_subcommands([](const CLI::App *) { return true; });
+  if (!arguments.empty() && arguments.front().substr(0, 1) != "-" &&
+      std::none_of(all.begin(), all.end(), isFirst)) {
+    std::fprintf(
+        stderr, "coppice: error: unknown subcommand '%s'; see coppice --help\n",
+        arguments.front().c_str());
+    return 2;
+  }
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);

@@ -4,6 +4,7 @@
 
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Analysis/Work.h"
+#include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -145,7 +146,7 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
 int runShow(const PlanShowCommand &command) {
   ModuleSession session;
   OwningOpRef<ModuleOp> module = session.read(command.input);
-  if (!module)
+  if (!module || failed(decoder::checkModel(*module)))
     return 1;
   std::vector<KeptWidth> kept = listKept(*module);
   Work dense = countWork(*module);

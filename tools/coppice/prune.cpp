@@ -5,6 +5,7 @@
 
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
 
@@ -36,7 +37,8 @@ FailureOr<PlanOp> findOrMakePlan(ModuleOp module) {
   if (!plans.empty())
     return plans.front();
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
-  return PlanOp::create(builder, module.getLoc(), "plan");
+  // By flags alone: what is wrong with it is wrong at no line of the module.
+  return PlanOp::create(builder, builder.getUnknownLoc(), "plan");
 }
 
 /// Copies the decisions of the plan file into `plan`.
@@ -117,7 +119,7 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
 int runPrune(const PruneCommand &command) {
   ModuleSession session;
   OwningOpRef<ModuleOp> module = session.read(command.input);
-  if (!module)
+  if (!module || failed(decoder::checkModel(*module)))
     return 1;
   FailureOr<PlanOp> plan = findOrMakePlan(*module);
   if (failed(plan))

@@ -26,9 +26,12 @@ int compileBoth(const VerifyCommand &command, const std::string &directory,
                 std::string &fast, std::string &oracle) {
   std::string batch = std::to_string(command.compare.workload.batch);
   std::string length = std::to_string(command.compare.workload.length);
+  // A prompt is one step of all sequences.
+  std::string rows = std::to_string(command.compare.workload.batch *
+                                    command.compare.workload.length);
   std::vector<std::string> common = {
-      "compile",       command.input, "--max-batch", batch,
-      "--max-context", length,        "--allow-nan"};
+      "compile", command.input, "--max-batch", batch,        "--max-context",
+      length,    "--max-rows",  rows,          "--allow-nan"};
   fast = command.bundle;
   if (fast.empty()) {
     fast = directory + "/fast.coppice";
@@ -61,7 +64,20 @@ nlohmann::json toJson(const std::vector<ValueError> &values) {
   return list;
 }
 
+int fail(const std::string &message) {
+  std::fprintf(stderr, "coppice: error: %s\n", message.c_str());
+  return 1;
+}
+
 int runVerify(const VerifyCommand &command) {
+  const WorkloadOptions &workload = command.compare.workload;
+  constexpr int64_t mostRows = int64_t(1) << 24; // of one step, see compile
+  if (workload.batch * workload.length > mostRows)
+    return fail("expected at most " + std::to_string(mostRows) +
+                " tokens in all (--batch times --seq), found " +
+                std::to_string(workload.batch * workload.length));
+  if (rt::Status status = rt::checkAppendable(command.json); !status.ok())
+    return fail(status.message());
   ScratchDirectory scratch("coppice-verify");
   if (!scratch.valid())
     return 1;
@@ -71,13 +87,9 @@ int runVerify(const VerifyCommand &command) {
 
   llvm::Expected<VerifyReport> report =
       compareBundles(fast, oracle, command.compare);
-  if (!report) {
-    std::fprintf(stderr, "coppice: error: %s\n",
-                 llvm::toString(report.takeError()).c_str());
-    return 1;
-  }
+  if (!report)
+    return fail(llvm::toString(report.takeError()));
 
-  const WorkloadOptions &workload = command.compare.workload;
   if (command.json != "-") {
     std::printf("%s: %lld steps, %lld rows, batch %lld, seed %llu\n",
                 command.input.c_str(), (long long)report->steps,
@@ -104,10 +116,8 @@ int runVerify(const VerifyCommand &command) {
                              {"outputs", toJson(report->outputs)},
                              {"sites", toJson(report->sites)}};
     rt::Status written = rt::appendLine(command.json, record.dump());
-    if (!written.ok()) {
-      std::fprintf(stderr, "coppice: error: %s\n", written.message().c_str());
-      return 1;
-    }
+    if (!written.ok())
+      return fail(written.message());
   }
   return report->holds() ? 0 : 1;
 }

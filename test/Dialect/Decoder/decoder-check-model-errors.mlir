@@ -59,3 +59,18 @@ module attributes {decoder.model = #model} {
     return %q, %q : tensor<?x6xf32>, tensor<?x6xf32>
   }
 }
+
+// -----
+
+#model = #decoder.model<name = "m", family = "llama", vocabulary = 11, hidden = 6, layers = 1, heads = 2, kv_heads = 1, head_dim = 3, intermediate = 7, context_length = 9, dtype = f32, tied = true, bos = 1, eos = [2], parameters = 1>
+module attributes {decoder.model = #model} {
+  func.func @forward(%t: tensor<?xi32> {decoder.step = "tokens"}, %s: tensor<?xi32> {decoder.step = "slots"},
+                     %p: tensor<?xi32> {decoder.step = "positions"}, %h: tensor<?xi32> {decoder.step = "head_rows"}) -> tensor<?x11xf32> {
+    %table = arith.constant dense<1.0> : tensor<5x11xf32>
+    %x = decoder.lookup "embed" %t in %table : tensor<?xi32>, tensor<5x11xf32> -> tensor<?x11xf32>
+    %skipped = prune.project "layers.0.attn" %x axis 0 keep #prune.set<none> in tensor<?x11xf32>
+    // expected-error @below {{expected at least one of 11 to remain of 'layers.0.mlp', found none; 'axis 0 keep #prune.set<none>' skips it whole}}
+    %y = prune.project "layers.0.mlp" %skipped axis 1 keep #prune.set<none of 11> in tensor<?x11xf32>
+    return %y : tensor<?x11xf32>
+  }
+}

@@ -87,6 +87,8 @@ const std::vector<BadProgram> &badPrograms() {
       {"vocabulary is text", "/model/vocabulary", "7",
        "model.vocabulary: expected an integer"},
       {"bos below -1", "/model/bos", -2, "model.bos"},
+      {"bos that the vocabulary lacks", "/model/bos", 1 << 20, "model.bos"},
+      {"eos that the vocabulary lacks", "/model/eos", 1 << 20, "model.eos"},
       {"sparsity is text", "/plan/sparsity", "half",
        "plan.sparsity: expected a number"},
       {"oracle is a number", "/oracle", 1, "oracle: expected true or false"},

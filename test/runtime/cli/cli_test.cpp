@@ -89,6 +89,10 @@ TEST_F(Cli, WrongUsageExitsWithTwo) {
   expectError(2, "logits " + bundle + " -o x", "tokens");
   expectError(2, "logits " + bundle + " --tokens 1,x -o x", "tokens");
   expectError(2, "logits " + bundle + " --tokens 99999999999 -o x", "tokens");
+  expectError(2, "logits " + bundle + " --tokens '' -o x", "tokens");
+  expectError(2, "logits " + bundle + " --tokens 1,,2 -o x", "tokens");
+  expectError(2, "logits " + bundle + " --tokens 1, -o x", "tokens");
+  expectError(2, "generate " + bundle + " --tokens-in '' --ids", "tokens-in");
   expectError(2, "generate " + bundle, "--prompt");
   expectError(2, "generate " + bundle + " --prompt a --tokens-in 1",
               "--prompt");
@@ -264,6 +268,48 @@ TEST_F(Cli, BenchPrintsATableAndAppendsRecords) {
                 " --phase decode --seq 5 --max-repeats 2 --json -");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(Json::parse(outcome.out)["phase"], "decode");
+}
+
+TEST_F(Cli, RecordsThatCannotBeWrittenAreRefusedBeforeTheWork) {
+  writeBytes(directory / "t", "ab");
+  std::string folder = directory / "folder", file = directory / "t";
+  std::filesystem::create_directory(folder);
+  for (std::string target : {folder, file + "/r", directory / "no/r"}) {
+    expectError(1, "nll " + bundle + " --text " + file + " --json " + target,
+                target);
+    expectError(1,
+                "bench " + bundle + " --machine " + machineFile() +
+                    " --seq 5 --json " + target,
+                target);
+    EXPECT_FALSE(std::filesystem::exists(target + ".predictions.jsonl"));
+  }
+}
+
+TEST_F(Cli, TheBundlesOwnTokenizerIsChecked) {
+  std::string path = bundle + "/tokenizer.bin", good = readBytes(path);
+  writeToyBundle(bundle, options, [&](Json &json) {
+    json["files"].push_back({{"file", "tokenizer.bin"},
+                             {"bytes", good.size()},
+                             {"sha256", sha256(good)}});
+  });
+  writeBytes(path, good);
+  std::string words = "generate " + bundle + " --prompt a --tokens 1";
+  EXPECT_EQ(run(words).code, 0);
+  writeBytes(path, good + "x");
+  expectError(1, words,
+              "tokenizer.bin: expected " + std::to_string(good.size()) +
+                  " bytes");
+  std::string damaged = good;
+  damaged.back() ^= 1;
+  writeBytes(path, damaged);
+  expectError(1, words, "tokenizer.bin: expected sha256");
+  std::filesystem::remove(path);
+  expectError(1, words, "No such file");
+  writeBytes(directory / "outside", good);
+  std::filesystem::create_symlink(directory / "outside", path);
+  expectError(1, words, "symbolic link");
+  writeToyBundle(bundle, options); // records no tokenizer
+  expectError(1, words, "symbolic link");
 }
 
 TEST_F(Cli, BenchRefusesOtherModels) {

@@ -122,6 +122,22 @@ static LogicalResult checkSites(func::FuncOp forward) {
   return result;
 }
 
+/// A sublayer is skipped by its rows; of columns something must remain, else
+/// there is nothing to compute with.
+static LogicalResult checkProjections(func::FuncOp forward) {
+  LogicalResult result = success();
+  forward.walk([&](prune::ProjectOp project) {
+    prune::SetAttr keep = project.getKeep();
+    if (keep.hasDynamicCount() || keep.size() > 0)
+      return;
+    result = project.emitOpError()
+             << "expected at least one of " << keep.getCount()
+             << " to remain of '" << project.getSite()
+             << "', found none; 'axis 0 keep #prune.set<none>' skips it whole";
+  });
+  return result;
+}
+
 LogicalResult coppice::decoder::checkModel(ModuleOp module) {
   auto model = module->getAttrOfType<ModelAttr>(kModelAttrName);
   if (!model)
@@ -141,6 +157,8 @@ LogicalResult coppice::decoder::checkModel(ModuleOp module) {
   if (failed(checkResults(forward, model, caches)))
     result = failure();
   if (failed(checkSites(forward)))
+    result = failure();
+  if (failed(checkProjections(forward)))
     result = failure();
   for (auto global : module.getOps<ml_program::GlobalOp>())
     if (isa_and_nonnull<ml_program::ExternAttr>(global.getValueAttr()) &&
