@@ -65,6 +65,8 @@ struct Run {
   std::optional<CacheFlush> flush;
   BenchContext context;
   std::vector<Cell> cells;
+  /// The best peak and bandwidth seen while this run goes on.
+  double bestFlops = 0, bestBytes = 0;
 
   const CacheFlush *flusher() const { return flush ? &*flush : nullptr; }
 };
@@ -141,12 +143,12 @@ static Result<MeasuredSide> openSide(const std::string &path,
 }
 
 static Result<Estimate> estimateCell(const Run &run, const MeasuredSide &side,
-                                     const Cell &cell) {
+                                     const Cell &cell, const Machine &machine) {
   auto steps = planSteps(cell, side.runner().maxRows(), side.runner().slots(),
                          side.runner().context());
   if (!steps)
     return steps.status();
-  return estimate(side.program(), *steps, run.machine, run.context.threads,
+  return estimate(side.program(), *steps, machine, run.context.threads,
                   run.options.hot);
 }
 
@@ -162,7 +164,7 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
                   {"seq", cell.seq}};
     auto fill = [&](const MeasuredSide &side, const std::string &name,
                     SideResult &out) -> Status {
-      Result<Estimate> made = estimateCell(run, side, cell);
+      Result<Estimate> made = estimateCell(run, side, cell, run.machine);
       if (!made)
         return made.status();
       out.path = side.runner().path();
@@ -213,6 +215,38 @@ static bool isTight(const std::vector<double> &dense,
   return bootstrapRatio(above, below, seed).relativeHalfWidth(center) <= wanted;
 }
 
+/// Looks at the ceilings once more.
+static void lookAtCeilings(Run &run) {
+  if (!run.flush)
+    return;
+  Ceilings seen = sampleCeilings(run.flush->stream(), run.context.threads);
+  run.bestFlops = std::max(run.bestFlops, seen.flopsPerSecond);
+  run.bestBytes = std::max(run.bestBytes, seen.dramReadBytesPerSecond);
+}
+
+/// A shared machine can do more in one second than in another, and a bound is
+/// made of what it can do at most: bounds take the best of the description and
+/// of what this run has seen. Predictions stay as they were written.
+static Status tightenBounds(const Run &run, CellResult &result) {
+  Machine machine = run.machine;
+  machine.raise(run.context.threads, run.bestFlops, run.bestBytes);
+  result.boundCeilings = machine.at(run.context.threads);
+  auto tighten = [&](const MeasuredSide &side, SideResult &figures) -> Status {
+    auto raised = estimateCell(run, side, result.cell, machine);
+    if (!raised)
+      return raised.status();
+    figures.estimate.boundSeconds = raised->boundSeconds;
+    for (size_t i = 0; i < raised->dispatches.size(); ++i)
+      figures.estimate.dispatches[i].boundSeconds =
+          raised->dispatches[i].boundSeconds;
+    return {};
+  };
+  if (run.dense)
+    if (Status status = tighten(*run.dense, *result.dense); !status.ok())
+      return status;
+  return tighten(*run.pruned, result.pruned);
+}
+
 static Status measureCell(Run &run, CellResult &result) {
   const BenchOptions &options = run.options;
   const Cell &cell = result.cell;
@@ -259,6 +293,7 @@ static Status measureCell(Run &run, CellResult &result) {
         samples[side].push_back(*time);
       }
     }
+    lookAtCeilings(run);
     size_t pairs = samples[0].size();
     run.listener.progress(cell, static_cast<int64_t>(pairs));
     if (pairs % 10 == 0 && isTight(samples.front(), samples.back(),
@@ -287,12 +322,13 @@ static Status measureCell(Run &run, CellResult &result) {
         return times.status();
       for (size_t d = 0; d < total.size(); ++d)
         total[d] += (*times)[d] / observed;
+      lookAtCeilings(run);
     }
     bool isDense = run.dense && side == 0;
     (isDense ? *result.dense : result.pruned).dispatchSeconds =
         std::move(total);
   }
-  return {};
+  return tightenBounds(run, result);
 }
 
 /// Shares of the dense program's sites and what remains of each.

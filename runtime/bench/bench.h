@@ -48,6 +48,9 @@ struct CellResult {
   /// The interval (with one bundle: that of its mean) is within 1 %.
   bool converged = false;
   double amdahl = 0;
+  /// What the bounds are made of: the machine description's ceilings, or better
+  /// ones that were seen in this run.
+  Ceilings boundCeilings{};
 
   // Figures made from those above; NaN without a dense side.
   double measuredSpeedup() const;

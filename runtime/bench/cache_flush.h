@@ -15,6 +15,9 @@ public:
   static Result<CacheFlush> create(int64_t cacheBytes);
   void run() const;
 
+  /// What it reads.
+  const StreamingBuffer &stream() const { return buffer; }
+
 private:
   explicit CacheFlush(StreamingBuffer buffer) : buffer(std::move(buffer)) {}
   StreamingBuffer buffer;

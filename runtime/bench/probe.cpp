@@ -56,13 +56,13 @@ static double bestOf(int trials, int threads, WorkFn work) {
 /// Results of kernels go here, so that no compiler drops the work.
 static volatile float sink;
 
-static double probeFlops(int threads) {
+static double probeFlops(int threads, int trials) {
   const ProbeKernels &kernels = probeKernels();
   // About 2 ms at 3 GHz: short enough to fall between two interruptions, long
   // enough for the clock.
   constexpr int64_t iterations = 400'000;
-  double time =
-      bestOf(20, threads, [&](int) { sink = kernels.multiplyAdd(iterations); });
+  double time = bestOf(trials, threads,
+                       [&](int) { sink = kernels.multiplyAdd(iterations); });
   return kernels.flopsPerIteration * iterations * threads / time;
 }
 
@@ -145,7 +145,7 @@ Result<Machine> probeMachine(const ProbeOptions &options) {
       options.progress(threads);
     Ceilings c;
     c.threads = threads;
-    c.flopsPerSecond = probeFlops(threads);
+    c.flopsPerSecond = probeFlops(threads, /*trials=*/20);
     c.dramReadBytesPerSecond = probeRead(*buffer, buffer->bytes(), threads,
                                          /*passes=*/1, /*trials=*/40);
     // A quarter of the cache: no first-level cache, and room for its other
@@ -156,6 +156,15 @@ Result<Machine> probeMachine(const ProbeOptions &options) {
     machine.ceilings.push_back(c);
   }
   return machine;
+}
+
+Ceilings sampleCeilings(const StreamingBuffer &buffer, int threads) {
+  Ceilings sample;
+  sample.threads = threads;
+  sample.flopsPerSecond = probeFlops(threads, /*trials=*/2);
+  sample.dramReadBytesPerSecond =
+      probeRead(buffer, buffer.bytes(), threads, /*passes=*/1, /*trials=*/1);
+  return sample;
 }
 
 } // namespace coppice::rt

@@ -6,6 +6,7 @@
 #ifndef COPPICE_RUNTIME_BENCH_PROBE_H
 #define COPPICE_RUNTIME_BENCH_PROBE_H
 
+#include "runtime/bench/streaming_buffer.h"
 #include "runtime/costmodel/machine.h"
 
 #include <functional>
@@ -23,6 +24,10 @@ struct ProbeOptions {
 std::vector<int> probeThreadCounts();
 
 Result<Machine> probeMachine(const ProbeOptions &options);
+
+/// One quick look at peak and DRAM bandwidth, some 20 ms; the other ceilings
+/// are 0. For a run that wants the best that the machine did while it went on.
+Ceilings sampleCeilings(const StreamingBuffer &buffer, int threads);
 
 } // namespace coppice::rt
 

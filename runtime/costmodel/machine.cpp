@@ -202,6 +202,14 @@ const Ceilings &Machine::at(int threads) const {
   return ceilings.back();
 }
 
+void Machine::raise(int threads, double flopsPerSecond,
+                    double dramReadBytesPerSecond) {
+  auto &c = const_cast<Ceilings &>(at(threads));
+  c.flopsPerSecond = std::max(c.flopsPerSecond, flopsPerSecond);
+  c.dramReadBytesPerSecond =
+      std::max(c.dramReadBytesPerSecond, dramReadBytesPerSecond);
+}
+
 const Efficiency &Machine::of(std::string_view kind) const {
   static const Efficiency none{1, 1, "default: none known"};
   auto found = efficiency.find(kind);

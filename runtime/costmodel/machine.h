@@ -53,6 +53,9 @@ struct Machine {
   /// greatest, the greatest.
   const Ceilings &at(int threads) const;
 
+  /// Raises the ceilings for `threads` to these, where they are lower.
+  void raise(int threads, double flopsPerSecond, double dramReadBytesPerSecond);
+
   /// The efficiency of a dispatch kind, else of "other".
   const Efficiency &of(std::string_view kind) const;
 };
