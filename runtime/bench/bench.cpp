@@ -5,6 +5,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/sha256.h"
 #include "runtime/bench/host.h"
+#include "runtime/bench/probe.h"
 
 #include <algorithm>
 #include <chrono>
