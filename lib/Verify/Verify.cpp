@@ -15,6 +15,8 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
+#include <tuple>
 
 using namespace llvm;
 
@@ -172,6 +174,9 @@ struct Comparison {
   VerifyReport report;
   double tolerance = 0;
   std::string problem; ///< first structural mismatch
+  /// All rows fed so far, and the fast program's logits for them.
+  WorkloadStep fed;
+  Reference incremental;
 };
 
 void record(ValueError &value, double error, int64_t rows) {
@@ -199,8 +204,12 @@ void observeFast(void *context, int64_t dispatch, double, const float *data,
   if (!data || rank != 2 || value.name.empty() || !value.keepsRowsOnly)
     return;
   auto found = comparison.references.find(value.name);
-  if (found == comparison.references.end())
+  if (found == comparison.references.end()) {
+    if (comparison.problem.empty())
+      comparison.problem = "value '" + value.name +
+                           "' of the fast program is none of the oracle's";
     return;
+  }
   const Reference &reference = found->second;
   int64_t width =
       value.columns.empty() ? reference.width : value.columns.size();
@@ -223,8 +232,7 @@ void observeFast(void *context, int64_t dispatch, double, const float *data,
          rowError(data, reference, value.columns), reference.rows);
 }
 
-/// Runs one step on both programs.
-Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
+coppice_step asStep(const WorkloadStep &rows) {
   coppice_step step = {};
   step.struct_size = sizeof(step);
   step.row_count = rows.tokens.size();
@@ -233,7 +241,12 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
   step.positions = rows.positions.data();
   step.head_row_count = rows.headRows.size();
   step.head_rows = rows.headRows.data();
+  return step;
+}
 
+/// Runs one step on both programs.
+Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
+  coppice_step step = asStep(rows);
   Reference expected;
   expected.rows = rows.headRows.size();
   expected.width = comparison.oracle->vocabulary;
@@ -251,6 +264,53 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
          rowError(found.data(), expected, {}), expected.rows);
   comparison.report.steps += 1;
   comparison.report.rows += step.row_count;
+
+  // Every row is a head row, so rows and logits run in parallel.
+  WorkloadStep &fed = comparison.fed;
+  fed.tokens.insert(fed.tokens.end(), rows.tokens.begin(), rows.tokens.end());
+  fed.slots.insert(fed.slots.end(), rows.slots.begin(), rows.slots.end());
+  fed.positions.insert(fed.positions.end(), rows.positions.begin(),
+                       rows.positions.end());
+  comparison.incremental.data.insert(comparison.incremental.data.end(),
+                                     found.begin(), found.end());
+  return Error::success();
+}
+
+/// Feeds the fast program all sequences afresh, each whole, in one step.
+Error compareWithScratch(Comparison &comparison) {
+  const WorkloadStep &fed = comparison.fed;
+  std::vector<size_t> order(fed.tokens.size());
+  std::iota(order.begin(), order.end(), 0);
+  sort(order, [&](size_t a, size_t b) {
+    return std::tie(fed.slots[a], fed.positions[a]) <
+           std::tie(fed.slots[b], fed.positions[b]);
+  });
+  int64_t width = comparison.oracle->vocabulary;
+  WorkloadStep whole;
+  Reference expected;
+  expected.rows = order.size();
+  expected.width = width;
+  for (size_t row : order) {
+    whole.headRows.push_back(static_cast<int32_t>(whole.tokens.size()));
+    whole.tokens.push_back(fed.tokens[row]);
+    whole.slots.push_back(fed.slots[row]);
+    whole.positions.push_back(fed.positions[row]);
+    auto first = comparison.incremental.data.begin() + row * width;
+    expected.data.insert(expected.data.end(), first, first + width);
+  }
+
+  coppice_session *session = comparison.fast->session;
+  coppice_session_observe(session, nullptr, nullptr);
+  if (coppice_session_reset(session, -1))
+    return runtimeError("the fast program cannot be reset");
+  std::vector<float> found(expected.data.size());
+  coppice_step step = asStep(whole);
+  if (coppice_session_step(session, &step, found.data()))
+    return runtimeError("the fast program's step from scratch failed");
+  ValueError &value = comparison.report.outputs.emplace_back();
+  value.name = "logits, cache or scratch";
+  value.tolerance = comparison.tolerance;
+  record(value, rowError(found.data(), expected, {}), expected.rows);
   return Error::success();
 }
 
@@ -289,6 +349,8 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
   for (const WorkloadStep &step : makeWorkload(workload))
     if (Error error = compareStep(comparison, step))
       return std::move(error);
+  if (Error error = compareWithScratch(comparison))
+    return std::move(error);
   if (comparison.report.sites.empty())
     return createStringError("the two bundles have no named value in common; "
                              "expected the oracle of the same model");

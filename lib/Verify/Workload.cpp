@@ -55,8 +55,7 @@ std::vector<WorkloadStep> makeWorkload(const WorkloadOptions &options) {
         continue;
       int64_t count = pieces[sequence][index];
       for (int64_t i = 0; i < count; ++i) {
-        if (options.allHeadRows || i + 1 == count)
-          step.headRows.push_back(static_cast<int32_t>(step.tokens.size()));
+        step.headRows.push_back(static_cast<int32_t>(step.tokens.size()));
         step.tokens.push_back(
             static_cast<int32_t>(draw(random, 0, options.vocabulary - 1)));
         step.slots.push_back(slots[sequence]);

@@ -23,8 +23,10 @@ struct ValueError {
 
 struct VerifyReport {
   int64_t fastKernels = 0, dispatches = 0;
-  std::vector<ValueError> outputs; ///< logits
-  std::vector<ValueError> sites;   ///< in program order
+  /// Logits: against the oracle, and of the fast program's steps against its
+  /// own computation of each sequence from scratch.
+  std::vector<ValueError> outputs;
+  std::vector<ValueError> sites; ///< in program order
   int64_t steps = 0, rows = 0;
   bool holds() const;
 };

@@ -7,7 +7,8 @@
 
 namespace coppice {
 
-/// One step of any mix of rows; fields as in coppice_step (runtime.h).
+/// One step of any mix of rows; fields as in coppice_step (runtime.h). The
+/// logits of every row are asked for.
 struct WorkloadStep {
   std::vector<int32_t> tokens, slots, positions, headRows;
 };
@@ -17,8 +18,6 @@ struct WorkloadOptions {
   int64_t length = 24;    ///< tokens of the longest one, decoded ones included
   int64_t vocabulary = 0; ///< token ids are below this
   uint64_t seed = 0;
-  /// Logits of every row, not only of the last one of each sequence.
-  bool allHeadRows = true;
 };
 
 /// The same options give the same steps on every machine. Sequence 0 has the
