@@ -72,9 +72,8 @@ Result<Tokenizer> Tokenizer::parse(std::string_view file, int64_t vocabulary) {
   return result;
 }
 
-Result<Tokenizer> Tokenizer::load(const std::string &path, int64_t vocabulary,
-                                  bool followLinks) {
-  Result<MappedFile> file = MappedFile::open(path, followLinks);
+Result<Tokenizer> Tokenizer::load(const std::string &path, int64_t vocabulary) {
+  Result<MappedFile> file = MappedFile::open(path);
   if (!file)
     return file.status();
   Result<Tokenizer> tokenizer = parse(file->text(), vocabulary);

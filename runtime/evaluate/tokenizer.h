@@ -27,8 +27,7 @@ public:
   /// Reads the bytes of a tokenizer file. `vocabulary` is the number of ids
   /// that the model has (0: not known); a file with another number is refused.
   static Result<Tokenizer> parse(std::string_view file, int64_t vocabulary);
-  static Result<Tokenizer> load(const std::string &path, int64_t vocabulary,
-                                bool followLinks = true);
+  static Result<Tokenizer> load(const std::string &path, int64_t vocabulary);
 
   int64_t size() const { return static_cast<int64_t>(pieces.size()); }
 
