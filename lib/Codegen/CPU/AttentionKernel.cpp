@@ -19,17 +19,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelShell.h"
+#include "KernelBuilder.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 
 using namespace mlir;
 
@@ -49,48 +44,24 @@ struct AttentionShape {
   int64_t vectors; // vectors of a head; the last may be partial
 };
 
-class AttentionEmitter {
+class AttentionEmitter : KernelBuilder {
 public:
   AttentionEmitter(ImplicitLocOpBuilder &b, decoder::AttentionOp op,
                    AttentionShape shape, const KernelShell &shell)
-      : b(b), op(op), shape(shape), shell(shell),
+      : KernelBuilder(b, shell), op(op), shape(shape),
         headType(VectorType::get(shape.columns, b.getF32Type())),
         scoreType(VectorType::get(shape.lanes, b.getF32Type())) {}
 
   void emit();
 
 private:
-  TypedValue<MemRefType> argumentOf(Value tensor) {
-    return shell.arguments[cast<BlockArgument>(tensor).getArgNumber()];
-  }
-  Value index(int64_t value) {
-    return arith::ConstantIndexOp::create(b, value);
-  }
-  Value f32(float value) {
-    return arith::ConstantOp::create(b, b.getF32FloatAttr(value));
-  }
-  Value zeros(VectorType type) {
-    return arith::ConstantOp::create(b, b.getZeroAttr(type));
-  }
-  Value splat(Value value, VectorType type) {
-    return vector::BroadcastOp::create(b, type, value);
-  }
-  Value add(Value lhs, Value rhs) { return arith::AddIOp::create(b, lhs, rhs); }
   Value scratch(ArrayRef<int64_t> shape) {
-    return memref::AllocaOp::create(b, MemRefType::get(shape, b.getF32Type()),
-                                    b.getI64IntegerAttr(64));
+    return onStack(shape, b.getF32Type());
   }
   Value loadIndex(Value tensor, Value row) {
     Value element =
         memref::LoadOp::create(b, argumentOf(tensor), ValueRange{row});
     return arith::IndexCastOp::create(b, b.getIndexType(), element);
-  }
-  void loop(Value from, Value to, int64_t step,
-            llvm::function_ref<void(Value)> body) {
-    auto loop = scf::ForOp::create(b, from, to, index(step));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPoint(loop.getBody()->getTerminator());
-    body(loop.getInductionVar());
   }
 
   bool isPartial(int64_t vector) {
@@ -110,10 +81,8 @@ private:
   void emitSums(Value slot, Value kvHead, Value from, Value count);
   void storeResult(Value row, Value kvHead);
 
-  ImplicitLocOpBuilder &b;
   decoder::AttentionOp op;
   AttentionShape shape;
-  const KernelShell &shell;
   VectorType headType, scoreType;
   /// [group, padded head]: queries times scale; weighted sums of values.
   Value queries, sums;

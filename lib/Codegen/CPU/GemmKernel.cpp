@@ -24,16 +24,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelShell.h"
+#include "KernelBuilder.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/Matchers.h"
 
 using namespace mlir;
@@ -52,41 +47,16 @@ struct GemmShape {
   int64_t lanes;   // f32 of a vector
 };
 
-class GemmEmitter {
+class GemmEmitter : KernelBuilder {
 public:
   GemmEmitter(ImplicitLocOpBuilder &b, prune::GemmOp gemm, GemmShape shape,
               const KernelShell &shell)
-      : b(b), gemm(gemm), shape(shape), shell(shell),
+      : KernelBuilder(b, shell), gemm(gemm), shape(shape),
         accumulator(VectorType::get(shape.lanes, b.getF32Type())) {}
 
   LogicalResult emit();
 
 private:
-  TypedValue<MemRefType> argumentOf(Value tensor) {
-    return shell.arguments[cast<BlockArgument>(tensor).getArgNumber()];
-  }
-  Value index(int64_t value) {
-    return arith::ConstantIndexOp::create(b, value);
-  }
-  Value add(Value lhs, int64_t rhs) {
-    return rhs == 0 ? lhs
-                    : arith::AddIOp::create(b, lhs, index(rhs)).getResult();
-  }
-  Value add(Value lhs, Value rhs) { return arith::AddIOp::create(b, lhs, rhs); }
-  Value sub(Value lhs, Value rhs) { return arith::SubIOp::create(b, lhs, rhs); }
-  Value min(Value lhs, Value rhs) {
-    return arith::MinSIOp::create(b, lhs, rhs);
-  }
-
-  /// Builds `for iv = from; iv < to; iv += step` around `body`.
-  void loop(Value from, Value to, int64_t step,
-            llvm::function_ref<void(Value)> body) {
-    auto loop = scf::ForOp::create(b, from, to, index(step));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPoint(loop.getBody()->getTerminator());
-    body(loop.getInductionVar());
-  }
-
   void emitItem(Value item);
   void clearScratch(Value count);
   void emitBlock(Value first, Value count, Value panel, Value from, Value to);
@@ -97,10 +67,8 @@ private:
                                       Value column, Value mask);
   Type storageOf(Value tensor) { return getElementTypeOrSelf(tensor); }
 
-  ImplicitLocOpBuilder &b;
   prune::GemmOp gemm;
   GemmShape shape;
-  const KernelShell &shell;
   VectorType accumulator;
   Value input, weight, output, scratch, extent;
   LogicalResult status = success();
@@ -110,9 +78,7 @@ LogicalResult GemmEmitter::emit() {
   input = argumentOf(gemm.getInput());
   weight = argumentOf(gemm.getWeight());
   output = shell.arguments.back();
-  scratch = memref::AllocaOp::create(
-      b, MemRefType::get({shape.rows, shape.panel}, b.getF32Type()),
-      b.getI64IntegerAttr(64));
+  scratch = onStack({shape.rows, shape.panel}, b.getF32Type());
   extent = memref::DimOp::create(b, input, 0);
   loop(shell.begin, shell.end, 1, [&](Value item) { emitItem(item); });
   return status;
