@@ -116,20 +116,23 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
   exec::CostAttr cost = dispatch.getCostAttr();
   if (!cost)
     return dispatch.emitError("expected a cost, found none");
-  Object entry{{"site", toJson(dispatch.getSiteAttr())},
-               {"kind", exec::stringifyKind(dispatch.getKind())},
-               {"group", toJson(dispatch.getGroupAttr())},
-               {"args", std::move(args)},
-               {"writes", Array(dispatch.getWrites())},
-               {"variants", std::move(variants)},
-               {"cost", Object{{"flops", toJson(cost.getFlops())},
-                               {"weight_bytes", toJson(cost.getWeightBytes())},
-                               {"read_bytes", toJson(cost.getReadBytes())},
-                               {"write_bytes", toJson(cost.getWriteBytes())}}},
-               {"value", toJson(dispatch.getValueAttr())},
-               {"kept", dispatch.getKeptAttr()
-                            ? toJson(Attribute(dispatch.getKeptAttr()))
-                            : JsonValue(Array())}};
+  Object entry{
+      {"site", toJson(dispatch.getSiteAttr())},
+      {"kind", exec::stringifyKind(dispatch.getKind())},
+      {"group", toJson(dispatch.getGroupAttr())},
+      {"args", std::move(args)},
+      {"writes", Array(dispatch.getWrites())},
+      {"variants", std::move(variants)},
+      {"cost",
+       Object{{"flops", toJson(cost.getFlops())},
+              {"weight_bytes", toJson(cost.getWeightBytes())},
+              {"read_bytes", toJson(cost.getReadBytes())},
+              {"write_bytes", toJson(cost.getWriteBytes())},
+              {"arithmetic", exec::stringifyArithmetic(cost.getArithmetic())}}},
+      {"value", toJson(dispatch.getValueAttr())},
+      {"kept", dispatch.getKeptAttr()
+                   ? toJson(Attribute(dispatch.getKeptAttr()))
+                   : JsonValue(Array())}};
   if (exec::GemmAttr gemm = dispatch.getGemmAttr())
     entry["gemm"] = Object{
         {"m", toJson(gemm.getM())}, {"n", gemm.getN()}, {"k", gemm.getK()}};

@@ -107,6 +107,21 @@ static AffineExpr getFlops(Operation *op,
       .Default([&](Operation *) { return zero; });
 }
 
+/// bf16 where a product's factors are stored so. A kernel may still widen them;
+/// this says what a machine could use at best.
+static exec::Arithmetic getArithmetic(Operation *op) {
+  auto isBF16 = [](Value value) {
+    return getElementTypeOrSelf(value.getType()).isBF16();
+  };
+  bool narrow = false;
+  if (auto gemm = dyn_cast<prune::GemmOp>(op))
+    narrow = isBF16(gemm.getInput()) && isBF16(gemm.getWeight());
+  // The query is rounded to what the cache holds.
+  if (auto attention = dyn_cast<decoder::AttentionOp>(op))
+    narrow = isBF16(attention.getKeys());
+  return narrow ? exec::Arithmetic::BF16 : exec::Arithmetic::F32;
+}
+
 /// Bytes that the op touches of one argument: all of it, but for tables and
 /// caches, of which it touches rows.
 static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
@@ -144,5 +159,5 @@ coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
   return exec::CostAttr::get(
       op->getContext(), exec::getExprAttr(getFlops(op, extents)),
       exec::getExprAttr(weights), exec::getExprAttr(reads),
-      exec::getExprAttr(writes));
+      exec::getExprAttr(writes), getArithmetic(op));
 }

@@ -570,10 +570,10 @@ Value DispatchFormer::copyBefore(const Item &item, Value old) {
                         exec::getElementBytes(type.getElementType()));
   AffineMapAttr zero =
       exec::getExprAttr(getAffineConstantExpr(0, module.getContext()));
-  createDispatch(
-      loc, item.site + ".copy", exec::Kind::Elementwise, {getHome(old), copy},
-      1, name,
-      exec::CostAttr::get(module.getContext(), zero, zero, bytes, bytes));
+  createDispatch(loc, item.site + ".copy", exec::Kind::Elementwise,
+                 {getHome(old), copy}, 1, name,
+                 exec::CostAttr::get(module.getContext(), zero, zero, bytes,
+                                     bytes, exec::Arithmetic::F32));
   return copy;
 }
 

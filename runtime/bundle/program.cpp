@@ -287,6 +287,13 @@ Cost parseCost(const JsonCursor &json) {
   cost.weightBytes = json.at("weight_bytes").expr(symbolNames);
   cost.readBytes = json.at("read_bytes").expr(symbolNames);
   cost.writeBytes = json.at("write_bytes").expr(symbolNames);
+  if (json.has("arithmetic")) {
+    JsonCursor arithmetic = json.at("arithmetic");
+    std::string name = arithmetic.text();
+    if (json.ok() && name != "f32" && name != "bf16")
+      arithmetic.expected("f32 or bf16");
+    cost.arithmetic = name == "bf16" ? Arithmetic::BF16 : Arithmetic::F32;
+  }
   return cost;
 }
 
@@ -475,6 +482,10 @@ Program readProgram(const JsonCursor &json) {
 }
 
 } // namespace
+
+std::string_view nameOf(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::BF16 ? "bf16" : "f32";
+}
 
 std::string_view nameOf(DispatchKind kind) { return kindNames[size_t(kind)]; }
 

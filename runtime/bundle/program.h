@@ -146,8 +146,15 @@ struct Variant {
   std::string config;
 };
 
+// What the products of a dispatch are made of: bf16 where both factors are
+// stored so, f32 where they are widened first.
+enum class Arithmetic { F32, BF16 };
+// "f32", as in the file.
+std::string_view nameOf(Arithmetic arithmetic);
+
 struct Cost {
   Expr flops, weightBytes, readBytes, writeBytes;
+  Arithmetic arithmetic = Arithmetic::F32;
 };
 
 struct GemmExtents {

@@ -264,6 +264,14 @@ const std::vector<BadProgram> &badPrograms() {
        "/dispatches/1/cost",
        {{"flops", 1}},
        "cost: missing key 'weight_bytes'"},
+      {"arithmetic is unknown",
+       "/dispatches/1/cost",
+       {{"flops", 1},
+        {"weight_bytes", 1},
+        {"read_bytes", 1},
+        {"write_bytes", 1},
+        {"arithmetic", "f8"}},
+       "cost.arithmetic: expected f32 or bf16"},
   };
   return list;
 }

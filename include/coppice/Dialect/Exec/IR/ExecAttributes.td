@@ -85,15 +85,24 @@ def Exec_VariantAttr : Exec_Attr<"Variant", "variant"> {
 
 def Exec_VariantArrayAttr : TypedArrayAttrBase<Exec_VariantAttr, "variants, in order of preference">;
 
+def Exec_Arithmetic : I32Enum<"Arithmetic", "the products that a dispatch is made of, for cost models", [
+    I32EnumCase<"F32", 0, "f32">,
+    I32EnumCase<"BF16", 1, "bf16">]> {
+  let cppNamespace = "::coppice::exec";
+}
+
 def Exec_CostAttr : Exec_Attr<"Cost", "cost"> {
   let summary = "What a dispatch costs, as expressions";
   let description = [{
     Units: FLOP (a multiply-add is 2) and bytes. `weight_bytes` are bytes of
     constants read, `read_bytes` all other bytes read, each counted once, as if
-    caches were perfect.
+    caches were perfect. `arithmetic` is what the products are made of: `bf16`
+    where both factors are stored so (a machine may have dot instructions for
+    it), `f32` (not printed) where they are widened first.
   }];
   let parameters = (ins "::mlir::AffineMapAttr":$flops, "::mlir::AffineMapAttr":$weight_bytes,
-                        "::mlir::AffineMapAttr":$read_bytes, "::mlir::AffineMapAttr":$write_bytes);
+                        "::mlir::AffineMapAttr":$read_bytes, "::mlir::AffineMapAttr":$write_bytes,
+                        DefaultValuedParameter<"::coppice::exec::Arithmetic", "::coppice::exec::Arithmetic::F32">:$arithmetic);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
