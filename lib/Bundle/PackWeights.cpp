@@ -155,8 +155,10 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << source.getKey() << "' of " << source.getPath() << " to be "
            << type.getElementType() << ", found "
            << std::string(rt::nameOf(tensor->dtype));
-  auto layout = rt::PackedLayout::make(
-      tensor->shape, kept, rt::Packing{weight.getPacking().getPanels()});
+  auto layout =
+      rt::PackedLayout::make(tensor->shape, kept,
+                             rt::Packing{weight.getPacking().getPanels(),
+                                         weight.getPacking().getDepth()});
   if (!layout)
     return weight.emitError("cannot pack tensor '")
            << source.getKey() << "' of shape " << shapeText(tensor->shape)
@@ -192,18 +194,19 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
       for (const KeptAxis &axis :
            parseKept(global->getDiscardableAttr("prune.kept")))
         shape[axis.axis] = axis.set.getExtent();
-      int64_t panels = weight.getPacking().getPanels();
-      records.storages.push_back(
-          Object{{"generated",
-                  Object{{"seed", generated.getSeed()},
-                         {"name", llvm::json::fixUTF8(generated.getName())},
-                         {"stddev", generated.getStddev().getValueAsDouble()},
-                         {"mean", generated.getMean().getValueAsDouble()},
-                         {"shape", Array(shape)},
-                         {"kept", keptToJson(kept)},
-                         {"packing",
-                          panels ? llvm::json::Value(Object{{"panels", panels}})
-                                 : llvm::json::Value("rows")}}}});
+      exec::PackingAttr packing = weight.getPacking();
+      records.storages.push_back(Object{
+          {"generated",
+           Object{{"seed", generated.getSeed()},
+                  {"name", llvm::json::fixUTF8(generated.getName())},
+                  {"stddev", generated.getStddev().getValueAsDouble()},
+                  {"mean", generated.getMean().getValueAsDouble()},
+                  {"shape", Array(shape)},
+                  {"kept", keptToJson(kept)},
+                  {"packing", packing.isRows()
+                                  ? llvm::json::Value("rows")
+                                  : Object{{"panels", packing.getPanels()},
+                                           {"depth", packing.getDepth()}}}}}});
     } else {
       return weight.emitError("expected ")
              << weight.getGlobalAttr() << " to have a '"
@@ -234,8 +237,7 @@ FailureOr<std::vector<std::byte>> WeightPacker::pack(FileWeight &weight) {
       return;
     weight.layout.forEachRun(begin, end, [&](rt::PackedLayout::Run run) {
       for (int64_t i = 0; i < run.count; ++i)
-        if (!std::isfinite(rt::loadAsF32(dtype, packed.data(),
-                                         run.target + i * run.targetStride))) {
+        if (!std::isfinite(rt::loadAsF32(dtype, packed.data(), run.place(i)))) {
           bad = run.source + i;
           return;
         }

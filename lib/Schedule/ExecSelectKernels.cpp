@@ -28,26 +28,25 @@ struct ExecSelectKernels
 private:
   LogicalResult planKernels(ModuleOp kernels, const PlanOptions &options);
   LogicalResult applyPlan(exec::DispatchOp dispatch);
-  exec::WeightOp getPackedWeight(exec::WeightOp weight, int64_t panels);
+  exec::WeightOp getPackedWeight(exec::WeightOp weight,
+                                 exec::PackingAttr packing);
 
   DenseMap<SymbolRefAttr, KernelPlan> plans;
-  DenseMap<std::pair<Attribute, int64_t>, exec::WeightOp> packed;
+  DenseMap<std::pair<Attribute, Attribute>, exec::WeightOp> packed;
 };
 } // namespace
 
 /// Every kernel is planned once, however many dispatches run it.
 LogicalResult ExecSelectKernels::planKernels(ModuleOp kernels,
                                              const PlanOptions &options) {
-  Builder builder(&getContext());
   for (auto kernel : kernels.getOps<func::FuncOp>()) {
     FailureOr<KernelPlan> plan = planKernel(kernel, options);
     if (failed(plan))
       return failure();
     kernel->setAttr(exec::configAttrName, plan->config);
-    for (auto [index, panels] : llvm::enumerate(plan->panels))
-      if (panels > 0)
-        kernel.setArgAttr(index, exec::panelsAttrName,
-                          builder.getI64IntegerAttr(panels));
+    for (auto [index, packing] : llvm::enumerate(plan->packings))
+      if (packing)
+        kernel.setArgAttr(index, exec::packingAttrName, packing);
     auto name =
         SymbolRefAttr::get(kernels.getSymNameAttr(),
                            {FlatSymbolRefAttr::get(kernel.getSymNameAttr())});
@@ -57,11 +56,10 @@ LogicalResult ExecSelectKernels::planKernels(ModuleOp kernels,
 }
 
 exec::WeightOp ExecSelectKernels::getPackedWeight(exec::WeightOp weight,
-                                                  int64_t panels) {
-  exec::WeightOp &result = packed[{weight.getGlobalAttr(), panels}];
+                                                  exec::PackingAttr packing) {
+  exec::WeightOp &result = packed[{weight.getGlobalAttr(), packing}];
   if (result)
     return result;
-  auto packing = exec::PackingAttr::get(&getContext(), panels);
   auto type = cast<MemRefType>(weight.getType());
   FailureOr<SmallVector<int64_t>> shape = packing.pack(type.getShape());
   if (failed(shape))
@@ -72,7 +70,7 @@ exec::WeightOp ExecSelectKernels::getPackedWeight(exec::WeightOp weight,
              builder, weight.getLoc(),
              MemRefType::get(*shape, type.getElementType()),
              builder.getStringAttr(weight.getName() + ".panels" +
-                                   Twine(panels)),
+                                   Twine(packing.getPanels())),
              weight.getGlobalAttr(), packing);
 }
 
@@ -88,17 +86,17 @@ LogicalResult ExecSelectKernels::applyPlan(exec::DispatchOp dispatch) {
         exec::VariantAttr::get(&getContext(), variant.getKernel(),
                                AffineMapAttr::get(plan->second.grid),
                                plan->second.config, variant.getGuard()));
-    for (auto [index, panels] : llvm::enumerate(plan->second.panels)) {
+    for (auto [index, packing] : llvm::enumerate(plan->second.packings)) {
       auto weight = dispatch.getArgs()[index].getDefiningOp<exec::WeightOp>();
-      if (panels == 0 || (weight && weight.getPacking().getPanels() == panels))
+      if (!packing || (weight && weight.getPacking() == packing))
         continue;
       if (!weight || !weight.getPacking().isRows())
         return dispatch.emitError("kernel ")
                << variant.getKernel() << " wants argument " << index
-               << " in panels of " << panels
+               << " packed as " << packing
                << ", which is only possible for a weight that all variants "
                   "read in the same layout";
-      exec::WeightOp panelled = getPackedWeight(weight, panels);
+      exec::WeightOp panelled = getPackedWeight(weight, packing);
       if (!panelled)
         return dispatch.emitError("cannot pack argument ")
                << index << " of type " << weight.getType() << " into panels";

@@ -7,6 +7,8 @@
 
 namespace coppice::rt {
 
+static int64_t ceilDiv(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+
 int64_t KeptAxis::count() const {
   int64_t total = 0;
   for (const auto &[begin, end] : ranges)
@@ -47,15 +49,23 @@ Result<std::vector<int64_t>> packedShape(std::span<const int64_t> original,
   if (packing.panels < 0)
     return invalidFile(
         concat("expected a panel width of at least 1, found ", packing.panels));
+  if (packing.depth < 1 || (packing.depth > 1 && !packing.panels))
+    return invalidFile(
+        concat("expected a depth of at least 1, and 1 without panels, found ",
+               packing.depth));
   if (packing.panels && original.size() != 2)
     return invalidFile(
         concat("expected two axes for panels, found ", original.size()));
+  int64_t factors[] = {packing.panels, packing.depth};
+  auto panelRow = checkedProduct(factors);
+  if (!panelRow)
+    return invalidFile("packed shape overflows 64 bits");
   std::vector<int64_t> shape(original.begin(), original.end());
   for (const KeptAxis &entry : kept)
     shape[size_t(entry.axis)] = entry.count();
   if (packing.panels)
-    shape = {shape[0] / packing.panels + (shape[0] % packing.panels != 0),
-             shape[1], packing.panels};
+    shape = {ceilDiv(shape[0], packing.panels),
+             ceilDiv(shape[1], packing.depth), *panelRow};
   if (!checkedProduct(shape))
     return invalidFile("packed shape overflows 64 bits");
   return shape;
@@ -71,6 +81,7 @@ Result<PackedLayout> PackedLayout::make(std::span<const int64_t> original,
   layout.shape = *std::move(shape);
   layout.elements = *checkedProduct(layout.shape);
   layout.panels = packing.panels;
+  layout.depth = packing.depth;
   if (layout.elements == 0)
     return layout; // no rows either, however many the outer axes have
 
@@ -107,23 +118,34 @@ Result<PackedLayout> PackedLayout::make(std::span<const int64_t> original,
   return layout;
 }
 
+// Elements as integers of their size, so that each is one load and one store.
+template <typename Element>
+static void packRun(const PackedLayout::Run &run, const void *source,
+                    void *target) {
+  const auto *from = static_cast<const std::byte *>(source) +
+                     run.source * int64_t(sizeof(Element));
+  auto *to = static_cast<std::byte *>(target);
+  for (int64_t i = 0; i < run.count; ++i) {
+    Element element;
+    std::memcpy(&element, from + i * int64_t(sizeof(Element)), sizeof(Element));
+    std::memcpy(to + run.place(i) * int64_t(sizeof(Element)), &element,
+                sizeof(Element));
+  }
+}
+
 void PackedLayout::packRows(const void *source, int64_t elementBytes,
                             void *target, int64_t rowBegin,
                             int64_t rowEnd) const {
-  const auto *from = static_cast<const std::byte *>(source);
-  auto *to = static_cast<std::byte *>(target);
   forEachRun(rowBegin, rowEnd, [&](const Run &run) {
-    const std::byte *next = from + run.source * elementBytes;
-    std::byte *place = to + run.target * elementBytes;
-    if (run.targetStride == 1) {
-      std::memcpy(place, next, size_t(run.count * elementBytes));
-      return;
-    }
-    for (int64_t i = 0; i < run.count; ++i) {
-      std::memcpy(place, next, size_t(elementBytes));
-      next += elementBytes;
-      place += run.targetStride * elementBytes;
-    }
+    if (run.stride == 1)
+      std::memcpy(
+          static_cast<std::byte *>(target) + run.place(0) * elementBytes,
+          static_cast<const std::byte *>(source) + run.source * elementBytes,
+          size_t(run.count * elementBytes));
+    else if (elementBytes == 2)
+      packRun<uint16_t>(run, source, target);
+    else
+      packRun<uint32_t>(run, source, target);
   });
 }
 

@@ -36,6 +36,7 @@ Status checkKept(std::span<const int64_t> shape,
 
 struct Packing {
   int64_t panels = 0; // 0: rows, as is; else the panel's width P
+  int64_t depth = 1;  // of panels: how many k lie side by side, D
 
   bool operator==(const Packing &other) const = default;
 };
@@ -59,10 +60,19 @@ public:
   // A row is all of the innermost axis; rows are what threads share out.
   int64_t rowCount() const { return int64_t(rowStarts.size()); }
 
-  // A run of elements that lie side by side in the original: `count` elements
-  // from linear index `source` go to `target`, `target + targetStride`, ..
+  // Elements that lie side by side in the original: `count` of them, from
+  // linear index `source`. Element i goes to place(i).
   struct Run {
-    int64_t source, target, targetStride, count;
+    int64_t source, count;
+    int64_t target; // of the row's first kept element
+    int64_t first;  // kept elements of the row before this run
+    int64_t depth, stride;
+
+    int64_t place(int64_t i) const {
+      int64_t k = first + i;
+      return depth == 1 ? target + k * stride
+                        : target + k / depth * stride + k % depth;
+    }
   };
 
   // Calls visit(Run) for rows [rowBegin, rowEnd). Panel padding is not visited:
@@ -70,13 +80,16 @@ public:
   template <typename Visit>
   void forEachRun(int64_t rowBegin, int64_t rowEnd, Visit &&visit) const {
     for (int64_t row = rowBegin; row < rowEnd; ++row) {
-      int64_t target = panels
-                           ? (row / panels) * panels * rowWidth + row % panels
-                           : row * rowWidth;
-      int64_t stride = panels ? panels : 1;
+      int64_t target = row * rowWidth, stride = 1, first = 0;
+      if (panels) {
+        stride = panels * depth;
+        target = row / panels * ((rowWidth + depth - 1) / depth) * stride +
+                 row % panels * depth;
+      }
       for (const auto &[begin, end] : columns) {
-        visit(Run{rowStarts[size_t(row)] + begin, target, stride, end - begin});
-        target += (end - begin) * stride;
+        visit(Run{rowStarts[size_t(row)] + begin, end - begin, target, first,
+                  depth, stride});
+        first += end - begin;
       }
     }
   }
@@ -92,7 +105,7 @@ public:
 private:
   std::vector<int64_t> shape; // packed
   int64_t elements = 0;       // of the packed shape
-  int64_t panels = 0;
+  int64_t panels = 0, depth = 1;
   int64_t rowWidth = 0;           // kept elements of a row
   std::vector<int64_t> rowStarts; // linear index in the original
   std::vector<std::pair<int64_t, int64_t>> columns; // kept, innermost axis

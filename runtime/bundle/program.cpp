@@ -134,10 +134,11 @@ StepField parseStepField(const JsonCursor &json) {
 
 Packing parsePacking(const JsonCursor &json) {
   Packing packing;
-  if (json.isObject())
+  if (json.isObject()) {
     packing.panels = json.at("panels").integer(1, maxLimit);
-  else if (json.text() != "rows")
-    json.expected("\"rows\" or {\"panels\": P}");
+    packing.depth = json.at("depth").integer(1, maxLimit);
+  } else if (json.text() != "rows")
+    json.expected("\"rows\" or {\"panels\": P, \"depth\": D}");
   return packing;
 }
 

@@ -12,7 +12,7 @@
 // CHECK: exec.dispatch "lm_head" gemm {{.*}} (%{{.*}}, %table.panels[[P]], %{{.*}}) {{.*}} grid = #{{.*}}, config = <"gemm", {{.*}}>>]
 // A weight that is read in panels only keeps its name.
 // CHECK-NOT: exec.weight "w"
-// CHECK: func.func @gemm_n37_k6_f32(%{{.*}}, %{{.*}}: tensor<37x6xf32> {exec.panels = [[P]] : i64}
+// CHECK: func.func @gemm_n37_k6_f32(%{{.*}}, %{{.*}}: tensor<37x6xf32> {exec.packing = #exec.packing<panels = [[P]]>}
 // CHECK-SAME: exec.config = #exec.config<"gemm"
 ml_program.global private @table(#ml_program.extern : tensor<37x6xf32>) : tensor<37x6xf32>
 func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?x37xf32> {

@@ -52,18 +52,17 @@ public:
       return nullptr;
 
     auto kernels = std::make_unique<Kernels>();
-    Builder builder(&context);
     for (auto kernel : module->getOps<func::FuncOp>()) {
       FailureOr<KernelPlan> plan = planKernel(kernel, {oracle, *target});
       if (failed(plan))
         return nullptr;
       kernel->setAttr(exec::configAttrName, plan->config);
-      for (auto [arg, panels] : llvm::enumerate(plan->panels))
-        if (panels)
-          kernel.setArgAttr(arg, exec::panelsAttrName,
-                            builder.getI64IntegerAttr(panels));
       Kernel &entry = kernels->kernels[kernel.getName()];
-      entry.panels = plan->panels;
+      for (auto [arg, packing] : llvm::enumerate(plan->packings)) {
+        entry.panels.push_back(packing ? packing.getPanels() : 0);
+        if (packing)
+          kernel.setArgAttr(arg, exec::packingAttrName, packing);
+      }
       entry.strategy = plan->config.getStrategy().getValue();
       AffineMap grid = plan->grid;
       // The context dies with this function: keep what the test asks for.

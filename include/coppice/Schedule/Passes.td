@@ -111,7 +111,7 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
   let description = [{
     Asks the target's planner about each kernel once and writes down what it
     says, for code generation and the bundle to read: `exec.config` on the
-    kernel, `exec.panels` on weight arguments, `grid` and `config` on the
+    kernel, `exec.packing` on weight arguments, `grid` and `config` on the
     dispatches' variants. A weight that kernels want in two layouts becomes two
     `exec.weight`s. This is the only place that chooses.
 
@@ -133,7 +133,7 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
       exec.dispatch "embed" lookup ... (%tokens, %w, ... grid = ..., config = <"loops", ...>>]
       exec.dispatch "lm_head" gemm ... (%x, %p, ... grid = ..., config = <"gemm", ...>>]
     module @kernels
-      func.func @gemm_n11_k5_f32(... {exec.panels = ... attributes {exec.config = #exec.config<"gemm", ...
+      func.func @gemm_n11_k5_f32(... {exec.packing = ... attributes {exec.config = #exec.config<"gemm", ...
     ```
   }];
   let options = [

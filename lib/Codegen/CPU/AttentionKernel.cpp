@@ -330,7 +330,7 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel,
   plan.config = makeConfig(kernel.getContext(), kAttention,
                            {{"block", 64}, {"lanes", target.lanes()}});
   plan.grid = makeGrid(*extent * attention.getKvHeads());
-  plan.panels.assign(kernel.getNumArguments(), 0);
+  plan.packings.assign(kernel.getNumArguments(), {});
   return FailureOr<KernelPlan>(plan);
 }
 

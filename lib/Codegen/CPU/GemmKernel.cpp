@@ -294,8 +294,9 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
                             {"vectors", vectors},
                             {"lanes", lanes}});
   plan.grid = makeGrid(extent->ceilDiv(rows) * llvm::divideCeil(n, panel));
-  plan.panels.assign(kernel.getNumArguments(), 0);
-  plan.panels[cast<BlockArgument>(gemm.getWeight()).getArgNumber()] = panel;
+  plan.packings.assign(kernel.getNumArguments(), {});
+  plan.packings[cast<BlockArgument>(gemm.getWeight()).getArgNumber()] =
+      exec::PackingAttr::get(kernel.getContext(), panel, /*depth=*/1);
   return FailureOr<KernelPlan>(plan);
 }
 
@@ -325,11 +326,13 @@ FailureOr<func::FuncOp> emitGemm(func::FuncOp kernel) {
            << "expected a panel of a multiple of " << shape.vectors << " x "
            << shape.lanes << " columns, found " << shape.panel;
   unsigned weight = cast<BlockArgument>(gemm.getWeight()).getArgNumber();
-  if (getArgumentPanels(kernel, weight) != shape.panel)
+  auto packing =
+      exec::PackingAttr::get(kernel.getContext(), shape.panel, /*depth=*/1);
+  if (getArgumentPacking(kernel, weight) != packing)
     return kernel.emitError()
-           << "expected argument " << weight << " to be packed into panels of "
-           << shape.panel << ", found '" << exec::panelsAttrName
-           << "' = " << getArgumentPanels(kernel, weight);
+           << "expected argument " << weight << " to be packed as " << packing
+           << ", found '" << exec::packingAttrName
+           << "' = " << Attribute(getArgumentPacking(kernel, weight));
 
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell =

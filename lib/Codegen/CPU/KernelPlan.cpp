@@ -21,13 +21,12 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
   return cpu::planLoops(kernel, cpu::kLoops);
 }
 
-RankedTensorType packedType(RankedTensorType type, int64_t panel) {
-  if (panel == 0)
+RankedTensorType packedType(RankedTensorType type, exec::PackingAttr packing) {
+  if (!packing)
     return type;
-  assert(type.getRank() == 2 && type.hasStaticShape() && "not a weight");
-  int64_t panels = llvm::divideCeil(type.getDimSize(0), panel);
-  return RankedTensorType::get({panels, type.getDimSize(1), panel},
-                               type.getElementType());
+  FailureOr<SmallVector<int64_t>> shape = packing.pack(type.getShape());
+  assert(succeeded(shape) && "not a weight");
+  return RankedTensorType::get(*shape, type.getElementType());
 }
 
 namespace cpu {

@@ -30,9 +30,8 @@ FailureOr<unsigned> getArgumentSymbol(func::FuncOp kernel, unsigned arg,
   return *symbol;
 }
 
-int64_t getArgumentPanels(func::FuncOp kernel, unsigned arg) {
-  auto panels = kernel.getArgAttrOfType<IntegerAttr>(arg, exec::panelsAttrName);
-  return panels ? panels.getInt() : 0;
+exec::PackingAttr getArgumentPacking(func::FuncOp kernel, unsigned arg) {
+  return kernel.getArgAttrOfType<exec::PackingAttr>(arg, exec::packingAttrName);
 }
 
 namespace {
@@ -78,7 +77,7 @@ FailureOr<TypedValue<MemRefType>> ArgumentBuilder::build(func::FuncOp kernel,
     return kernel.emitError() << "expected argument " << arg
                               << " of a kernel to be a ranked tensor, found "
                               << kernel.getArgumentTypes()[arg];
-  tensor = packedType(tensor, getArgumentPanels(kernel, arg));
+  tensor = packedType(tensor, getArgumentPacking(kernel, arg));
   Type element = tensor.getElementType();
   if (halvesAsBits && (element.isF16() || element.isBF16()))
     element = builder.getI16Type();

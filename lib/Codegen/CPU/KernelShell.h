@@ -15,6 +15,7 @@
 #ifndef COPPICE_LIB_CODEGEN_CPU_KERNELSHELL_H
 #define COPPICE_LIB_CODEGEN_CPU_KERNELSHELL_H
 
+#include "coppice/Dialect/Exec/IR/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace coppice {
@@ -37,9 +38,8 @@ mlir::FailureOr<KernelShell> createKernelShell(mlir::OpBuilder &builder,
 mlir::FailureOr<unsigned> getArgumentSymbol(mlir::func::FuncOp kernel,
                                             unsigned arg, unsigned dim);
 
-/// The panel width of argument `arg`, from `exec.panels`; 0 if it is not
-/// packed.
-int64_t getArgumentPanels(mlir::func::FuncOp kernel, unsigned arg);
+/// How argument `arg` is packed, from `exec.packing`; null if it is not.
+exec::PackingAttr getArgumentPacking(mlir::func::FuncOp kernel, unsigned arg);
 
 } // namespace coppice
 

@@ -341,7 +341,7 @@ FailureOr<KernelPlan> planLoops(func::FuncOp kernel, StringRef strategy) {
   KernelPlan plan;
   plan.config = makeConfig(kernel.getContext(), strategy, {{"tile", tile}});
   plan.grid = makeGrid(extent->ceilDiv(tile));
-  plan.panels.assign(kernel.getNumArguments(), 0);
+  plan.packings.assign(kernel.getNumArguments(), {});
   return plan;
 }
 

@@ -26,7 +26,7 @@ func.func @parameter(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
 
 // -----
 
-// expected-error @below {{expected argument 1 to be packed into panels of 64, found 'exec.panels' = 0}}
+// expected-error @below {{expected argument 1 to be packed as #exec.packing<panels = 64>, found 'exec.packing' = <<NULL ATTRIBUTE>>}}
 func.func @unpacked(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32>,
                     %out: tensor<?x9xf32> {exec.dims = ["rows", 9]}) -> tensor<?x9xf32>
     attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 64, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
@@ -37,7 +37,7 @@ func.func @unpacked(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x
 // -----
 
 // expected-error @below {{expected a panel of a multiple of 4 x 16 columns, found 48}}
-func.func @panel(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32> {exec.panels = 48 : i64},
+func.func @panel(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32> {exec.packing = #exec.packing<panels = 48>},
                  %out: tensor<?x9xf32> {exec.dims = ["rows", 9]}) -> tensor<?x9xf32>
     attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 48, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
   %0 = prune.gemm "" %x, %w : tensor<?x8xf32>, tensor<9x8xf32> -> tensor<?x9xf32>

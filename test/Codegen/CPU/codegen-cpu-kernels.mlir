@@ -30,7 +30,7 @@
 // CHECK:           vector.maskedload %[[OUT:.*]][{{.*}}], %[[MASK]]
 // CHECK:           arith.addf {{.*}} : vector<16xf32>
 // CHECK:           vector.maskedstore %[[OUT]]
-func.func @gemm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %w: tensor<71x37xbf16> {exec.panels = 64 : i64},
+func.func @gemm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %w: tensor<71x37xbf16> {exec.packing = #exec.packing<panels = 64>},
                 %out: tensor<?x71xf32> {exec.dims = ["rows", 71]}) -> tensor<?x71xf32>
     attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 64, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
   %0 = prune.gemm "" %x, %w epilogue(%acc: f32, %r: f32 = %out : tensor<?x71xf32>) {

@@ -38,7 +38,7 @@ func.func private @f(tensor<?x5xf32> {exec.dims = ["rows", "rows"]})
 // -----
 
 // expected-error @below {{argument 0 cannot be packed into panels: expected a static matrix, found 'tensor<5xf32>'}}
-func.func private @f(tensor<5xf32> {exec.panels = 16 : i64})
+func.func private @f(tensor<5xf32> {exec.packing = #exec.packing<panels = 16>})
 
 // -----
 

@@ -39,5 +39,5 @@ exec.program @forward
 }
 module @kernels {
   func.func private @fill(tensor<?xi32>, tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
-  func.func private @up(tensor<?x64xf32>, tensor<37x64xf32> {exec.panels = 16 : i64}, tensor<?x37xf32>) -> tensor<?x37xf32>
+  func.func private @up(tensor<?x64xf32>, tensor<37x64xf32> {exec.packing = #exec.packing<panels = 16>}, tensor<?x37xf32>) -> tensor<?x37xf32>
 }

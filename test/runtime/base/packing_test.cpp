@@ -55,6 +55,28 @@ TEST(PackingTest, PanelsPutElementsWhereTheFormatSays) {
   }
 }
 
+TEST(PackingTest, DepthPutsNeighboursInKSideBySide) {
+  for (int64_t n : {1, 5, 9}) {
+    for (int64_t k : {1, 2, 3, 7, 8}) {
+      const int64_t panel = 4;
+      for (int64_t depth : {2, 3}) {
+        Shape shape;
+        Values out = packed({n, k}, {}, {panel, depth}, shape);
+        int64_t groups = (k + depth - 1) / depth;
+        EXPECT_EQ(shape,
+                  (Shape{(n + panel - 1) / panel, groups, panel * depth}));
+        Values expected(out.size()); // padding is zero
+        for (int64_t i = 0; i < n; ++i)
+          for (int64_t j = 0; j < k; ++j)
+            expected[size_t(
+                ((i / panel * groups + j / depth) * panel + i % panel) * depth +
+                j % depth)] = int32_t(i * k + j + 1);
+        EXPECT_EQ(out, expected) << n << " x " << k << ", depth " << depth;
+      }
+    }
+  }
+}
+
 TEST(PackingTest, KeptSlicesComeFirst) {
   Shape shape;
   // Rows 0 and 2 of 3, columns 1 and 3..4 of 5.
@@ -64,6 +86,9 @@ TEST(PackingTest, KeptSlicesComeFirst) {
   EXPECT_EQ(packed({3, 5}, kept, {4}, shape),
             (Values{2, 12, 0, 0, 4, 14, 0, 0, 5, 15, 0, 0}));
   EXPECT_EQ(shape, (Shape{1, 3, 4}));
+  EXPECT_EQ(packed({3, 5}, kept, {4, 2}, shape),
+            (Values{2, 4, 12, 14, 0, 0, 0, 0, 5, 0, 15, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(shape, (Shape{1, 2, 8}));
   // Three axes.
   EXPECT_EQ(packed({2, 3, 2}, {{1, {{2, 3}}}}, {}, shape),
             (Values{5, 6, 11, 12}));
@@ -104,6 +129,8 @@ TEST(PackingTest, BadSlicesAreErrors) {
     EXPECT_FALSE(PackedLayout::make(shape, kept, {}));
   EXPECT_FALSE(PackedLayout::make(shape, {}, Packing{-1}));
   EXPECT_FALSE(PackedLayout::make(Shape{3}, {}, Packing{2}));
+  EXPECT_FALSE(PackedLayout::make(shape, {}, Packing{4, 0}));
+  EXPECT_FALSE(PackedLayout::make(shape, {}, Packing{0, 2}));
   EXPECT_FALSE(
       PackedLayout::make(Shape{int64_t(1) << 40, int64_t(1) << 40}, {}, {}));
   // The panel's padding alone overflows.
@@ -136,7 +163,7 @@ TEST(WeightGeneratorTest, SlicesAndPackingsHoldTheSameElements) {
   std::vector<float> dense;
   for (int64_t i = 0; i < 63; ++i)
     dense.push_back(generate(i));
-  for (Packing packing : {Packing{}, Packing{4}}) {
+  for (Packing packing : {Packing{}, Packing{4}, Packing{4, 2}}) {
     auto layout = PackedLayout::make(shape, kept, packing);
     ASSERT_TRUE(layout);
     std::vector<float> expected(size_t(layout->packedElements())),

@@ -8,8 +8,8 @@
 //   - a configuration, set on the function as `exec.config`: a strategy and its
 //     tile sizes;
 //   - the grid: the number of work items, over the program's symbols;
-//   - the packing of each argument: the panel width of a weight that the kernel
-//     reads packed, set on the argument as `exec.panels`.
+//   - the packing of each argument: how a weight that the kernel reads packed
+//     lies in memory, set on the argument as `exec.packing`.
 //
 // | strategy    | one work item                                              |
 // |-------------|------------------------------------------------------------|
@@ -41,9 +41,9 @@ struct KernelPlan {
   exec::ConfigAttr config;
   /// `()[rows, head_rows, slots, context, attended, cached] -> (items)`.
   mlir::AffineMap grid;
-  /// One per function argument: the panel width P of a weight that the kernel
-  /// wants as `[ceil(N/P), K, P]`, or 0 for an argument that is read as it is.
-  llvm::SmallVector<int64_t> panels;
+  /// One per function argument: the packing of a weight, or null for an
+  /// argument that is read as it is.
+  llvm::SmallVector<exec::PackingAttr> packings;
 };
 
 /// Decides how `kernel` is compiled. Fails with a diagnostic at the operation
@@ -51,11 +51,11 @@ struct KernelPlan {
 mlir::FailureOr<KernelPlan> planKernel(mlir::func::FuncOp kernel,
                                        const PlanOptions &options);
 
-/// The type that a `[N, K]` weight has after packing into panels of `panel`:
-/// `[ceil(N/panel), K, panel]`, or `type` itself if `panel` is 0. A planned
-/// function keeps the logical types of its weights and says `exec.panels = P`
-/// on their arguments.
-mlir::RankedTensorType packedType(mlir::RankedTensorType type, int64_t panel);
+/// The type that a `[N, K]` weight has once packed; `type` itself if `packing`
+/// is null. A planned function keeps the logical types of its weights and says
+/// `exec.packing` on their arguments.
+mlir::RankedTensorType packedType(mlir::RankedTensorType type,
+                                  exec::PackingAttr packing);
 
 } // namespace coppice
 

@@ -9,7 +9,7 @@ def CodegenCPUKernels : Pass<"codegen-cpu-kernels", "::mlir::ModuleOp"> {
   let summary = "Emit the planned kernels of a module as loops and vectors";
   let description = [{
     Each function of the module is a kernel with its plan: `exec.config` on the
-    function and `exec.panels` on packed arguments (KernelPlan.h says what they
+    function and `exec.packing` on packed arguments (KernelPlan.h says what they
     mean). It is replaced by a function of the same name with the bundle's kernel
     signature, made of `scf`, `arith`, `math`, `vector` and `memref` operations:
 

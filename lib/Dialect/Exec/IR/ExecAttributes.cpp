@@ -29,28 +29,38 @@ Attribute PackingAttr::parse(AsmParser &parser, Type) {
   SMLoc location = parser.getCurrentLocation();
   if (parser.parseLess())
     return {};
-  int64_t panels = 0;
-  if (failed(parser.parseOptionalKeyword("rows")))
+  int64_t panels = 0, depth = 1;
+  if (failed(parser.parseOptionalKeyword("rows"))) {
     if (parser.parseKeyword("panels", ", or 'rows'") || parser.parseEqual() ||
         parser.parseInteger(panels))
       return {};
+    if (succeeded(parser.parseOptionalComma()) &&
+        (parser.parseKeyword("depth") || parser.parseEqual() ||
+         parser.parseInteger(depth)))
+      return {};
+  }
   if (parser.parseGreater())
     return {};
-  return parser.getChecked<PackingAttr>(location, parser.getContext(), panels);
+  return parser.getChecked<PackingAttr>(location, parser.getContext(), panels,
+                                        depth);
 }
 
 void PackingAttr::print(AsmPrinter &printer) const {
   if (isRows())
     printer << "<rows>";
-  else
+  else if (getDepth() == 1)
     printer << "<panels = " << getPanels() << ">";
+  else
+    printer << "<panels = " << getPanels() << ", depth = " << getDepth() << ">";
 }
 
 LogicalResult PackingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                  int64_t panels) {
+                                  int64_t panels, int64_t depth) {
   if (panels < 0 || panels > 4096)
     return emitError() << "expected panels of 1 to 4096 columns, found "
                        << panels;
+  if (depth < 1 || depth > 64 || (panels == 0 && depth != 1))
+    return emitError() << "expected a depth of 1 to 64, found " << depth;
   return success();
 }
 
@@ -61,8 +71,9 @@ PackingAttr::pack(ArrayRef<int64_t> shape) const {
   if (shape.size() != 2 || ShapedType::isDynamicShape(shape))
     return failure();
   return SmallVector<int64_t>{
-      static_cast<int64_t>(llvm::divideCeil(shape[0], getPanels())), shape[1],
-      getPanels()};
+      static_cast<int64_t>(llvm::divideCeil(shape[0], getPanels())),
+      static_cast<int64_t>(llvm::divideCeil(shape[1], getDepth())),
+      getPanels() * getDepth()};
 }
 
 //===----------------------------------------------------------------------===//

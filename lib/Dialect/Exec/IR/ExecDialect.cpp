@@ -81,7 +81,7 @@ int64_t coppice::exec::getElementBytes(Type type) {
 }
 
 //===----------------------------------------------------------------------===//
-// exec.dims and exec.panels on kernel arguments
+// exec.dims and exec.packing on kernel arguments
 //===----------------------------------------------------------------------===//
 
 LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op,
@@ -91,14 +91,13 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op,
   auto func = dyn_cast<FunctionOpInterface>(op);
   auto type = func ? dyn_cast<ShapedType>(func.getArgumentTypes()[argIndex])
                    : ShapedType();
-  if (attr.getName() == panelsAttrName) {
-    auto panels = dyn_cast<IntegerAttr>(attr.getValue());
-    if (!panels || panels.getInt() < 1 || panels.getInt() > 4096)
+  if (attr.getName() == packingAttrName) {
+    auto packing = dyn_cast<PackingAttr>(attr.getValue());
+    if (!packing)
       return op->emitOpError("expected '")
-             << panelsAttrName << "' of argument " << argIndex
-             << " to be 1 to 4096, found " << attr.getValue();
-    if (type && failed(PackingAttr::get(op->getContext(), panels.getInt())
-                           .pack(type.getShape())))
+             << packingAttrName << "' of argument " << argIndex
+             << " to be an #exec.packing, found " << attr.getValue();
+    if (type && failed(packing.pack(type.getShape())))
       return op->emitOpError("argument ") << argIndex
                                           << " cannot be packed into panels: "
                                              "expected a static matrix, found "

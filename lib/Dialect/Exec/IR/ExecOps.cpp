@@ -391,11 +391,9 @@ LogicalResult DispatchOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
                       << ", the kernel expects "
                       << kernel.getArgumentTypes()[index];
       SmallVector<int64_t> shape(expected.getShape());
-      if (auto panels =
-              kernel.getArgAttrOfType<IntegerAttr>(index, panelsAttrName))
-        if (auto packed =
-                PackingAttr::get(getContext(), panels.getInt()).pack(shape);
-            succeeded(packed))
+      if (auto packing =
+              kernel.getArgAttrOfType<PackingAttr>(index, packingAttrName))
+        if (auto packed = packing.pack(shape); succeeded(packed))
           shape = *packed;
       if (ArrayRef<int64_t>(shape) != found.getShape())
         return fail() << "argument " << index << " is " << found

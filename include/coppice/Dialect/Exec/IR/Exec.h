@@ -62,7 +62,7 @@ int64_t getElementBytes(mlir::Type type);
 
 /// Names of the attributes that kernels carry.
 inline constexpr llvm::StringLiteral dimsAttrName = "exec.dims";
-inline constexpr llvm::StringLiteral panelsAttrName = "exec.panels";
+inline constexpr llvm::StringLiteral packingAttrName = "exec.packing";
 inline constexpr llvm::StringLiteral kindAttrName = "exec.kind";
 inline constexpr llvm::StringLiteral configAttrName = "exec.config";
 /// The nested module that holds the kernels.

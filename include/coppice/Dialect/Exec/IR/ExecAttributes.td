@@ -30,19 +30,17 @@ def Exec_KindAttr : EnumAttr<Exec_Dialect, Exec_Kind, "kind">;
 def Exec_PackingAttr : Exec_Attr<"Packing", "packing"> {
   let summary = "The layout of a packed weight";
   let description = [{
-    `#exec.packing<rows>`: as is. `#exec.packing<panels = P>`: an `[N, K]` weight
-    becomes `[ceil(N/P), K, P]` with element `(n, k)` at `[n / P][k][n % P]`; the
-    last panel is padded with zeros.
+    `#exec.packing<rows>`: as is. `#exec.packing<panels = P, depth = D>`: an
+    `[N, K]` weight becomes `[ceil(N/P), ceil(K/D), P * D]` with element `(n, k)`
+    at `[n / P][k / D][n % P * D + k % D]`; N and K are padded with zeros. The
+    depth may be left out where it is 1.
   }];
-  let parameters = (ins "int64_t":$panels);
-  let builders = [
-    AttrBuilder<(ins), [{ return $_get($_ctxt, int64_t(0)); }]>
-  ];
+  let parameters = (ins "int64_t":$panels, "int64_t":$depth);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     static PackingAttr rows(::mlir::MLIRContext *context) {
-      return get(context, int64_t(0));
+      return get(context, 0, 1);
     }
     bool isRows() const { return getPanels() == 0; }
     /// The shape of a tensor of shape `shape` once packed; fails for panels of

@@ -21,7 +21,8 @@ def Exec_Dialect : Dialect {
     symbol's name: `["rows", 64]`.
 
     Arguments of kernel functions say which symbols their dynamic extents are
-    by `exec.dims = ["rows", 64]`, and how a weight is packed by `exec.panels = 64`:
+    by `exec.dims = ["rows", 64]`, and how a weight is packed by
+    `exec.packing = #exec.packing<panels = 64>`:
     the argument keeps its logical type `[N, K]`, the weight that a dispatch
     passes has the packed shape.
   }];
