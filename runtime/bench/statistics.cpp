@@ -41,28 +41,59 @@ Summary summarize(std::span<const double> samples) {
           static_cast<int64_t>(sorted.size())};
 }
 
-Interval bootstrapRatio(std::span<const double> numerator,
-                        std::span<const double> denominator, uint64_t seed,
-                        int resamples, double level) {
+/// The mean of the middle two of an even number; reorders `samples`.
+static double medianOf(std::vector<double> &samples) {
+  auto middle = samples.begin() + std::ptrdiff_t(samples.size() / 2);
+  std::nth_element(samples.begin(), middle, samples.end());
+  if (samples.size() % 2)
+    return *middle;
+  return (*middle + *std::max_element(samples.begin(), middle)) / 2;
+}
+
+static double meanOf(const std::vector<double> &samples) {
+  return std::accumulate(samples.begin(), samples.end(), 0.0) /
+         static_cast<double>(samples.size());
+}
+
+std::vector<double> resampleRatios(std::span<const double> numerator,
+                                   std::span<const double> denominator,
+                                   uint64_t seed, int resamples,
+                                   Center center) {
   assert(numerator.size() == denominator.size() && "samples come in pairs");
   uint64_t n = numerator.size();
-  if (n < 2 || resamples < 1)
-    return {notANumber, notANumber};
+  std::vector<double> ratios(static_cast<size_t>(std::max(resamples, 0)),
+                             notANumber);
+  if (n < 2)
+    return ratios;
 
   // The standard fixes mt19937_64's output but not its distributions', so the
   // index is made here: the high half of random * n.
   std::mt19937_64 random(seed);
-  std::vector<double> ratios(static_cast<size_t>(resamples));
+  std::vector<double> above(n), below(n);
   for (double &ratio : ratios) {
-    double above = 0, below = 0;
     for (uint64_t i = 0; i < n; ++i) {
       auto wide = static_cast<unsigned __int128>(random()) * n;
       size_t pair = static_cast<size_t>(wide >> 64);
-      above += numerator[pair];
-      below += denominator[pair];
+      above[i] = numerator[pair];
+      below[i] = denominator[pair];
     }
-    ratio = above / below;
+    ratio = center == Center::Mean ? meanOf(above) / meanOf(below)
+                                   : medianOf(above) / medianOf(below);
   }
+  return ratios;
+}
+
+Interval bootstrapRatio(std::span<const double> numerator,
+                        std::span<const double> denominator, uint64_t seed,
+                        int resamples, double level) {
+  if (numerator.size() < 2 || resamples < 1)
+    return {notANumber, notANumber};
+  return intervalOf(
+      resampleRatios(numerator, denominator, seed, resamples, Center::Mean),
+      level);
+}
+
+Interval intervalOf(std::vector<double> ratios, double level) {
   std::sort(ratios.begin(), ratios.end());
   return {sortedQuantile(ratios, (1 - level) / 2),
           sortedQuantile(ratios, (1 + level) / 2)};

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace coppice::rt {
 
@@ -33,6 +34,19 @@ struct Interval {
     return (high - low) / 2 / center;
   }
 };
+
+/// What stands for a set of samples in a ratio.
+enum class Center { Mean, Median };
+
+/// `resamples` ratios center(numerator) / center(denominator), each of n pairs
+/// drawn with replacement; see bootstrapRatio(). Fewer than two pairs: NaN.
+std::vector<double> resampleRatios(std::span<const double> numerator,
+                                   std::span<const double> denominator,
+                                   uint64_t seed, int resamples, Center center);
+
+/// The central part of resampled ratios that holds the fraction `level` of
+/// them.
+Interval intervalOf(std::vector<double> ratios, double level = 0.95);
 
 /// Interval of mean(numerator) / mean(denominator) that holds the true ratio
 /// with probability `level`: the percentiles of `resamples` ratios, each made
