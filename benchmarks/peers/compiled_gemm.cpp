@@ -32,7 +32,11 @@ public:
     return {{kernel, evaluate(plan.grid, rows)}};
   }
   rt::DType inputType() const override { return input; }
-  rt::Packing packing() const override { return {plan.panels[1]}; }
+  rt::Packing packing() const override {
+    exec::PackingAttr packing = plan.packings[1];
+    return packing ? rt::Packing{packing.getPanels(), packing.getDepth()}
+                   : rt::Packing{};
+  }
   std::string config(int64_t) const override {
     return formatv("{0}", Attribute(plan.config));
   }
@@ -86,10 +90,9 @@ LogicalResult LoadedGemm::build(const GemmClass &gemm,
     return failure();
   plan = *std::move(planned);
   function->setAttr(exec::configAttrName, plan.config);
-  for (auto [index, panels] : llvm::enumerate(plan.panels))
-    if (panels)
-      function.setArgAttr(index, exec::panelsAttrName,
-                          Builder(&context).getI64IntegerAttr(panels));
+  for (auto [index, packing] : llvm::enumerate(plan.packings))
+    if (packing)
+      function.setArgAttr(index, exec::packingAttrName, packing);
   PassManager manager(&context);
   buildCodegenCPUPipeline(manager);
   return manager.run(*module);

@@ -2,6 +2,7 @@
 #include "benchmarks/peers/onednn.h"
 
 #include "benchmarks/peers/shared_library.h"
+#include "runtime/base/aligned_memory.h"
 #include "runtime/base/concat.h"
 
 #include <cstring>
@@ -31,7 +32,6 @@ constexpr int argSource = 1, argDestination = 17, argWeights = 33,
 constexpr int queryImplementation = 8, queryWeights = 131,
               queryScratchpad = 136;
 constexpr int userScratchpad = 1;
-Handle const allocate = reinterpret_cast<Handle>(size_t(-1));
 
 using Dims = int64_t[maxDims];
 
@@ -200,7 +200,7 @@ private:
     f.memoryGetData(memory, &pointer);
     return pointer;
   }
-  Status allocateMemory(Descriptor descriptor, Handle &memory);
+  Status allocate(Descriptor descriptor, Handle &memory);
   Status describe(const Problem &problem, const Matrix &source,
                   const Matrix &weight, const Matrix &destination);
   Status packWeights(const Problem &problem);
@@ -210,12 +210,20 @@ private:
   Handle primitiveDesc = nullptr, primitive = nullptr;
   Handle source = nullptr, destination = nullptr, scratchpad = nullptr;
   std::vector<Handle> weights, memories;
+  std::vector<rt::AlignedMemory> blocks;
   size_t outputs = 0;
 };
 
-Status OneDNNGemm::allocateMemory(Descriptor descriptor, Handle &memory) {
-  Status status = check(f.memoryCreate(&memory, descriptor, engine, allocate),
-                        "allocating memory");
+/// In memory of ours: large blocks are in huge pages then, as our own are.
+Status OneDNNGemm::allocate(Descriptor descriptor, Handle &memory) {
+  auto block =
+      rt::AlignedMemory::allocate(int64_t(f.descriptorSize(descriptor)));
+  if (!block)
+    return block.status();
+  blocks.push_back(*std::move(block));
+  Status status =
+      check(f.memoryCreate(&memory, descriptor, engine, blocks.back().data()),
+            "making a memory object");
   if (status.ok())
     memories.push_back(memory);
   return status;
@@ -259,16 +267,15 @@ Status OneDNNGemm::packWeights(const Problem &problem) {
     return status;
   Handle from = nullptr;
   if (Status status =
-          check(f.memoryCreate(&from, plain.get(), engine, allocate),
-                "allocating memory");
+          check(f.memoryCreate(&from, plain.get(), engine,
+                               const_cast<std::byte *>(problem.weight)),
+                "making a memory object");
       !status.ok())
     return status;
-  std::memcpy(data(from), problem.weight,
-              size_t(problem.weightElements() * rt::sizeOf(problem.dtype)));
 
   weights.resize(size_t(problem.copies));
   for (Handle &copy : weights)
-    if (Status status = allocateMemory(packed, copy); !status.ok())
+    if (Status status = allocate(packed, copy); !status.ok())
       return status;
   Handle reorderDesc = nullptr, reorder = nullptr;
   ExecArg args[] = {{argSource, from}, {argDestination, weights[0]}};
@@ -307,12 +314,12 @@ Status OneDNNGemm::prepare(const Problem &p) {
     status =
         check(f.primitiveCreate(&primitive, primitiveDesc), "making a matmul");
   if (status.ok())
-    status = allocateMemory(input.get(), source);
+    status = allocate(input.get(), source);
   if (status.ok())
-    status = allocateMemory(output.get(), destination);
+    status = allocate(output.get(), destination);
   if (status.ok())
-    status = allocateMemory(
-        f.queryDescriptor(primitiveDesc, queryScratchpad, 0), scratchpad);
+    status = allocate(f.queryDescriptor(primitiveDesc, queryScratchpad, 0),
+                      scratchpad);
   if (!status.ok())
     return status;
   std::memcpy(data(source), p.input,
