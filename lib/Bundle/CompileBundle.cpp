@@ -149,16 +149,16 @@ static LogicalResult emitCode(ModuleOp module, StringRef directory,
                               ProgramRecords &records) {
   auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
   OwningOpRef<ModuleOp> copy(kernels.clone());
-  PassManager manager(module.getContext());
-  buildCodegenCPUPipeline(manager);
-  if (failed(manager.run(*copy)))
-    return failure();
-
   CPUTargetOptions target;
   std::string message;
   FailureOr<CPUTarget> cpu = CPUTarget::parse(options.isa, message);
   if (failed(cpu))
     return module.emitError(message);
+  PassManager manager(module.getContext());
+  buildCodegenCPUPipeline(manager, *cpu);
+  if (failed(manager.run(*copy)))
+    return failure();
+
   target.target = *cpu;
   SmallString<128> path(directory);
   llvm::sys::path::append(path, "kernels.cpu.so");

@@ -30,8 +30,11 @@ FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {
     return CPUTarget{ISA::AVX2};
   if (name == "avx512")
     return CPUTarget{ISA::AVX512};
+  if (name == "avx512_bf16")
+    return CPUTarget{ISA::AVX512_BF16};
   if (name != "host") {
-    error = ("expected an instruction set 'host', 'avx2' or 'avx512', found '" +
+    error = ("expected an instruction set 'host', 'avx2', 'avx512' or "
+             "'avx512_bf16', found '" +
              name + "'")
                 .str();
     return failure();
@@ -44,15 +47,20 @@ FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {
 }
 
 StringRef CPUTarget::name() const {
-  return isa == ISA::AVX512 ? "avx512" : "avx2";
+  if (isa == ISA::AVX2)
+    return "avx2";
+  return isa == ISA::AVX512 ? "avx512" : "avx512_bf16";
 }
 
 ArrayRef<StringRef> CPUTarget::requirements() const {
   // /proc/cpuinfo calls lzcnt "abm" and bmi "bmi1".
   static const StringRef names[] = {
-      "avx",   "avx2",    "bmi1",     "bmi2",     "f16c",     "fma",     "abm",
-      "movbe", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"};
-  return ArrayRef(names).take_front(isa == ISA::AVX512 ? 13 : 8);
+      "avx",      "avx2",     "bmi1",     "bmi2",       "f16c",
+      "fma",      "abm",      "movbe",    "avx512f",    "avx512bw",
+      "avx512cd", "avx512dq", "avx512vl", "avx512_bf16"};
+  return ArrayRef(names).take_front(isa == ISA::AVX2     ? 8
+                                    : isa == ISA::AVX512 ? 13
+                                                         : 14);
 }
 
 } // namespace coppice

@@ -64,17 +64,18 @@ std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget &cpu,
   if (!target)
     return nullptr;
   llvm::TargetOptions options;
-  StringRef name =
-      cpu.isa == CPUTarget::ISA::AVX512 ? "x86-64-v4" : "x86-64-v3";
+  StringRef name = cpu.isa == CPUTarget::ISA::AVX2 ? "x86-64-v3" : "x86-64-v4";
+  StringRef features =
+      cpu.isa == CPUTarget::ISA::AVX512_BF16 ? "+avx512bf16" : "";
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, name, /*Features=*/"", options, llvm::Reloc::PIC_,
+      triple, name, features, options, llvm::Reloc::PIC_,
       /*CM=*/std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// Says on every function which vectors it may use: the psABI levels prefer
 /// 256 bits even where there are 512, and would split our registers.
 void setFunctionAttributes(llvm::Module &module, const CPUTarget &cpu) {
-  const char *width = cpu.isa == CPUTarget::ISA::AVX512 ? "512" : "256";
+  const char *width = cpu.isa == CPUTarget::ISA::AVX2 ? "256" : "512";
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;

@@ -81,7 +81,7 @@ public:
       };
     }
     PassManager manager(&context);
-    buildCodegenCPUPipeline(manager);
+    buildCodegenCPUPipeline(manager, *target);
     if (failed(manager.run(*module)))
       return nullptr;
 

@@ -140,6 +140,11 @@ TEST(CPUTarget, Names) {
   ASSERT_TRUE(succeeded(avx2));
   EXPECT_EQ(avx2->name(), "avx2");
   EXPECT_FALSE(llvm::is_contained(avx2->requirements(), "avx512f"));
+  FailureOr<CPUTarget> pairs = CPUTarget::parse("avx512_bf16", error);
+  ASSERT_TRUE(succeeded(pairs));
+  EXPECT_EQ(pairs->name(), "avx512_bf16");
+  EXPECT_EQ(pairs->lanes(), 16);
+  EXPECT_TRUE(llvm::is_contained(pairs->requirements(), "avx512_bf16"));
 }
 
 } // namespace

@@ -48,7 +48,7 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
   command
       ->add_option("--isa", options->isa,
                    "instruction set of target cpu [host: this machine's best]")
-      ->check(CLI::IsMember({"host", "avx2", "avx512"}));
+      ->check(CLI::IsMember({"host", "avx2", "avx512", "avx512_bf16"}));
   command
       ->add_option("--max-batch", options->maxBatch,
                    "sequences that the KV cache may hold [8]")

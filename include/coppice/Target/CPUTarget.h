@@ -18,23 +18,25 @@ namespace coppice {
 /// An x86-64 instruction-set level.
 struct CPUTarget {
   enum class ISA {
-    AVX2,   // x86-64-v3: 256-bit vectors, 16 registers
-    AVX512, // x86-64-v4: 512-bit vectors, 32 registers, lane masks
+    AVX2,        // x86-64-v3: 256-bit vectors, 16 registers
+    AVX512,      // x86-64-v4: 512-bit vectors, 32 registers, lane masks
+    AVX512_BF16, // the same with products of pairs of bf16
   };
   ISA isa = ISA::AVX2;
 
   /// The best level that this machine runs; failure below x86-64-v3.
   static mlir::FailureOr<CPUTarget> host();
 
-  /// From "host", "avx2" or "avx512". `error` says what was expected.
+  /// From "host", "avx2", "avx512" or "avx512_bf16". `error` says what was
+  /// expected.
   static mlir::FailureOr<CPUTarget> parse(llvm::StringRef name,
                                           std::string &error);
 
-  /// "avx2" or "avx512".
+  /// "avx2", "avx512" or "avx512_bf16".
   llvm::StringRef name() const;
 
   /// f32 lanes of one vector register.
-  int64_t lanes() const { return isa == ISA::AVX512 ? 16 : 8; }
+  int64_t lanes() const { return isa == ISA::AVX2 ? 8 : 16; }
 
   /// What a CPU must have to run the code, in the words of /proc/cpuinfo.
   llvm::ArrayRef<llvm::StringRef> requirements() const;

@@ -64,11 +64,20 @@ void approximateMath(func::FuncOp function) {
 }
 
 struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
+  using CodegenCPUKernelsBase::CodegenCPUKernelsBase;
+
   void getDependentDialects(DialectRegistry &registry) const override {
     registerCodegenCPUDialects(registry);
   }
 
   void runOnOperation() override {
+    std::string error;
+    FailureOr<CPUTarget> parsed = CPUTarget::parse(isa, error);
+    if (failed(parsed)) {
+      getOperation().emitError(error);
+      return signalPassFailure();
+    }
+    target = *parsed;
     for (func::FuncOp kernel :
          llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>()))
       if (failed(emit(kernel)))
@@ -105,6 +114,8 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
       approximateMath(*emitted);
     return emitted;
   }
+
+  CPUTarget target;
 };
 
 } // namespace

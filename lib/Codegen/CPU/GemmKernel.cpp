@@ -274,7 +274,7 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
       std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16));
   // Sums, one panel row of W and a broadcast: 24 + 4 + 1 of 32 registers, or
   // 12 + 2 + 1 of 16.
-  int64_t vectors = target.isa == CPUTarget::ISA::AVX512 ? 4 : 2;
+  int64_t vectors = target.isa == CPUTarget::ISA::AVX2 ? 2 : 4;
   vectors = std::min(vectors, panel / lanes);
   while (panel % (vectors * lanes))
     --vectors;

@@ -13,8 +13,17 @@ using namespace mlir;
 
 namespace coppice {
 
-void buildCodegenCPUPipeline(OpPassManager &manager) {
-  manager.addPass(createCodegenCPUKernels());
+namespace {
+struct PipelineOptions : PassPipelineOptions<PipelineOptions> {
+  Option<std::string> isa{
+      *this, "isa",
+      llvm::cl::desc("Instruction set: host, avx2, avx512 or avx512_bf16"),
+      llvm::cl::init("avx512")};
+};
+} // namespace
+
+static void buildPipeline(OpPassManager &manager, StringRef isa) {
+  manager.addPass(createCodegenCPUKernels({isa.str()}));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
   manager.addPass(createLoopInvariantCodeMotionPass());
@@ -42,11 +51,17 @@ void buildCodegenCPUPipeline(OpPassManager &manager) {
   manager.addPass(createCSEPass());
 }
 
+void buildCodegenCPUPipeline(OpPassManager &manager, const CPUTarget &target) {
+  buildPipeline(manager, target.name());
+}
+
 void registerCodegenCPUPipelines() {
-  PassPipelineRegistration<>(
+  PassPipelineRegistration<PipelineOptions>(
       "codegen-cpu",
       "Lower a module of planned kernels to the LLVM dialect, for x86-64",
-      buildCodegenCPUPipeline);
+      [](OpPassManager &manager, const PipelineOptions &options) {
+        buildPipeline(manager, options.isa);
+      });
 }
 
 } // namespace coppice

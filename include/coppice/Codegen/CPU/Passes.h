@@ -3,6 +3,7 @@
 #ifndef COPPICE_CODEGEN_CPU_PASSES_H
 #define COPPICE_CODEGEN_CPU_PASSES_H
 
+#include "coppice/Target/CPUTarget.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/Pass.h"
 
@@ -15,8 +16,10 @@ namespace coppice {
 /// The dialects and interface implementations that the passes here need.
 void registerCodegenCPUDialects(mlir::DialectRegistry &registry);
 
-/// `codegen-cpu`: a module of planned kernels to the LLVM dialect.
-void buildCodegenCPUPipeline(mlir::OpPassManager &manager);
+/// `codegen-cpu`: a module of planned kernels to the LLVM dialect, with the
+/// instructions of `target`.
+void buildCodegenCPUPipeline(mlir::OpPassManager &manager,
+                             const CPUTarget &target);
 /// Registers `codegen-cpu`.
 void registerCodegenCPUPipelines();
 

@@ -30,11 +30,13 @@ def CodegenCPUKernels : Pass<"codegen-cpu-kernels", "::mlir::ModuleOp"> {
       scf.for ... = %b to %e
     ```
 
-    Nothing is chosen here. exp, log, tanh and erf become polynomials, except in
+    Nothing is chosen here; which instructions do it depends on `isa`. exp, log, tanh and erf become polynomials, except in
     kernels of the strategy "plain". The pass fails, at the operation in question,
     where a result cannot be computed in place or a temporary would be large.
     `codegen-cpu` is the pipeline from here to the LLVM dialect.
   }];
+  let options = [Option<"isa", "isa", "std::string", "\"avx512\"",
+                        "Instruction set: host, avx2, avx512 or avx512_bf16">];
   let statistics = [
     Statistic<"numGemm", "gemm", "Kernels emitted by the GEMM builder">,
     Statistic<"numAttention", "attention", "Kernels emitted by the attention builder">,
