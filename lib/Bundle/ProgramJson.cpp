@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "coppice/Bundle/ProgramJson.h"
 
-#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 using namespace coppice;
@@ -13,7 +13,7 @@ using llvm::json::Array;
 using llvm::json::Object;
 using JsonValue = llvm::json::Value;
 
-static constexpr llvm::StringLiteral schemaName = "coppice.program/1";
+static constexpr llvm::StringLiteral schemaName = "coppice.program/2";
 
 JsonValue coppice::exprToJson(AffineExpr expr) {
   if (auto constant = dyn_cast<AffineConstantExpr>(expr))
@@ -85,8 +85,19 @@ private:
   ProgramRecords &records;
   DenseMap<Value, std::pair<StringRef, int64_t>> numbers;
   Array step, weights, states, buffers, outputs, dispatches;
+  llvm::SetVector<AffineMapAttr> workspaces;
 };
 } // namespace
+
+/// The greatest of some expressions. Halving keeps the depth, which the reader
+/// limits, small.
+static JsonValue getMaximum(ArrayRef<AffineMapAttr> exprs) {
+  if (exprs.size() == 1)
+    return toJson(exprs.front());
+  size_t half = exprs.size() / 2;
+  return Array{"max", getMaximum(exprs.take_front(half)),
+               getMaximum(exprs.drop_front(half))};
+}
 
 Object ProgramPrinter::declare(Array &list, StringRef kind, Value value,
                                StringRef name) {
@@ -104,14 +115,21 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
     args.push_back(Object{{kind, number}});
   }
   for (exec::VariantAttr variant : dispatch.getVariantList()) {
-    if (!variant.getGrid() || !variant.getConfig())
-      return dispatch.emitError("has a variant without grid or configuration: "
-                                "expected exec-select-kernels to have run");
-    variants.push_back(
-        Object{{"guard", toJson(variant.getGuard())},
-               {"kernel", variant.getKernel().getLeafReference().getValue()},
-               {"grid", toJson(variant.getGrid())},
-               {"config", variant.getConfig().getText()}});
+    Array stages;
+    for (exec::StageAttr stage : variant.getStages()) {
+      if (!stage.getGrid() || !stage.getConfig())
+        return dispatch.emitError("has a stage without grid or configuration: "
+                                  "expected exec-select-kernels to have run");
+      stages.push_back(
+          Object{{"kernel", stage.getKernel().getLeafReference().getValue()},
+                 {"grid", toJson(stage.getGrid())},
+                 {"config", stage.getConfig().getText()}});
+    }
+    if (variant.getWorkspace())
+      workspaces.insert(variant.getWorkspace());
+    variants.push_back(Object{{"guard", toJson(variant.getGuard())},
+                              {"workspace", toJson(variant.getWorkspace())},
+                              {"stages", std::move(stages)}});
   }
   exec::CostAttr cost = dispatch.getCostAttr();
   if (!cost)
@@ -178,6 +196,12 @@ FailureOr<JsonValue> ProgramPrinter::print() {
                              {"sha256", target.code.sha256},
                              {"bytes", target.code.bytes},
                              {"requires", Array(target.requirements)}});
+  // The workspace lies behind the buffers.
+  JsonValue arena = toJson(program.getArenaAttr()), workspace = nullptr;
+  if (!workspaces.empty()) {
+    workspace = arena;
+    arena = Array{"+", workspace, getMaximum(workspaces.getArrayRef())};
+  }
   exec::LimitsAttr limits = program.getLimits();
   return JsonValue(
       Object{{"schema", schemaName},
@@ -193,7 +217,8 @@ FailureOr<JsonValue> ProgramPrinter::print() {
              {"step", std::move(step)},
              {"weights", std::move(weights)},
              {"states", std::move(states)},
-             {"arena", toJson(program.getArenaAttr())},
+             {"arena", std::move(arena)},
+             {"workspace", std::move(workspace)},
              {"buffers", std::move(buffers)},
              {"outputs", std::move(outputs)},
              {"targets", std::move(targets)},

@@ -805,8 +805,7 @@ DispatchFormer::createDispatch(Location loc, StringRef site, exec::Kind kind,
                                SymbolRefAttr kernel, exec::CostAttr cost) {
   MLIRContext *context = module.getContext();
   ++numDispatches;
-  auto variant = exec::VariantAttr::get(context, kernel, AffineMapAttr(),
-                                        exec::ConfigAttr(), AffineMapAttr());
+  auto variant = exec::VariantAttr::get(context, kernel);
   auto written =
       llvm::to_vector(llvm::seq<int64_t>(args.size() - writes, args.size()));
   return exec::DispatchOp::create(

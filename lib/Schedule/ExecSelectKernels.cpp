@@ -1,6 +1,8 @@
 //===- ExecSelectKernels.cpp - the target's plans onto kernels ------------===//
-// In: an exec.program whose variants name kernels only. Out: the same with what
-// the target's planner chose for each kernel: configuration, grid, packing.
+// In: an exec.program whose dispatches name one kernel each. Out: the same with
+// what the target's planner chose for each kernel: variants with their guards,
+// stages with configuration and grid, packing. Each stage is a kernel of its
+// own, a copy of the one that was planned.
 //
 // Packing is per argument of a kernel, weights are shared by dispatches: a
 // weight is declared once for each packing that someone reads it in.
@@ -27,30 +29,78 @@ struct ExecSelectKernels
 
 private:
   LogicalResult planKernels(ModuleOp kernels, const PlanOptions &options);
-  LogicalResult applyPlan(exec::DispatchOp dispatch);
+  LogicalResult makeStages(ModuleOp kernels, func::FuncOp kernel,
+                           const KernelPlan &plan);
+  LogicalResult rewrite(exec::DispatchOp dispatch);
   exec::WeightOp getPackedWeight(exec::WeightOp weight,
                                  exec::PackingAttr packing);
 
-  DenseMap<SymbolRefAttr, KernelPlan> plans;
+  struct Planned {
+    SmallVector<exec::PackingAttr> packings;
+    SmallVector<Attribute> variants; // exec::VariantAttr
+  };
+  DenseMap<SymbolRefAttr, Planned> plans;
   DenseMap<std::pair<Attribute, Attribute>, exec::WeightOp> packed;
 };
 } // namespace
 
+/// Makes a copy of `kernel` for each stage of its plan, beside it, and takes it
+/// away.
+LogicalResult ExecSelectKernels::makeStages(ModuleOp kernels,
+                                            func::FuncOp kernel,
+                                            const KernelPlan &plan) {
+  auto nameOf = [&](StringAttr kernelName) {
+    return SymbolRefAttr::get(kernels.getSymNameAttr(),
+                              {FlatSymbolRefAttr::get(kernelName)});
+  };
+  StringAttr base = kernel.getSymNameAttr();
+  Planned &planned = plans[nameOf(base)];
+  planned.packings = plan.packings;
+  // Out of the module, so that a stage may have its name.
+  OpBuilder builder(&getContext());
+  builder.setInsertionPointAfter(kernel);
+  kernel->remove();
+  OwningOpRef<func::FuncOp> original(kernel);
+  for (const KernelVariant &variant : plan.variants) {
+    SmallVector<exec::StageAttr> stages;
+    for (const KernelStage &stage : variant.stages) {
+      StringAttr name =
+          stage.suffix.empty()
+              ? base
+              : builder.getStringAttr(base.getValue() + "_" + stage.suffix);
+      auto made = kernels.lookupSymbol<func::FuncOp>(name);
+      if (!made) {
+        made = original->clone();
+        made.setSymNameAttr(name);
+        builder.insert(made);
+        applyPlan(made, plan, variant, stage);
+      } else if (made->getAttr(exec::configAttrName) != stage.config ||
+                 made->getAttr(exec::workspaceAttrName) !=
+                     (variant.workspace ? AffineMapAttr::get(variant.workspace)
+                                        : AffineMapAttr())) {
+        return original->emitError("has two different stages named '")
+               << name.getValue() << "'";
+      }
+      stages.push_back(exec::StageAttr::get(&getContext(), nameOf(name),
+                                            AffineMapAttr::get(stage.grid),
+                                            stage.config));
+    }
+    auto attr = [](AffineMap map) {
+      return map ? AffineMapAttr::get(map) : AffineMapAttr();
+    };
+    planned.variants.push_back(exec::VariantAttr::get(
+        &getContext(), stages, attr(variant.guard), attr(variant.workspace)));
+  }
+  return success();
+}
+
 /// Every kernel is planned once, however many dispatches run it.
 LogicalResult ExecSelectKernels::planKernels(ModuleOp kernels,
                                              const PlanOptions &options) {
-  for (auto kernel : kernels.getOps<func::FuncOp>()) {
+  for (auto kernel : llvm::to_vector(kernels.getOps<func::FuncOp>())) {
     FailureOr<KernelPlan> plan = planKernel(kernel, options);
-    if (failed(plan))
+    if (failed(plan) || failed(makeStages(kernels, kernel, *plan)))
       return failure();
-    kernel->setAttr(exec::configAttrName, plan->config);
-    for (auto [index, packing] : llvm::enumerate(plan->packings))
-      if (packing)
-        kernel.setArgAttr(index, exec::packingAttrName, packing);
-    auto name =
-        SymbolRefAttr::get(kernels.getSymNameAttr(),
-                           {FlatSymbolRefAttr::get(kernel.getSymNameAttr())});
-    plans.try_emplace(name, std::move(*plan));
   }
   return success();
 }
@@ -74,36 +124,32 @@ exec::WeightOp ExecSelectKernels::getPackedWeight(exec::WeightOp weight,
              weight.getGlobalAttr(), packing);
 }
 
-LogicalResult ExecSelectKernels::applyPlan(exec::DispatchOp dispatch) {
-  SmallVector<Attribute> variants;
-  for (exec::VariantAttr variant : dispatch.getVariantList()) {
-    auto plan = plans.find(variant.getKernel());
-    if (plan == plans.end())
-      return dispatch.emitError("expected kernel ")
-             << variant.getKernel() << " in module @"
-             << exec::kernelsModuleName;
-    variants.push_back(
-        exec::VariantAttr::get(&getContext(), variant.getKernel(),
-                               AffineMapAttr::get(plan->second.grid),
-                               plan->second.config, variant.getGuard()));
-    for (auto [index, packing] : llvm::enumerate(plan->second.packings)) {
-      auto weight = dispatch.getArgs()[index].getDefiningOp<exec::WeightOp>();
-      if (!packing || (weight && weight.getPacking() == packing))
-        continue;
-      if (!weight || !weight.getPacking().isRows())
-        return dispatch.emitError("kernel ")
-               << variant.getKernel() << " wants argument " << index
-               << " packed as " << packing
-               << ", which is only possible for a weight that all variants "
-                  "read in the same layout";
-      exec::WeightOp panelled = getPackedWeight(weight, packing);
-      if (!panelled)
-        return dispatch.emitError("cannot pack argument ")
-               << index << " of type " << weight.getType() << " into panels";
-      dispatch.getArgsMutable()[index].set(panelled);
-    }
+LogicalResult ExecSelectKernels::rewrite(exec::DispatchOp dispatch) {
+  SmallVector<exec::VariantAttr> variants = dispatch.getVariantList();
+  if (variants.size() != 1 || variants.front().getStages().size() != 1)
+    return dispatch.emitError("expected one kernel to choose for, found ")
+           << dispatch.getVariants();
+  SymbolRefAttr kernel = variants.front().getStages().front().getKernel();
+  auto plan = plans.find(kernel);
+  if (plan == plans.end())
+    return dispatch.emitError("expected kernel ")
+           << kernel << " in module @" << exec::kernelsModuleName;
+  for (auto [index, packing] : llvm::enumerate(plan->second.packings)) {
+    auto weight = dispatch.getArgs()[index].getDefiningOp<exec::WeightOp>();
+    if (!packing || (weight && weight.getPacking() == packing))
+      continue;
+    if (!weight || !weight.getPacking().isRows())
+      return dispatch.emitError("kernel ")
+             << kernel << " wants argument " << index << " packed as "
+             << packing << ", which is only possible for a weight";
+    exec::WeightOp packedWeight = getPackedWeight(weight, packing);
+    if (!packedWeight)
+      return dispatch.emitError("cannot pack argument ")
+             << index << " of type " << weight.getType() << " as " << packing;
+    dispatch.getArgsMutable()[index].set(packedWeight);
   }
-  dispatch.setVariantsAttr(ArrayAttr::get(&getContext(), variants));
+  dispatch.setVariantsAttr(
+      ArrayAttr::get(&getContext(), plan->second.variants));
   return success();
 }
 
@@ -133,7 +179,7 @@ void ExecSelectKernels::runOnOperation() {
     if (failed(planKernels(kernels, options)))
       return signalPassFailure();
     for (auto dispatch : program.getOps<exec::DispatchOp>())
-      if (failed(applyPlan(dispatch)))
+      if (failed(rewrite(dispatch)))
         return signalPassFailure();
     // A layout that nobody reads any more; a weight packed alone keeps its
     // name.

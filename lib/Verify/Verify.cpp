@@ -120,9 +120,11 @@ Error Program::readJson() {
     bool plain = false;
     if (const json::Array *variants = dispatch->getArray("variants"))
       for (const json::Value &variant : *variants)
-        plain |=
-            variant.getAsObject()->getString("config").value_or("").starts_with(
-                "plain");
+        for (const json::Value &stage :
+             *variant.getAsObject()->getArray("stages"))
+          plain |=
+              stage.getAsObject()->getString("config").value_or("").starts_with(
+                  "plain");
     fastKernels += !plain;
     values.push_back(std::move(value));
   }

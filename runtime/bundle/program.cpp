@@ -271,14 +271,27 @@ void parseWrites(const JsonCursor &json, Dispatch &dispatch) {
     json.fail("expected at least one written arg");
 }
 
+std::optional<Expr> parseOptionalExpr(const JsonCursor &json) {
+  if (!json.ok() || json.isNull())
+    return std::nullopt;
+  return json.expr(symbolNames);
+}
+
 Variant parseVariant(const JsonCursor &json) {
   Variant variant;
-  JsonCursor guard = json.at("guard");
-  if (json.ok() && !guard.isNull())
-    variant.guard = guard.expr(symbolNames);
-  variant.kernel = json.at("kernel").text();
-  variant.grid = json.at("grid").expr(symbolNames);
-  variant.config = json.at("config").text();
+  variant.guard = parseOptionalExpr(json.at("guard"));
+  variant.workspace = parseOptionalExpr(json.at("workspace"));
+  JsonCursor stages = json.at("stages");
+  for (size_t i = 0; json.ok() && i < stages.size(); ++i) {
+    JsonCursor entry = stages.element(i);
+    Stage stage;
+    stage.kernel = entry.at("kernel").text();
+    stage.grid = entry.at("grid").expr(symbolNames);
+    stage.config = entry.at("config").text();
+    variant.stages.push_back(std::move(stage));
+  }
+  if (json.ok() && variant.stages.empty())
+    stages.fail("expected at least one stage");
   return variant;
 }
 
@@ -431,6 +444,15 @@ void checkExtents(const JsonCursor &json, const Program &program) {
       return json.fail("state " + quote(state.name) + ": " +
                        bytes.status().message());
   }
+  for (size_t i = 0; i < program.dispatches.size(); ++i)
+    for (const Variant &variant : program.dispatches[i].variants) {
+      if (!variant.workspace)
+        continue;
+      auto place = placeWorkspace(program, variant, symbols, symbols, *arena);
+      if (!place)
+        return json.fail(
+            concat("dispatches[", i, "]: ", place.status().message()));
+    }
 }
 
 void checkNames(const JsonCursor &json, const Program &program) {
@@ -465,6 +487,7 @@ Program readProgram(const JsonCursor &json) {
   parseList(json.at("weights"), program.weights, parseWeight);
   parseList(json.at("states"), program.states, parseState);
   program.arena = json.at("arena").expr(symbolNames);
+  program.workspace = parseOptionalExpr(json.at("workspace"));
   parseList(json.at("buffers"), program.buffers, parseBuffer);
   parseList(json.at("outputs"), program.outputs, [&](const JsonCursor &entry) {
     return parseOutput(entry, program.buffers.size());
@@ -506,6 +529,29 @@ Result<Program> parseProgram(std::string_view text) {
   if (!failure.ok())
     return failure;
   return program;
+}
+
+Result<int64_t> placeWorkspace(const Program &program, const Variant &variant,
+                               const SymbolValues &capacity,
+                               const SymbolValues &symbols,
+                               int64_t arenaBytes) {
+  if (!program.workspace)
+    return invalidFile("a variant has a workspace, expected the program's "
+                       "'workspace' to say where it lies, found null");
+  auto offset = program.workspace->evaluate(capacity);
+  auto bytes = variant.workspace->evaluate(symbols);
+  for (const Status *status : {&offset.status(), &bytes.status()})
+    if (!status->ok())
+      return status->at("workspace");
+  auto end = checkedAdd(*offset, *bytes);
+  if (*offset < 0 || *offset % bufferAlignment != 0 || *bytes < 0 || !end ||
+      *end > arenaBytes)
+    return invalidFile(concat("workspace: expected an offset that is a "
+                              "multiple of ",
+                              bufferAlignment, " and ", *bytes,
+                              " bytes inside the arena of ", arenaBytes,
+                              " bytes, found offset ", *offset));
+  return *offset;
 }
 
 Result<std::vector<int64_t>> evaluateShape(const std::vector<Expr> &shape,

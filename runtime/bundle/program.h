@@ -23,7 +23,7 @@
 
 namespace coppice::rt {
 
-constexpr std::string_view programSchema = "coppice.program/1";
+constexpr std::string_view programSchema = "coppice.program/2";
 
 // Positions in `symbols`: the list is fixed by the schema.
 enum SymbolIndex : int {
@@ -139,11 +139,16 @@ enum class DispatchKind {
 // "rotary_table", as in the file.
 std::string_view nameOf(DispatchKind kind);
 
-struct Variant {
-  std::optional<Expr> guard; // runs if > 0; none: always
+struct Stage {
   std::string kernel;
   Expr grid;
   std::string config;
+};
+
+struct Variant {
+  std::optional<Expr> guard;     // runs if > 0; none: always
+  std::optional<Expr> workspace; // bytes; its kernels get one more argument
+  std::vector<Stage> stages;     // at least one, run in order
 };
 
 // What the products of a dispatch are made of: bf16 where both factors are
@@ -186,6 +191,7 @@ struct Program {
   std::vector<Weight> weights;
   std::vector<State> states;
   Expr arena;
+  std::optional<Expr> workspace; // offset in the arena, if a variant has one
   std::vector<Buffer> buffers;
   std::vector<Output> outputs;
   std::vector<Target> targets;
@@ -198,6 +204,12 @@ struct Program {
 };
 
 Result<Program> parseProgram(std::string_view json);
+
+// Checks that the workspace of a variant lies inside an arena of `arenaBytes`:
+// its offset evaluated at `capacity`, its size at `symbols`. Gives the offset.
+Result<int64_t> placeWorkspace(const Program &program, const Variant &variant,
+                               const SymbolValues &capacity,
+                               const SymbolValues &symbols, int64_t arenaBytes);
 
 // Extents of a shape for given symbols; an error where one is negative.
 Result<std::vector<int64_t>> evaluateShape(const std::vector<Expr> &shape,

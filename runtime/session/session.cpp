@@ -221,17 +221,18 @@ Status Session::allocate() {
 Status Session::findKernels() {
   std::map<std::string, coppice_kernel *> found;
   for (const Dispatch &dispatch : program.dispatches) {
-    auto &variants = kernels.emplace_back();
-    for (const Variant &variant : dispatch.variants) {
-      coppice_kernel *&kernel = found[variant.kernel];
-      if (!kernel) {
-        auto symbol = device.findKernel(variant.kernel);
-        if (!symbol)
-          return symbol.status();
-        kernel = *symbol;
+    auto &stages = kernels.emplace_back();
+    for (const Variant &variant : dispatch.variants)
+      for (const Stage &stage : variant.stages) {
+        coppice_kernel *&kernel = found[stage.kernel];
+        if (!kernel) {
+          auto symbol = device.findKernel(stage.kernel);
+          if (!symbol)
+            return symbol.status();
+          kernel = *symbol;
+        }
+        stages.push_back(kernel);
       }
-      variants.push_back(kernel);
-    }
   }
   return {};
 }
@@ -306,15 +307,17 @@ Status Session::runDispatches(const SymbolValues &symbols) {
   for (size_t i = 0; i < program.dispatches.size(); ++i) {
     if (disabled[i])
       continue;
-    const StepPlan::Launch &launch = plan->launches()[i];
     Clock::time_point start;
     if (observer)
       start = Clock::now();
-    Status status =
-        device.launch(launch.kernel, {plan->args(launch), launch.argCount},
-                      symbols, launch.grid);
-    if (!status.ok())
-      return status.at(concat("dispatch ", i));
+    Status status;
+    for (const StepPlan::Launch &launch : plan->launches(i)) {
+      status =
+          device.launch(launch.kernel, {plan->args(launch), launch.argCount},
+                        symbols, launch.grid);
+      if (!status.ok())
+        return status.at(concat("dispatch ", i));
+    }
     if (!observer)
       continue;
     if (status = device.synchronize(); !status.ok())

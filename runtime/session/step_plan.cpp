@@ -23,9 +23,11 @@ StepPlan::StepPlan(const Program &program,
       note(extent);
   for (const Dispatch &dispatch : program.dispatches) {
     for (const Variant &variant : dispatch.variants) {
-      note(variant.grid);
-      if (variant.guard)
-        note(*variant.guard);
+      for (const Stage &stage : variant.stages)
+        note(stage.grid);
+      for (const std::optional<Expr> &expr : {variant.guard, variant.workspace})
+        if (expr)
+          note(*expr);
     }
   }
 }
@@ -39,6 +41,7 @@ Status StepPlan::update(const SymbolValues &symbols) {
   valid = false;
   planned.clear();
   arguments.clear();
+  firstLaunch = {0};
   if (Status status = placeBuffers(symbols); !status.ok())
     return status;
   for (size_t i = 0; i < program.dispatches.size(); ++i)
@@ -91,28 +94,48 @@ void *StepPlan::addressOf(const Arg &arg) const {
   return nullptr; // not reached: the switch names every kind
 }
 
-Status StepPlan::planDispatch(size_t index, const SymbolValues &symbols) {
-  const Dispatch &dispatch = program.dispatches[index];
-  for (size_t v = 0; v < dispatch.variants.size(); ++v) {
-    const Variant &variant = dispatch.variants[v];
-    if (variant.guard) {
-      auto guard = variant.guard->evaluate(symbols);
-      if (!guard)
-        return guard.status();
-      if (*guard <= 0)
-        continue;
-    }
-    auto grid = variant.grid.evaluate(symbols);
+Status StepPlan::planVariant(const Dispatch &dispatch, const Variant &variant,
+                             coppice_kernel *const *stages,
+                             const SymbolValues &symbols) {
+  size_t firstArg = arguments.size();
+  for (const Arg &arg : dispatch.args)
+    arguments.push_back(addressOf(arg));
+  if (variant.workspace) {
+    auto offset = placeWorkspace(program, variant, capacity, symbols,
+                                 addresses.arenaBytes);
+    if (!offset)
+      return offset.status();
+    arguments.push_back(addresses.arena + *offset);
+  }
+  for (const Stage &stage : variant.stages) {
+    auto grid = stage.grid.evaluate(symbols);
     if (!grid)
       return grid.status();
     if (*grid < 0)
       return invalidFile(
           concat("expected a grid of at least 0, found ", *grid));
     planned.push_back(
-        {kernels[index][v], *grid, arguments.size(), dispatch.args.size()});
-    for (const Arg &arg : dispatch.args)
-      arguments.push_back(addressOf(arg));
-    return {};
+        {*stages++, *grid, firstArg, arguments.size() - firstArg});
+  }
+  return {};
+}
+
+Status StepPlan::planDispatch(size_t index, const SymbolValues &symbols) {
+  const Dispatch &dispatch = program.dispatches[index];
+  coppice_kernel *const *stages = kernels[index].data();
+  for (const Variant &variant : dispatch.variants) {
+    if (variant.guard) {
+      auto guard = variant.guard->evaluate(symbols);
+      if (!guard)
+        return guard.status();
+      if (*guard <= 0) {
+        stages += variant.stages.size();
+        continue;
+      }
+    }
+    Status status = planVariant(dispatch, variant, stages, symbols);
+    firstLaunch.push_back(planned.size());
+    return status;
   }
   return invalidFile(concat("expected a variant for this step, found none of ",
                             dispatch.variants.size(),

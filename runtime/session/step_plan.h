@@ -1,7 +1,7 @@
 // What one step launches: kernels, grids and argument addresses for given
-// symbol values. Built as a whole before anything runs, so that a step is
-// refused whole; kept from step to step while the symbols that it depends on
-// stay the same.
+// symbol values, the stages of each dispatch's variant one after the other.
+// Built as a whole before anything runs, so that a step is refused whole; kept
+// from step to step while the symbols that it depends on stay the same.
 #ifndef COPPICE_RUNTIME_SESSION_STEP_PLAN_H
 #define COPPICE_RUNTIME_SESSION_STEP_PLAN_H
 
@@ -29,9 +29,10 @@ public:
     size_t firstArg = 0, argCount = 0; // in args()
   };
 
-  // `kernels`: of each dispatch, those of its variants in order. Pointers are
-  // kept: these arguments outlive the plan. `capacity`: the symbols of the
-  // session's largest step, which say where buffers lie in every step.
+  // `kernels`: of each dispatch, those of its variants' stages in order.
+  // Pointers are kept: these arguments outlive the plan. `capacity`: the
+  // symbols of the session's largest step, which say where buffers lie in every
+  // step.
   StepPlan(const Program &program,
            const std::vector<std::vector<coppice_kernel *>> &kernels,
            const SessionAddresses &addresses, const SymbolValues &capacity);
@@ -40,7 +41,12 @@ public:
   // the next call starts anew.
   Status update(const SymbolValues &symbols);
 
-  const std::vector<Launch> &launches() const { return planned; }
+  // Of a dispatch, in order.
+  std::span<const Launch> launches(size_t dispatch) const {
+    return std::span(planned).subspan(firstLaunch[dispatch],
+                                      firstLaunch[dispatch + 1] -
+                                          firstLaunch[dispatch]);
+  }
   void *const *args(const Launch &launch) const {
     return arguments.data() + launch.firstArg;
   }
@@ -55,6 +61,9 @@ public:
 private:
   Status placeBuffers(const SymbolValues &symbols);
   Status planDispatch(size_t index, const SymbolValues &symbols);
+  Status planVariant(const Dispatch &dispatch, const Variant &variant,
+                     coppice_kernel *const *stages,
+                     const SymbolValues &symbols);
   void *addressOf(const Arg &arg) const;
 
   const Program &program;
@@ -65,6 +74,7 @@ private:
   SymbolValues planSymbols{};
   bool valid = false;
   std::vector<Launch> planned;
+  std::vector<size_t> firstLaunch; // of each dispatch, and the end
   std::vector<void *> arguments;
   std::vector<void *> bufferAddresses;
   std::vector<std::vector<int64_t>> shapes;

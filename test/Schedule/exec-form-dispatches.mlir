@@ -13,14 +13,14 @@ ml_program.global private @gain(#ml_program.extern : tensor<6xf32>) : tensor<6xf
 // CHECK: exec.weight "table" @table packing <rows>
 // CHECK: %[[R:.*]] = exec.buffer ["rows", 6]
 // CHECK: exec.dispatch "embed" lookup value "embed" (%tokens, %table, %[[R]]) writes [2]
-// CHECK: exec.dispatch "layers.0.attn.norm" norm group "layers.0.attn" value "layers.0.attn.norm" (%[[R]], %gain, %[[N:.*]]) writes [2] variants [#exec.variant<kernel = @kernels::@norm_6>]
+// CHECK: exec.dispatch "layers.0.attn.norm" norm group "layers.0.attn" value "layers.0.attn.norm" (%[[R]], %gain, %[[N:.*]]) writes [2] variants [#exec.variant<[<kernel = @kernels::@norm_6>]>]
 // CHECK: exec.dispatch "layers.0.attn.k.append" append group "layers.0.attn" (%[[N]], %slots, %positions, %[[K]]) writes [3]
 // CHECK: exec.dispatch "layers.0.attn.core" attention group "layers.0.attn" value "layers.0.attn.core" (%[[N]], %[[K]], %slots, %positions, %[[A:.*]]) writes [4] {{.*}} cost <flops = #[[ATTENTION]]
 // The residual is updated where it is; `kept` is in columns.
 // CHECK: exec.dispatch "layers.0.attn.o" gemm group "layers.0.attn" value "layers.0.attn" kept {{\[\[}}1, {{\[\[}}0, 4], [6, 8]]]] (%[[A]], %wo, %[[R]]) writes [2]
 // CHECK-SAME: shape <m = #{{.*}}, n = 6, k = 6>
 // Equal but for its name: the same kernel.
-// CHECK: exec.dispatch "other.norm" norm value "other.norm" (%[[R]], %gain, %{{.*}}) writes [2] variants [#exec.variant<kernel = @kernels::@norm_6>]
+// CHECK: exec.dispatch "other.norm" norm value "other.norm" (%[[R]], %gain, %{{.*}}) writes [2] variants [#exec.variant<[<kernel = @kernels::@norm_6>]>]
 // CHECK: %[[L:.*]] = exec.buffer ["head_rows", 6]
 // CHECK: exec.dispatch "head.rows" lookup
 // CHECK: exec.output "logits" %[[L]]

@@ -52,33 +52,30 @@ public:
       return nullptr;
 
     auto kernels = std::make_unique<Kernels>();
-    for (auto kernel : module->getOps<func::FuncOp>()) {
+    for (auto kernel : llvm::to_vector(module->getOps<func::FuncOp>())) {
       FailureOr<KernelPlan> plan = planKernel(kernel, {oracle, *target});
       if (failed(plan))
         return nullptr;
-      kernel->setAttr(exec::configAttrName, plan->config);
       Kernel &entry = kernels->kernels[kernel.getName()];
-      for (auto [arg, packing] : llvm::enumerate(plan->packings)) {
+      for (exec::PackingAttr packing : plan->packings)
         entry.panels.push_back(packing ? packing.getPanels() : 0);
-        if (packing)
-          kernel.setArgAttr(arg, exec::packingAttrName, packing);
+      OpBuilder builder(kernel);
+      for (const KernelVariant &variant : plan->variants) {
+        Variant &made = entry.variants.emplace_back();
+        made.guard = keepMap(variant.guard);
+        made.workspace = keepMap(variant.workspace);
+        for (const KernelStage &stage : variant.stages) {
+          std::string name = kernel.getName().str() + "__" +
+                             std::to_string(entry.variants.size()) + "_" +
+                             std::to_string(made.stages.size());
+          auto copy = cast<func::FuncOp>(builder.clone(*kernel));
+          copy.setName(name);
+          applyPlan(copy, *plan, variant, stage);
+          made.stages.push_back({name, keepMap(stage.grid)});
+          entry.strategy = stage.config.getStrategy().getValue();
+        }
       }
-      entry.strategy = plan->config.getStrategy().getValue();
-      AffineMap grid = plan->grid;
-      // The context dies with this function: keep what the test asks for.
-      entry.grid = [text = formatv("{0}", grid).str()](const Symbols &symbols) {
-        MLIRContext context;
-        auto map = cast<AffineMapAttr>(
-            parseAttribute("affine_map<" + text + ">", &context));
-        Builder builder(&context);
-        SmallVector<Attribute> values, results;
-        for (int64_t value :
-             {symbols.rows, symbols.headRows, symbols.slots, symbols.context,
-              symbols.attended, symbols.cached})
-          values.push_back(builder.getI64IntegerAttr(value));
-        EXPECT_TRUE(succeeded(map.getValue().constantFold(values, results)));
-        return cast<IntegerAttr>(results.front()).getInt();
-      };
+      kernel.erase();
     }
     PassManager manager(&context);
     buildCodegenCPUPipeline(manager, *target);
@@ -113,36 +110,87 @@ public:
     return kernels.find(name)->second.strategy;
   }
 
-  /// Runs the work items [begin, end) of a kernel.
+  /// Runs the work items [begin, end) of a kernel of one stage.
   void runItems(StringRef name, const std::vector<const void *> &args,
                 const Symbols &symbols, int64_t begin, int64_t end) {
+    const Variant &variant = choose(name, symbols);
+    ASSERT_EQ(variant.stages.size(), 1u) << name.str();
+    call(variant.stages.front().symbol, args, symbols, begin, end);
+  }
+
+  /// Runs all work items of a kernel, stage by stage, in chunks of `chunk` from
+  /// the last to the first; in one piece if it is 0.
+  void run(StringRef name, std::vector<const void *> args,
+           const Symbols &symbols, int64_t chunk = 0) {
+    const Variant &variant = choose(name, symbols);
+    std::vector<std::byte> workspace;
+    if (variant.workspace) {
+      workspace.resize(variant.workspace(symbols) + 64);
+      args.push_back(workspace.data() +
+                     (64 - reinterpret_cast<uintptr_t>(workspace.data()) % 64) %
+                         64);
+    }
+    for (const Stage &stage : variant.stages) {
+      int64_t grid = stage.grid(symbols), step = chunk ? chunk : grid;
+      for (int64_t end = grid; end > 0; end -= step)
+        call(stage.symbol, args, symbols, std::max<int64_t>(0, end - step),
+             end);
+    }
+  }
+
+private:
+  using Expr = std::function<int64_t(const Symbols &)>;
+  struct Stage {
+    std::string symbol;
+    Expr grid;
+  };
+  struct Variant {
+    Expr guard, workspace; // may be null
+    std::vector<Stage> stages;
+  };
+  struct Kernel {
+    SmallVector<int64_t> panels;
+    std::string strategy; // of the last stage
+    std::vector<Variant> variants;
+  };
+
+  /// The context dies before the test asks: keep the map as text.
+  static Expr keepMap(AffineMap map) {
+    if (!map)
+      return {};
+    return [text = formatv("{0}", map).str()](const Symbols &symbols) {
+      MLIRContext context;
+      auto map = cast<AffineMapAttr>(
+          parseAttribute("affine_map<" + text + ">", &context));
+      Builder builder(&context);
+      SmallVector<Attribute> values, results;
+      for (int64_t value : {symbols.rows, symbols.headRows, symbols.slots,
+                            symbols.context, symbols.attended, symbols.cached})
+        values.push_back(builder.getI64IntegerAttr(value));
+      EXPECT_TRUE(succeeded(map.getValue().constantFold(values, results)));
+      return cast<IntegerAttr>(results.front()).getInt();
+    };
+  }
+
+  const Variant &choose(StringRef name, const Symbols &symbols) {
+    const std::vector<Variant> &variants = kernels.find(name)->second.variants;
+    return *llvm::find_if(variants, [&](const Variant &variant) {
+      return !variant.guard || variant.guard(symbols) > 0;
+    });
+  }
+
+  void call(const std::string &symbol, const std::vector<const void *> &args,
+            const Symbols &symbols, int64_t begin, int64_t end) {
     auto *function =
         reinterpret_cast<void (*)(const void *const *, const int64_t *, int64_t,
-                                  int64_t)>(dlsym(library, name.str().c_str()));
-    ASSERT_NE(function, nullptr) << name.str();
+                                  int64_t)>(dlsym(library, symbol.c_str()));
+    ASSERT_NE(function, nullptr) << symbol;
     const int64_t values[] = {symbols.rows,     symbols.headRows,
                               symbols.slots,    symbols.context,
                               symbols.attended, symbols.cached};
     function(args.data(), values, begin, end);
   }
 
-  /// Runs all work items of a kernel, in chunks of `chunk` from the last to the
-  /// first; in one piece if it is 0.
-  void run(StringRef name, const std::vector<const void *> &args,
-           const Symbols &symbols, int64_t chunk = 0) {
-    int64_t grid = kernels.find(name)->second.grid(symbols);
-    if (chunk == 0)
-      return runItems(name, args, symbols, 0, grid);
-    for (int64_t end = grid; end > 0; end -= chunk)
-      runItems(name, args, symbols, std::max<int64_t>(0, end - chunk), end);
-  }
-
-private:
-  struct Kernel {
-    SmallVector<int64_t> panels;
-    std::string strategy;
-    std::function<int64_t(const Symbols &)> grid;
-  };
   llvm::StringMap<Kernel> kernels;
   void *library = nullptr;
 };

@@ -56,7 +56,8 @@ static Result<Facts> gather(const Flags &flags) {
   for (const Dispatch &dispatch : facts.program.dispatches) {
     ++facts.kinds[std::string(nameOf(dispatch.kind))];
     for (const Variant &variant : dispatch.variants)
-      ++facts.kernels[variant.kernel];
+      for (const Stage &stage : variant.stages)
+        ++facts.kernels[stage.kernel];
   }
   return facts;
 }

@@ -82,7 +82,7 @@ def ExecFormDispatches : Pass<"exec-form-dispatches", "::mlir::ModuleOp"> {
       %tokens = exec.step "tokens" ["rows"] : memref<?xi32>
       %w = exec.weight "w" @w packing <rows> : memref<11x5xf32>
       %x = exec.buffer ["rows", 5] : memref<?x5xf32>
-      exec.dispatch "embed" lookup value "embed" (%tokens, %w, %x) writes [2] variants [#exec.variant<kernel = @kernels::@lookup_5>] ...
+      exec.dispatch "embed" lookup value "embed" (%tokens, %w, %x) writes [2] variants [#exec.variant<[<kernel = @kernels::@lookup_5>]>] ...
       %y = exec.buffer ["rows", 11] : memref<?x11xf32>
       exec.dispatch "lm_head" gemm value "lm_head" (%x, %w, %y) writes [2] ... shape <m = ..., n = 11, k = 5>
       exec.output "logits" %y

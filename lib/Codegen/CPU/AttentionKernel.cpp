@@ -326,12 +326,11 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel,
       kernel, cast<BlockArgument>(attention.getQuery()).getArgNumber(), 0);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
-  KernelPlan plan;
-  plan.config = makeConfig(kernel.getContext(), kAttention,
-                           {{"block", 64}, {"lanes", target.lanes()}});
-  plan.grid = makeGrid(*extent * attention.getKvHeads());
-  plan.packings.assign(kernel.getNumArguments(), {});
-  return FailureOr<KernelPlan>(plan);
+  return FailureOr<KernelPlan>(
+      KernelPlan::always(kernel,
+                         makeConfig(kernel.getContext(), kAttention,
+                                    {{"block", 64}, {"lanes", target.lanes()}}),
+                         makeGrid(*extent * attention.getKvHeads())));
 }
 
 FailureOr<func::FuncOp> emitAttention(func::FuncOp kernel) {

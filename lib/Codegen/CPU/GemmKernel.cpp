@@ -285,16 +285,16 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
       kernel, cast<BlockArgument>(gemm.getInput()).getArgNumber(), 0);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
-  KernelPlan plan;
-  plan.config = makeConfig(kernel.getContext(), kGemm,
-                           {{"rows", rows},
-                            {"panel", panel},
-                            {"depth", depth},
-                            {"tile", 6},
-                            {"vectors", vectors},
-                            {"lanes", lanes}});
-  plan.grid = makeGrid(extent->ceilDiv(rows) * llvm::divideCeil(n, panel));
-  plan.packings.assign(kernel.getNumArguments(), {});
+  KernelPlan plan = KernelPlan::always(
+      kernel,
+      makeConfig(kernel.getContext(), kGemm,
+                 {{"rows", rows},
+                  {"panel", panel},
+                  {"depth", depth},
+                  {"tile", 6},
+                  {"vectors", vectors},
+                  {"lanes", lanes}}),
+      makeGrid(extent->ceilDiv(rows) * llvm::divideCeil(n, panel)));
   plan.packings[cast<BlockArgument>(gemm.getWeight()).getArgNumber()] =
       exec::PackingAttr::get(kernel.getContext(), panel, /*depth=*/1);
   return FailureOr<KernelPlan>(plan);

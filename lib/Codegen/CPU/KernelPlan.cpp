@@ -21,6 +21,25 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
   return cpu::planLoops(kernel, cpu::kLoops);
 }
 
+KernelPlan KernelPlan::always(func::FuncOp kernel, exec::ConfigAttr config,
+                              AffineMap grid) {
+  KernelPlan plan;
+  plan.variants.push_back({AffineMap(), {{config, grid, ""}}, AffineMap()});
+  plan.packings.assign(kernel.getNumArguments(), {});
+  return plan;
+}
+
+void applyPlan(func::FuncOp kernel, const KernelPlan &plan,
+               const KernelVariant &variant, const KernelStage &stage) {
+  kernel->setAttr(exec::configAttrName, stage.config);
+  if (variant.workspace)
+    kernel->setAttr(exec::workspaceAttrName,
+                    AffineMapAttr::get(variant.workspace));
+  for (auto [index, packing] : llvm::enumerate(plan.packings))
+    if (packing)
+      kernel.setArgAttr(index, exec::packingAttrName, packing);
+}
+
 RankedTensorType packedType(RankedTensorType type, exec::PackingAttr packing) {
   if (!packing)
     return type;

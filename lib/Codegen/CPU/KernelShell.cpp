@@ -4,6 +4,8 @@
 #include "coppice/Codegen/CPU/KernelPlan.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
@@ -45,8 +47,11 @@ public:
         symbols(symbols), halvesAsBits(halvesAsBits) {}
 
   FailureOr<TypedValue<MemRefType>> build(func::FuncOp kernel, unsigned arg);
+  TypedValue<MemRefType> buildWorkspace(unsigned arg, AffineMap bytes);
 
 private:
+  TypedValue<MemRefType> build(MemRefType type, ArrayRef<Value> sizes,
+                               unsigned arg);
   Value constant(int64_t value) {
     return LLVM::ConstantOp::create(builder, loc, builder.getI64Type(), value);
   }
@@ -94,7 +99,25 @@ FailureOr<TypedValue<MemRefType>> ArgumentBuilder::build(func::FuncOp kernel,
       return failure();
     sizes.push_back(loadSymbol(*symbol));
   }
+  return build(type, sizes, arg);
+}
 
+TypedValue<MemRefType> ArgumentBuilder::buildWorkspace(unsigned arg,
+                                                       AffineMap bytes) {
+  SmallVector<Value> values;
+  for (unsigned symbol = 0; symbol < bytes.getNumSymbols(); ++symbol)
+    values.push_back(arith::IndexCastOp::create(
+        builder, loc, builder.getIndexType(), loadSymbol(symbol)));
+  AffineMap floats =
+      AffineMap::get(0, bytes.getNumSymbols(), bytes.getResult(0).floorDiv(4));
+  Value size = affine::AffineApplyOp::create(builder, loc, floats, values);
+  size = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), size);
+  return build(MemRefType::get(ShapedType::kDynamic, builder.getF32Type()),
+               size, arg);
+}
+
+TypedValue<MemRefType>
+ArgumentBuilder::build(MemRefType type, ArrayRef<Value> sizes, unsigned arg) {
   Value pointer = loadElement(args, args.getType(), arg);
   auto descriptor =
       MemRefDescriptor::poison(builder, loc, converter.convertType(type));
@@ -138,6 +161,10 @@ createKernelShell(OpBuilder &builder, func::FuncOp kernel, bool halvesAsBits) {
     }
     shell.arguments.push_back(*memref);
   }
+  if (auto bytes =
+          kernel->getAttrOfType<AffineMapAttr>(exec::workspaceAttrName))
+    shell.workspace =
+        arguments.buildWorkspace(kernel.getNumArguments(), bytes.getValue());
   Type index = builder.getIndexType();
   shell.begin =
       arith::IndexCastOp::create(builder, loc, index, body->getArgument(2));

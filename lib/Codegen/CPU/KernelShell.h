@@ -8,7 +8,8 @@
 //
 // and, for the builders that fill it, one memref a argument and the bounds of
 // the work items. Sizes of memrefs are constants or loaded symbols; packed
-// weights have their packed shape.
+// weights have their packed shape. A workspace (`exec.workspace`), which comes
+// behind the function's arguments, is f32.
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,7 +24,8 @@ namespace coppice {
 struct KernelShell {
   mlir::func::FuncOp function;
   llvm::SmallVector<mlir::TypedValue<mlir::MemRefType>> arguments;
-  mlir::Value begin, end; // index
+  mlir::TypedValue<mlir::MemRefType> workspace; // memref<?xf32>, or null
+  mlir::Value begin, end;                       // index
 };
 
 /// Creates the shell of `kernel` just before it, of the same name, and leaves

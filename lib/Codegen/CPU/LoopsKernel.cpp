@@ -338,11 +338,9 @@ FailureOr<KernelPlan> planLoops(func::FuncOp kernel, StringRef strategy) {
     return kernel.emitError(
         "the extent that the work of this kernel is split along is none of the "
         "extents of its arguments");
-  KernelPlan plan;
-  plan.config = makeConfig(kernel.getContext(), strategy, {{"tile", tile}});
-  plan.grid = makeGrid(extent->ceilDiv(tile));
-  plan.packings.assign(kernel.getNumArguments(), {});
-  return plan;
+  return KernelPlan::always(
+      kernel, makeConfig(kernel.getContext(), strategy, {{"tile", tile}}),
+      makeGrid(extent->ceilDiv(tile)));
 }
 
 //===----------------------------------------------------------------------===//

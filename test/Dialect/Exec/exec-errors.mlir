@@ -110,7 +110,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{writes argument 2, expected 0 to 1}}
-  exec.dispatch "a" other (%t, %b) writes [2] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [2] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 
 // -----
@@ -119,7 +119,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{expected the written arguments to be the last 1 of 2, in order, found 0}}
-  exec.dispatch "a" other (%b, %t) writes [0] variants [#exec.variant<kernel = @kernels::@f>] : memref<?x64xf32>, memref<?xi32>
+  exec.dispatch "a" other (%b, %t) writes [0] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?x64xf32>, memref<?xi32>
 }
 
 // -----
@@ -127,7 +127,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
 exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attended", "cached"] limits <rows = 1, slots = 1, context = 1> {
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   // expected-error @below {{writes argument 0, which is neither a buffer nor a state}}
-  exec.dispatch "a" other (%t) writes [0] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>
+  exec.dispatch "a" other (%t) writes [0] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>
 }
 
 // -----
@@ -136,7 +136,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{expected the last variant to have no guard, so that one always runs}}
-  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f, guard = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>], guard = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>>] : memref<?xi32>, memref<?x64xf32>
 }
 
 // -----
@@ -145,7 +145,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{variant 0 has no guard, so that those after it never run}}
-  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>, #exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>, #exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 
 // -----
@@ -154,7 +154,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{expected a shape for kind 'gemm', and for no other}}
-  exec.dispatch "a" gemm (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" gemm (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 
 // -----
@@ -163,7 +163,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{with ascending, disjoint ranges, found [1, }}
-  exec.dispatch "a" other value "a" kept [[1, [[5, 9], [8, 10]]]] (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other value "a" kept [[1, [[5, 9], [8, 10]]]] (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 
 // -----
@@ -172,7 +172,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{expected a kernel named @kernels::@f, found none}}
-  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 
 // -----
@@ -181,7 +181,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{argument 1 is 'memref<?x64xf32>', the kernel expects shape}}
-  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 module @kernels {
   // expected-note @below {{kernel @kernels::@f is here}}
@@ -194,7 +194,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{argument 1 has extents ["rows", 64], the kernel expects ["head_rows", 64]}}
-  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 module @kernels {
   // expected-note @below {{kernel @kernels::@f is here}}
@@ -207,7 +207,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{passes 2 arguments to a kernel of 1}}
-  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 module @kernels {
   // expected-note @below {{kernel @kernels::@f is here}}
@@ -222,7 +222,7 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   // expected-error @below {{is the last of group "layers.0.mlp", expected it to update in place a buffer written before the group}}
   // expected-note @below {{first written here, inside the group}}
-  exec.dispatch "a" other group "layers.0.mlp" (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "a" other group "layers.0.mlp" (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 module @kernels {
   func.func private @f(tensor<?xi32>, tensor<?x64xf32>) -> tensor<?x64xf32>
@@ -236,12 +236,12 @@ exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attende
   %a = exec.buffer ["rows", 64] : memref<?x64xf32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
   %c = exec.buffer ["rows", 64] : memref<?x64xf32>
-  exec.dispatch "r" other (%t, %a) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "r" other (%t, %a) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
   // expected-note @below {{written here}}
-  exec.dispatch "s" other group "g" (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
-  exec.dispatch "g" other group "g" (%t, %a) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "s" other group "g" (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "g" other group "g" (%t, %a) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
   // expected-error @below {{reads a buffer that only group "g" writes, so that the group cannot be skipped}}
-  exec.dispatch "h" other (%b, %c) writes [1] variants [#exec.variant<kernel = @kernels::@g>] : memref<?x64xf32>, memref<?x64xf32>
+  exec.dispatch "h" other (%b, %c) writes [1] variants [#exec.variant<[<kernel = @kernels::@g>]>] : memref<?x64xf32>, memref<?x64xf32>
 }
 module @kernels {
   func.func private @f(tensor<?xi32>, tensor<?x64xf32>) -> tensor<?x64xf32>
@@ -253,13 +253,26 @@ module @kernels {
 exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attended", "cached"] limits <rows = 1, slots = 1, context = 1> {
   %t = exec.step "tokens" ["rows"] : memref<?xi32>
   %b = exec.buffer ["rows", 64] : memref<?x64xf32>
-  exec.dispatch "r" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "r" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
   // expected-note @below {{the group ended here}}
-  exec.dispatch "s" other group "g" (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
-  exec.dispatch "t" other (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "s" other group "g" (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "t" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
   // expected-error @below {{continues group "g", whose dispatches must be consecutive}}
-  exec.dispatch "u" other group "g" (%t, %b) writes [1] variants [#exec.variant<kernel = @kernels::@f>] : memref<?xi32>, memref<?x64xf32>
+  exec.dispatch "u" other group "g" (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
 }
 module @kernels {
   func.func private @f(tensor<?xi32>, tensor<?x64xf32>) -> tensor<?x64xf32>
+}
+
+// -----
+
+exec.program @forward symbols ["rows", "head_rows", "slots", "context", "attended", "cached"] limits <rows = 1, slots = 1, context = 1> {
+  %t = exec.step "tokens" ["rows"] : memref<?xi32>
+  %b = exec.buffer ["rows", 64] : memref<?x64xf32>
+  // expected-error @below {{has a workspace of none, the kernel expects affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0 * 24)>}}
+  exec.dispatch "a" other (%t, %b) writes [1] variants [#exec.variant<[<kernel = @kernels::@f>]>] : memref<?xi32>, memref<?x64xf32>
+}
+module @kernels {
+  // expected-note @below {{kernel @kernels::@f is here}}
+  func.func private @f(tensor<?xi32>, tensor<?x64xf32>) -> tensor<?x64xf32> attributes {exec.workspace = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0 * 24)>}
 }

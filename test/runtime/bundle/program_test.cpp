@@ -78,8 +78,8 @@ struct BadProgram {
 
 const std::vector<BadProgram> &badPrograms() {
   static const std::vector<BadProgram> list = {
-      {"newer schema", "/schema", "coppice.program/2",
-       "expected schema 'coppice.program/1', found 'coppice.program/2'"},
+      {"newer schema", "/schema", "coppice.program/3",
+       "expected schema 'coppice.program/2', found 'coppice.program/3'"},
       {"schema is a number", "/schema", 1,
        "schema: expected a string, found '1'"},
       {"no vocabulary", "/model/vocabulary", 0,
@@ -251,8 +251,22 @@ const std::vector<BadProgram> &badPrograms() {
        "variants: expected at least one"},
       {"guard is a string", "/dispatches/1/variants/0/guard", "always",
        "variants[0].guard: expected a symbol"},
-      {"grid is fractional", "/dispatches/1/variants/0/grid", 1.5,
-       "variants[0].grid: expected an integer"},
+      {"no stages", "/dispatches/1/variants/0/stages", Json::array(),
+       "variants[0].stages: expected at least one"},
+      {"grid is fractional", "/dispatches/1/variants/0/stages/0/grid", 1.5,
+       "variants[0].stages[0].grid: expected an integer"},
+      {"workspace of unknown symbol", "/dispatches/4/variants/0/workspace",
+       "row", "variants[0].workspace: expected a symbol"},
+      {"workspace in no place", "/workspace", nullptr,
+       "dispatches[4]: a variant has a workspace, expected the program's "
+       "'workspace'"},
+      {"workspace at an odd offset", "/workspace", 4,
+       "dispatches[4]: workspace: expected an offset that is a multiple of "
+       "64"},
+      {"workspace beyond the arena", "/dispatches/4/variants/0/workspace",
+       int64_t(1) << 40, "dispatches[4]: workspace: expected"},
+      {"workspace of negative size", "/dispatches/4/variants/0/workspace", -8,
+       "dispatches[4]: workspace: expected"},
       {"gemm without extents", "/dispatches/1/gemm", nullptr,
        "missing key 'gemm'"},
       {"gemm of negative width", "/dispatches/1/gemm/n", -1,
@@ -317,7 +331,9 @@ TEST(ProgramTest, EveryOtherKeyIsRequired) {
     program[key.parent_pointer()].erase(key.back());
     EXPECT_FALSE(parseProgram(program.dump())) << key.to_string();
     // And a null in its place is an error where the format does not name it.
-    if (key.back() == "group" || key.back() == "guard" || key.back() == "value")
+    if (key.back() == "group" || key.back() == "guard" ||
+        key.back() == "value" ||
+        (key.back() == "workspace" && key.to_string() != "/workspace"))
       continue;
     program = good;
     program[key] = nullptr;

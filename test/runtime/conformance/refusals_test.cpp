@@ -192,11 +192,12 @@ TEST_P(Conformance, UnknownDevicesAndKernelsAreRefused) {
                 [](nlohmann::json &program) {
                   program["targets"] = nlohmann::json::array();
                 });
-  expectRefused(COPPICE_INVALID_FILE, {"kernel 'toy_nothing'"},
-                [](nlohmann::json &program) {
-                  program["dispatches"][0]["variants"][0]["kernel"] =
-                      "toy_nothing";
-                });
+  expectRefused(
+      COPPICE_INVALID_FILE, {"kernel 'toy_nothing'"},
+      [](nlohmann::json &program) {
+        program["dispatches"][0]["variants"][0]["stages"][0]["kernel"] =
+            "toy_nothing";
+      });
 }
 
 TEST_P(Conformance, NonFiniteWeightsNeedPermission) {

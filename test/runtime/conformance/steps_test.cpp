@@ -97,7 +97,8 @@ TEST_P(Conformance, DisabledGroupsAreSkipped) {
 
 TEST_P(Conformance, FirstVariantWhoseGuardHoldsRuns) {
   open({}, {}, [](nlohmann::json &program) {
-    program["dispatches"][7]["variants"][0]["kernel"] = "toy_head_doubled";
+    program["dispatches"][7]["variants"][0]["stages"][0]["kernel"] =
+        "toy_head_doubled";
   });
   std::vector<float> one = feed({3, 1}, 0, 0);
   std::vector<float> expected = ToyReference().logits({3, 1});
@@ -108,6 +109,35 @@ TEST_P(Conformance, FirstVariantWhoseGuardHoldsRuns) {
   ASSERT_EQ(run({{3, 0, 0}, {1, 0, 1}}, {1, 1}, two), COPPICE_OK);
   EXPECT_EQ(std::vector<float>(two.begin(), two.begin() + 7),
             ToyReference().logits({3, 1}));
+}
+
+TEST_P(Conformance, StagesRunInOrder) {
+  ToyReference reference;
+  std::vector<int32_t> tokens = {4, 0, 6, 1, 5};
+  open();
+  EXPECT_EQ(feed(tokens, 1, 0), reference.logits(tokens));
+  // The parts of the last step instead of this one's, and then none.
+  open({}, {}, [](nlohmann::json &program) {
+    auto &stages = program["dispatches"][4]["variants"][0]["stages"];
+    std::swap(stages[0], stages[1]);
+  });
+  EXPECT_NE(feed(tokens, 1, 0), reference.logits(tokens));
+}
+
+TEST_P(Conformance, WorkspaceBeyondTheArenaIsRefusedWhole) {
+  open({}, {}, [](nlohmann::json &program) {
+    // As large as the limits allow at the limits, larger below.
+    auto &bytes = program["dispatches"][4]["variants"][0]["workspace"];
+    bytes = {"max", bytes, {"*", 1 << 20, {"+", 2, {"*", -1, "rows"}}}};
+  });
+  ToyReference reference;
+  std::vector<float> logits;
+  EXPECT_EQ(run({{3, 0, 0}}, {0}, logits), COPPICE_INVALID_FILE);
+  EXPECT_NE(
+      std::string(coppice_last_error()).find("'layers.0.attn': workspace"),
+      std::string::npos)
+      << coppice_last_error();
+  EXPECT_EQ(feed({5, 2}, 0, 0), reference.logits({5, 2}));
 }
 
 TEST_P(Conformance, StepWithoutAVariantIsRefusedWhole) {
@@ -268,8 +298,9 @@ TEST_P(Conformance, MemoryFollowsTheOptions) {
   EXPECT_EQ(memory.weight_bytes,
             align(7 * 5 * 4) + align(2 * 5 * 4 * 4) + align(4) + align(20));
   EXPECT_EQ(memory.state_bytes, align(2 * 10 * 5 * 4));
-  EXPECT_EQ(memory.arena_bytes,
-            2 * align(9 * 20) + align(2 * 20) + align(2 * 28));
+  EXPECT_EQ(memory.arena_bytes, 2 * align(9 * 20) + align(2 * 20) +
+                                    align(2 * 28) +
+                                    /*workspace*/ 9 * 2 * 20);
   EXPECT_EQ(memory.step_bytes, 3 * align(36) + align(8));
 
   coppice_session_options defaults = {};

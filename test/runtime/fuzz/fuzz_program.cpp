@@ -18,8 +18,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
   // A plan only computes addresses: none of this memory is there.
   std::vector<std::vector<coppice_kernel *>> kernels;
-  for (const Dispatch &dispatch : program->dispatches)
-    kernels.emplace_back(dispatch.variants.size());
+  for (const Dispatch &dispatch : program->dispatches) {
+    size_t stages = 0;
+    for (const Variant &variant : dispatch.variants)
+      stages += variant.stages.size();
+    kernels.emplace_back(stages);
+  }
   SessionAddresses addresses;
   addresses.weights.resize(program->weights.size());
   addresses.states.resize(program->states.size());
@@ -27,8 +31,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   auto *base = reinterpret_cast<std::byte *>(uintptr_t(1) << 20);
   addresses.arena = base;
   addresses.arenaBytes = memory->arena_bytes;
-  StepPlan plan(*program, kernels, addresses);
   SymbolValues symbols = {1, 1, limits->slots, limits->context, 1, 1};
+  StepPlan plan(*program, kernels, addresses,
+                {limits->rows, limits->headRows, limits->slots, limits->context,
+                 limits->rows * limits->context,
+                 limits->slots * limits->context});
   if (!plan.update(symbols).ok())
     return 0;
   for (size_t i = 0; i < program->buffers.size(); ++i) {

@@ -5,11 +5,18 @@
 // makes it: inputs, then one destination per result, with the sizes of dynamic
 // arguments named by `exec.dims`. Its plan is
 //
-//   - a configuration, set on the function as `exec.config`: a strategy and its
-//     tile sizes;
-//   - the grid: the number of work items, over the program's symbols;
-//   - the packing of each argument: how a weight that the kernel reads packed
-//     lies in memory, set on the argument as `exec.packing`.
+//   - variants: the first whose guard is above 0 for a step's sizes runs. Each
+//     has one or more stages, run one after the other over the same arguments,
+//     each with
+//       - a configuration: a strategy and its tile sizes;
+//       - the grid: the number of work items, over the program's symbols;
+//     and the size of a workspace, memory of the variant's own that its stages
+//     get as one more, last argument (split-KV partials);
+//   - the packing of each argument, common to all variants, set on the argument
+//     as `exec.packing`.
+//
+// `exec-select-kernels` gives each stage a copy of the function, with its
+// configuration as `exec.config` and the workspace as `exec.workspace`.
 //
 // | strategy    | one work item                                              |
 // |-------------|------------------------------------------------------------|
@@ -36,20 +43,44 @@ struct PlanOptions {
   CPUTarget target;
 };
 
-struct KernelPlan {
-  /// Goes onto the function as `exec.config`.
+/// Maps are `()[rows, head_rows, slots, context, attended, cached] -> (one)`.
+struct KernelStage {
   exec::ConfigAttr config;
-  /// `()[rows, head_rows, slots, context, attended, cached] -> (items)`.
-  mlir::AffineMap grid;
+  mlir::AffineMap grid; // work items
+  /// What tells the stage's kernel from the others of the plan: it is named
+  /// KERNEL_SUFFIX. Empty: KERNEL. Two stages of one suffix are one kernel and
+  /// must have one configuration.
+  std::string suffix;
+};
+
+struct KernelVariant {
+  /// Runs where this is above 0; null: always. The last variant has none.
+  mlir::AffineMap guard;
+  llvm::SmallVector<KernelStage, 1> stages;
+  /// Bytes; null: none. Evaluated at a session's capacities for the memory that
+  /// is set aside, so it should be no larger than the guard lets it be.
+  mlir::AffineMap workspace;
+};
+
+struct KernelPlan {
+  llvm::SmallVector<KernelVariant, 1> variants;
   /// One per function argument: the packing of a weight, or null for an
   /// argument that is read as it is.
   llvm::SmallVector<exec::PackingAttr> packings;
+
+  /// One stage that always runs, nothing packed.
+  static KernelPlan always(mlir::func::FuncOp kernel, exec::ConfigAttr config,
+                           mlir::AffineMap grid);
 };
 
 /// Decides how `kernel` is compiled. Fails with a diagnostic at the operation
 /// that no strategy takes.
 mlir::FailureOr<KernelPlan> planKernel(mlir::func::FuncOp kernel,
                                        const PlanOptions &options);
+
+/// Writes a stage and the packings onto the function that is its kernel.
+void applyPlan(mlir::func::FuncOp kernel, const KernelPlan &plan,
+               const KernelVariant &variant, const KernelStage &stage);
 
 /// The type that a `[N, K]` weight has once packed; `type` itself if `packing`
 /// is null. A planned function keeps the logical types of its weights and says

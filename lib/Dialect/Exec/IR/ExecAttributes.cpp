@@ -150,6 +150,18 @@ std::string ConfigAttr::getText() const {
 }
 
 //===----------------------------------------------------------------------===//
+// VariantAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult VariantAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                  ArrayRef<StageAttr> stages, AffineMapAttr,
+                                  AffineMapAttr) {
+  if (stages.empty())
+    return emitError() << "expected a variant with at least one stage";
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // LimitsAttr
 //===----------------------------------------------------------------------===//
 

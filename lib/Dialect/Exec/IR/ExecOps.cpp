@@ -345,8 +345,12 @@ LogicalResult DispatchOp::verify() {
       return emitOpError("variant ")
              << index << " has no guard, so that those after it never run";
     if (failed(verifyExpr(*this, "a variant's guard", variant.getGuard())) ||
-        failed(verifyExpr(*this, "a variant's grid", variant.getGrid())))
+        failed(
+            verifyExpr(*this, "a variant's workspace", variant.getWorkspace())))
       return failure();
+    for (StageAttr stage : variant.getStages())
+      if (failed(verifyExpr(*this, "a stage's grid", stage.getGrid())))
+        return failure();
   }
   if (CostAttr cost = getCostAttr())
     for (auto [name, expr] : {std::pair("cost 'flops'", cost.getFlops()),
@@ -363,46 +367,66 @@ LogicalResult DispatchOp::verify() {
   return verifyKept(*this);
 }
 
-LogicalResult DispatchOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
-  for (VariantAttr variant : getVariantList()) {
-    auto kernel = symbolTable.lookupNearestSymbolFrom<FunctionOpInterface>(
-        *this, variant.getKernel());
-    if (!kernel)
-      return emitOpError("expected a kernel named ")
-             << variant.getKernel() << ", found none";
-    auto fail = [&]() {
-      InFlightDiagnostic error = emitOpError();
-      error.attachNote(kernel->getLoc())
-          << "kernel " << variant.getKernel() << " is here";
-      return error;
+/// A kernel agrees with what the dispatch passes to it.
+static LogicalResult verifyKernel(DispatchOp op, FunctionOpInterface kernel,
+                                  SymbolRefAttr name, AffineMapAttr workspace) {
+  auto fail = [&]() {
+    InFlightDiagnostic error = op.emitOpError();
+    error.attachNote(kernel->getLoc()) << "kernel " << name << " is here";
+    return error;
+  };
+  if (kernel.getNumArguments() != op.getArgs().size())
+    return fail() << "passes " << op.getArgs().size()
+                  << " arguments to a kernel of " << kernel.getNumArguments();
+  if (kernel.getNumResults() != op.getWrites().size())
+    return fail() << "writes " << op.getWrites().size()
+                  << " arguments by a kernel of " << kernel.getNumResults()
+                  << " results";
+  if (auto wanted = kernel->getAttrOfType<AffineMapAttr>(workspaceAttrName);
+      wanted != workspace) {
+    auto text = [](AffineMapAttr map) -> std::string {
+      std::string text = "none";
+      if (map)
+        llvm::raw_string_ostream(text = "") << map;
+      return text;
     };
-    if (kernel.getNumArguments() != getArgs().size())
-      return fail() << "passes " << getArgs().size()
-                    << " arguments to a kernel of " << kernel.getNumArguments();
-    if (kernel.getNumResults() != getWrites().size())
-      return fail() << "writes " << getWrites().size()
-                    << " arguments by a kernel of " << kernel.getNumResults()
-                    << " results";
-    for (auto [index, arg] : llvm::enumerate(getArgs())) {
-      auto expected = dyn_cast<ShapedType>(kernel.getArgumentTypes()[index]);
-      auto found = cast<ShapedType>(arg.getType());
-      if (!expected || expected.getElementType() != found.getElementType())
-        return fail() << "argument " << index << " is " << found
-                      << ", the kernel expects "
-                      << kernel.getArgumentTypes()[index];
-      SmallVector<int64_t> shape(expected.getShape());
-      if (auto packing =
-              kernel.getArgAttrOfType<PackingAttr>(index, packingAttrName))
-        if (auto packed = packing.pack(shape); succeeded(packed))
-          shape = *packed;
-      if (ArrayRef<int64_t>(shape) != found.getShape())
-        return fail() << "argument " << index << " is " << found
-                      << ", the kernel expects shape [" << shape << "]";
-      auto dims = kernel.getArgAttrOfType<ArrayAttr>(index, dimsAttrName);
-      if (dims && dims != getExtents(arg))
-        return fail() << "argument " << index << " has extents "
-                      << getExtents(arg) << ", the kernel expects " << dims;
-    }
+    return fail() << "has a workspace of " << text(workspace)
+                  << ", the kernel expects " << text(wanted);
   }
+  for (auto [index, arg] : llvm::enumerate(op.getArgs())) {
+    auto expected = dyn_cast<ShapedType>(kernel.getArgumentTypes()[index]);
+    auto found = cast<ShapedType>(arg.getType());
+    if (!expected || expected.getElementType() != found.getElementType())
+      return fail() << "argument " << index << " is " << found
+                    << ", the kernel expects "
+                    << kernel.getArgumentTypes()[index];
+    SmallVector<int64_t> shape(expected.getShape());
+    if (auto packing =
+            kernel.getArgAttrOfType<PackingAttr>(index, packingAttrName))
+      if (auto packed = packing.pack(shape); succeeded(packed))
+        shape = *packed;
+    if (ArrayRef<int64_t>(shape) != found.getShape())
+      return fail() << "argument " << index << " is " << found
+                    << ", the kernel expects shape [" << shape << "]";
+    auto dims = kernel.getArgAttrOfType<ArrayAttr>(index, dimsAttrName);
+    if (dims && dims != getExtents(arg))
+      return fail() << "argument " << index << " has extents "
+                    << getExtents(arg) << ", the kernel expects " << dims;
+  }
+  return success();
+}
+
+LogicalResult DispatchOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  for (VariantAttr variant : getVariantList())
+    for (StageAttr stage : variant.getStages()) {
+      auto kernel = symbolTable.lookupNearestSymbolFrom<FunctionOpInterface>(
+          *this, stage.getKernel());
+      if (!kernel)
+        return emitOpError("expected a kernel named ")
+               << stage.getKernel() << ", found none";
+      if (failed(verifyKernel(*this, kernel, stage.getKernel(),
+                              variant.getWorkspace())))
+        return failure();
+    }
   return success();
 }

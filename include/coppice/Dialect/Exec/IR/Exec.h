@@ -65,6 +65,9 @@ inline constexpr llvm::StringLiteral dimsAttrName = "exec.dims";
 inline constexpr llvm::StringLiteral packingAttrName = "exec.packing";
 inline constexpr llvm::StringLiteral kindAttrName = "exec.kind";
 inline constexpr llvm::StringLiteral configAttrName = "exec.config";
+/// On a kernel with one more argument than its function has: the bytes of its
+/// workspace, as an expression.
+inline constexpr llvm::StringLiteral workspaceAttrName = "exec.workspace";
 /// The nested module that holds the kernels.
 inline constexpr llvm::StringLiteral kernelsModuleName = "kernels";
 

@@ -67,18 +67,42 @@ def Exec_ConfigAttr : Exec_Attr<"Config", "config"> {
   }];
 }
 
+def Exec_StageAttr : Exec_Attr<"Stage", "stage"> {
+  let summary = "A kernel and the work items that it runs over: `[0, grid)`";
+  let description = [{
+    `grid` and `config` are absent until `exec-select-kernels` has chosen.
+  }];
+  let parameters = (ins "::mlir::SymbolRefAttr":$kernel,
+                        OptionalParameter<"::mlir::AffineMapAttr">:$grid,
+                        OptionalParameter<"::coppice::exec::ConfigAttr">:$config);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 def Exec_VariantAttr : Exec_Attr<"Variant", "variant"> {
   let summary = "One way to run a dispatch";
   let description = [{
     The first variant of a dispatch whose `guard` is above zero, or that has
-    none, runs: `kernel` over the work items `[0, grid)`. `grid` and `config` are
-    absent until `exec-select-kernels` has chosen.
+    none, runs: its stages, one after the other, over the dispatch's arguments.
+    With a `workspace`, that many bytes of memory are passed to every stage as
+    one more, last argument; what is in them at the start is not defined.
+
+    ```mlir
+    #exec.variant<[<kernel = @kernels::@k_split>, <kernel = @kernels::@k_merge>], guard = #map, workspace = #map1>
+    ```
   }];
-  let parameters = (ins "::mlir::SymbolRefAttr":$kernel,
-                        OptionalParameter<"::mlir::AffineMapAttr">:$grid,
-                        OptionalParameter<"::coppice::exec::ConfigAttr">:$config,
-                        OptionalParameter<"::mlir::AffineMapAttr">:$guard);
-  let assemblyFormat = "`<` struct(params) `>`";
+  let parameters = (ins ArrayRefParameter<"::coppice::exec::StageAttr">:$stages,
+                        OptionalParameter<"::mlir::AffineMapAttr">:$guard,
+                        OptionalParameter<"::mlir::AffineMapAttr">:$workspace);
+  let builders = [
+    AttrBuilder<(ins "::mlir::SymbolRefAttr":$kernel), [{
+      return $_get($_ctxt, StageAttr::get($_ctxt, kernel, {}, {}),
+                   ::mlir::AffineMapAttr(), ::mlir::AffineMapAttr());
+    }]>
+  ];
+  let assemblyFormat = [{
+    `<` `[` $stages `]` (`,` `guard` `=` $guard^)? (`,` `workspace` `=` $workspace^)? `>`
+  }];
+  let genVerifyDecl = 1;
 }
 
 def Exec_VariantArrayAttr : TypedArrayAttrBase<Exec_VariantAttr, "variants, in order of preference">;

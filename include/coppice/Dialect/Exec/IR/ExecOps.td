@@ -27,8 +27,10 @@ def Exec_ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, SingleBlock,
   let summary = "A step of a model, ready to run";
   let description = [{
     Declarations of weights, step fields, states and buffers, dispatches in
-    execution order, outputs. `arena` is the size in bytes of the one allocation
-    that holds all buffers.
+    execution order, outputs. `arena` is the size in bytes of the part of the
+    arena that holds all buffers. Where variants have a workspace, that of the
+    dispatch that runs lies behind it: one place, as large as the largest of
+    them, serves all dispatches, since they run one after the other.
 
     Rules: the symbols are the six of the dialect, in order; value and output
     names are unique in their kind; the dispatches of a group are consecutive,
@@ -105,7 +107,7 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
 
     ```mlir
     exec.dispatch "layers.0.attn.q" gemm group "layers.0.attn" value "layers.0.attn.q" kept [[1, [[0, 32], [40, 64]]]]
-        (%buffer, %weight, %buffer_0) writes [2] variants [#exec.variant<kernel = @kernels::@gemm_n56_k64>]
+        (%buffer, %weight, %buffer_0) writes [2] variants [#exec.variant<[<kernel = @kernels::@gemm_n56_k64>]>]
         cost <flops = #map, weight_bytes = #map1, read_bytes = #map2, write_bytes = #map3> shape <m = #map4, n = 56, k = 64>
         : memref<?x64xf32>, memref<56x64xf32>, memref<?x56xf32>
     ```
