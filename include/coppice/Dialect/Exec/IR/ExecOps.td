@@ -103,7 +103,7 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
     Rules: `writes` are the trailing arguments, ascending, as many as the kernel
     has results, and neither weights nor step fields; every kernel exists and
     agrees with the arguments in number, element type, shape (packed, for an
-    argument with `exec.panels`) and named extents; only the last variant has no guard.
+    argument with `exec.packing`) and named extents; only the last variant has no guard.
 
     ```mlir
     exec.dispatch "layers.0.attn.q" gemm group "layers.0.attn" value "layers.0.attn.q" kept [[1, [[0, 32], [40, 64]]]]
