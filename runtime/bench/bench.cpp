@@ -6,11 +6,13 @@
 #include "runtime/base/sha256.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe.h"
+#include "runtime/costmodel/machine_json.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 namespace coppice::rt {
 
@@ -66,10 +68,14 @@ struct Run {
   std::optional<CacheFlush> flush;
   BenchContext context;
   std::vector<Cell> cells;
-  /// The best peak and bandwidth seen while this run goes on.
-  double bestFlops = 0, bestBytes = 0;
+  /// With this run's typical rates: what predictions are made from.
+  Machine now;
+  /// The best rates seen while this run goes on.
+  Rates best;
+  std::vector<Rates> looks; ///< while the present cell is measured
 
-  const CacheFlush *flusher() const { return flush ? &*flush : nullptr; }
+  /// Null: the caches stay as they are.
+  const CacheFlush *flusher() const { return options.hot ? nullptr : &*flush; }
 };
 
 } // namespace
@@ -87,16 +93,6 @@ static Status checkOptions(const BenchOptions &options) {
   return {};
 }
 
-/// Program facts of a bundle, without loading its code or weights.
-static Result<Program> readProgram(const std::string &path) {
-  coppice_bundle *bundle = nullptr;
-  if (coppice_status code = coppice_bundle_open(path.c_str(), &bundle))
-    return lastFailure(code);
-  Result<Program> program = parseProgram(coppice_bundle_program_json(bundle));
-  coppice_bundle_close(bundle);
-  return program ? std::move(program) : program.status().at(path);
-}
-
 static std::vector<std::string> differences(const Program &dense,
                                             const Program &pruned) {
   std::vector<std::string> found;
@@ -108,8 +104,11 @@ static std::vector<std::string> differences(const Program &dense,
   compare("dtype", dense.model.dtype, pruned.model.dtype);
   auto names = [](const Program &program) {
     std::string all;
-    for (const Target &target : program.targets)
+    for (const Target &target : program.targets) {
       all += (all.empty() ? "" : ",") + target.name;
+      for (const std::string &feature : target.requires_)
+        all += "+" + feature;
+    }
     return all;
   };
   compare("targets", names(dense), names(pruned));
@@ -119,28 +118,15 @@ static std::vector<std::string> differences(const Program &dense,
 static Result<MeasuredSide> openSide(const std::string &path,
                                      const Program &program,
                                      const BenchOptions &options) {
-  auto most = [](const std::vector<int64_t> &v) {
-    return *std::max_element(v.begin(), v.end());
-  };
-  int64_t batch = most(options.batches), seq = most(options.seqs);
-  bool decode = std::find(options.phases.begin(), options.phases.end(),
-                          Phase::Decode) != options.phases.end();
-  if (batch > program.limits.slots || batch < 1)
-    return invalidArgument(concat("batch: expected 1 to ", program.limits.slots,
-                                  " (the bundle's limit), found ", batch));
-  if (seq + decode > program.limits.context || seq < 1)
-    return invalidArgument(
-        concat("seq: expected 1 to ", program.limits.context - decode,
-               " (the bundle's context", decode ? " less one token" : "",
-               "), found ", seq));
-  RunnerOptions runner;
-  runner.target = options.target;
-  runner.threads = options.threads;
-  runner.slots = batch;
-  runner.context = seq + decode;
-  runner.maxRows = std::min(program.limits.rows, batch * seq);
-  runner.maxHeadRows = batch;
-  return MeasuredSide::open(path, runner);
+  SideRequest request;
+  request.batch =
+      *std::max_element(options.batches.begin(), options.batches.end());
+  request.seq = *std::max_element(options.seqs.begin(), options.seqs.end());
+  request.decode = std::find(options.phases.begin(), options.phases.end(),
+                             Phase::Decode) != options.phases.end();
+  request.target = options.target;
+  request.threads = options.threads;
+  return MeasuredSide::open(path, program, request);
 }
 
 static Result<Estimate> estimateCell(const Run &run, const MeasuredSide &side,
@@ -149,8 +135,8 @@ static Result<Estimate> estimateCell(const Run &run, const MeasuredSide &side,
                          side.runner().context());
   if (!steps)
     return steps.status();
-  return estimate(side.program(), *steps, machine, run.context.threads,
-                  run.options.hot);
+  return estimate(side.program(), *steps, machine, side.isa(),
+                  run.context.threads, run.options.hot);
 }
 
 /// Estimates every cell and tells the listener, before anything runs.
@@ -165,7 +151,7 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
                   {"seq", cell.seq}};
     auto fill = [&](const MeasuredSide &side, const std::string &name,
                     SideResult &out) -> Status {
-      Result<Estimate> made = estimateCell(run, side, cell, run.machine);
+      Result<Estimate> made = estimateCell(run, side, cell, run.now);
       if (!made)
         return made.status();
       out.path = side.runner().path();
@@ -187,12 +173,15 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
     cells.push_back(entry);
     results.push_back(std::move(result));
   }
-  Json predictions = {{"schema", "coppice.predictions/1"},
-                      {"date", run.context.date},
-                      {"machine_sha256", run.machine.sha256()},
-                      {"threads", run.context.threads},
-                      {"cache", run.options.hot ? "hot" : "cold"},
-                      {"cells", cells}};
+  Json predictions = {
+      {"schema", "coppice.predictions/1"},
+      {"date", run.context.date},
+      {"machine_sha256", run.machine.sha256()},
+      {"prediction_ceilings", ratesJson(run.context.predictionRates)},
+      {"isa", run.context.isa},
+      {"threads", run.context.threads},
+      {"cache", run.options.hot ? "hot" : "cold"},
+      {"cells", cells}};
   std::string text = predictions.dump();
   run.context.predictionsSha256 = sha256(std::string_view(text));
   if (Status status = run.listener.predicted(run.context, text); !status.ok())
@@ -216,13 +205,34 @@ static bool isTight(const std::vector<double> &dense,
   return bootstrapRatio(above, below, seed).relativeHalfWidth(center) <= wanted;
 }
 
-/// Looks at the ceilings once more.
+/// Looks at the rates once more. Not while caches are to stay hot: a look
+/// empties them.
 static void lookAtCeilings(Run &run) {
-  if (!run.flush)
+  if (run.options.hot)
     return;
-  Ceilings seen = sampleCeilings(run.flush->stream(), run.context.threads);
-  run.bestFlops = std::max(run.bestFlops, seen.flopsPerSecond);
-  run.bestBytes = std::max(run.bestBytes, seen.dramReadBytesPerSecond);
+  Rates seen =
+      lookAtRates(run.flush->stream(), run.context.threads, run.context.isa);
+  run.best.raise(seen);
+  run.looks.push_back(seen);
+}
+
+/// What the machine typically does just now: it may be another figure than when
+/// it was probed, since others use the machine too. Looks are apart, so that
+/// one short disturbance does not decide.
+static void lookBeforePredicting(Run &run) {
+  constexpr int looks = 15;
+  constexpr std::chrono::milliseconds pause(20);
+  std::vector<Rates> seen;
+  for (int i = 0; i < looks; ++i) {
+    if (i > 0)
+      std::this_thread::sleep_for(pause);
+    seen.push_back(
+        lookAtRates(run.flush->stream(), run.context.threads, run.context.isa));
+    run.best.raise(seen.back());
+  }
+  run.context.predictionRates = medianOf(seen);
+  run.now = run.machine;
+  run.now.at(run.context.threads).typical.replace(run.context.predictionRates);
 }
 
 /// A shared machine can do more in one second than in another, and a bound is
@@ -230,8 +240,10 @@ static void lookAtCeilings(Run &run) {
 /// of what this run has seen. Predictions stay as they were written.
 static Status tightenBounds(const Run &run, CellResult &result) {
   Machine machine = run.machine;
-  machine.raise(run.context.threads, run.bestFlops, run.bestBytes);
-  result.boundCeilings = machine.at(run.context.threads);
+  Rates &best = machine.at(run.context.threads).best;
+  best.raise(run.best);
+  result.boundCeilings = best;
+  result.measuredRates = medianOf(run.looks);
   auto tighten = [&](const MeasuredSide &side, SideResult &figures) -> Status {
     auto raised = estimateCell(run, side, result.cell, machine);
     if (!raised)
@@ -240,6 +252,10 @@ static Status tightenBounds(const Run &run, CellResult &result) {
     for (size_t i = 0; i < raised->dispatches.size(); ++i)
       figures.estimate.dispatches[i].boundSeconds =
           raised->dispatches[i].boundSeconds;
+    figures.gap =
+        attributeGap(side.program(), figures.estimate, figures.seconds.mean,
+                     figures.dispatchSeconds, figures.hostSeconds,
+                     run.machine.at(run.context.threads).dispatchSeconds);
     return {};
   };
   if (run.dense)
@@ -258,6 +274,7 @@ static Status measureCell(Run &run, CellResult &result) {
     return steps.status();
   int64_t vocabulary = run.pruned->runner().vocabulary();
   std::mt19937_64 random(options.seed);
+  run.looks.clear();
 
   std::vector<MeasuredSide *> sides;
   if (run.dense)
@@ -315,19 +332,19 @@ static Status measureCell(Run &run, CellResult &result) {
   // Clocks around dispatches cost time, so these repeats are apart.
   constexpr int observed = 5;
   for (size_t side = 0; side < sides.size(); ++side) {
-    std::vector<double> total(sides[side]->program().dispatches.size(), 0);
+    SideResult &figures =
+        run.dense && side == 0 ? *result.dense : result.pruned;
+    figures.dispatchSeconds.assign(sides[side]->program().dispatches.size(), 0);
     for (int i = 0; i < observed; ++i) {
       auto inputs = randomInputs(*steps, vocabulary, random);
       auto times = sides[side]->timeDispatches(cell, inputs, run.flusher());
       if (!times)
         return times.status();
-      for (size_t d = 0; d < total.size(); ++d)
-        total[d] += (*times)[d] / observed;
+      for (size_t d = 0; d < figures.dispatchSeconds.size(); ++d)
+        figures.dispatchSeconds[d] += times->dispatches[d] / observed;
+      figures.hostSeconds += times->host / observed;
       lookAtCeilings(run);
     }
-    bool isDense = run.dense && side == 0;
-    (isDense ? *result.dense : result.pruned).dispatchSeconds =
-        std::move(total);
   }
   return tightenBounds(run, result);
 }
@@ -356,7 +373,7 @@ Status runBench(const BenchOptions &options, const Machine &machine,
                 BenchListener &listener) {
   if (Status status = checkOptions(options); !status.ok())
     return status;
-  Run run{options, machine, listener, {}, {}, {}, {}, {}};
+  Run run{options, machine, listener, {}, {}, {}, {}, {}, {}, {}, {}};
   run.context.options = &options;
   run.context.machine = &machine;
   run.context.date = utcNow();
@@ -398,12 +415,18 @@ Status runBench(const BenchOptions &options, const Machine &machine,
     return invalidArgument(
         concat("expected two bundles that run on one target, found ",
                run.dense->runner().target(), " and ", run.context.target));
-  if (!options.hot) {
-    Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
-    if (!flush)
-      return flush.status();
-    run.flush.emplace(*std::move(flush));
-  }
+  run.context.isa = run.pruned->isa();
+  if (run.dense && run.dense->isa() != run.context.isa)
+    return invalidArgument(
+        concat("expected two bundles with code for one instruction set, found ",
+               run.dense->isa(), " and ", run.context.isa));
+  Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
+  if (!flush)
+    return flush.status();
+  run.flush.emplace(*std::move(flush));
+  run.context.denseVsPeer = comparePeers(readPeersFile(), pruned->model.dtype,
+                                         run.context.threads, cpuName());
+  lookBeforePredicting(run);
 
   for (Phase phase : options.phases)
     for (int64_t batch : options.batches)
@@ -419,97 +442,6 @@ Status runBench(const BenchOptions &options, const Machine &machine,
       result.amdahl = amdahlOf(*dense, *result.dense, *pruned, result.pruned);
     if (Status status = listener.measured(run.context, result); !status.ok())
       return status;
-  }
-  return {};
-}
-
-namespace {
-
-/// What dispatches of one kind did in one cell.
-struct KindTotals {
-  double seconds = 0, flopSeconds = 0, byteSeconds = 0; // the latter at peak
-};
-
-} // namespace
-
-/// Adds one cell's measured dispatches to the best fractions seen of each kind.
-static void learn(std::map<std::string, Efficiency, std::less<>> &learned,
-                  const Program &program, const Estimate &estimate,
-                  const std::vector<double> &seconds, const Ceilings &ceilings,
-                  double cacheBytes) {
-  std::map<std::string, KindTotals> kinds;
-  for (size_t i = 0; i < program.dispatches.size(); ++i) {
-    const Work &work = estimate.dispatches[i].work;
-    KindTotals &kind = kinds[std::string(nameOf(program.dispatches[i].kind))];
-    kind.seconds += std::max(0.0, seconds[i] - ceilings.dispatchSeconds);
-    kind.flopSeconds += work.flops / ceilings.flopsPerSecond;
-    kind.byteSeconds += memorySeconds(work, ceilings, cacheBytes, true);
-  }
-  for (const auto &[name, kind] : kinds) {
-    // Shorter than the clock can tell.
-    if (kind.seconds < 1e-6)
-      continue;
-    Efficiency &e =
-        learned.try_emplace(name, Efficiency{1e-9, 1e-9, ""}).first->second;
-    e.compute = std::max(e.compute, kind.flopSeconds / kind.seconds);
-    e.memory = std::max(e.memory, kind.byteSeconds / kind.seconds);
-  }
-}
-
-Status calibrate(Machine &machine, const std::string &bundle, int threads,
-                 int64_t seq) {
-  Result<Program> program = readProgram(bundle);
-  if (!program)
-    return program.status();
-  BenchOptions options;
-  options.threads = threads;
-  options.seqs = {seq};
-  Result<MeasuredSide> side = openSide(bundle, *program, options);
-  if (!side)
-    return side.status();
-  Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
-  if (!flush)
-    return flush.status();
-
-  threads = side->runner().threads();
-  const Ceilings &ceilings = machine.at(threads);
-  std::map<std::string, Efficiency, std::less<>> learned;
-  std::mt19937_64 random(options.seed);
-  for (Phase phase : options.phases) {
-    Cell cell{phase, 1, seq};
-    auto steps = planSteps(cell, side->runner().maxRows(),
-                           side->runner().slots(), side->runner().context());
-    if (!steps)
-      return steps.status();
-    Result<Estimate> made =
-        estimate(*program, *steps, machine, threads, /*hot=*/false);
-    if (!made)
-      return made.status();
-    if (Status status = side->prepare(cell, random); !status.ok())
-      return status;
-    // The median of each dispatch over a few repeats, the first being warm-up.
-    constexpr int repeats = 7;
-    std::vector<std::vector<double>> times(program->dispatches.size());
-    for (int i = 0; i <= repeats; ++i) {
-      auto inputs = randomInputs(*steps, program->model.vocabulary, random);
-      auto measured = side->timeDispatches(cell, inputs, &*flush);
-      if (!measured)
-        return measured.status();
-      for (size_t d = 0; i > 0 && d < times.size(); ++d)
-        times[d].push_back((*measured)[d]);
-    }
-    std::vector<double> medians;
-    for (const std::vector<double> &samples : times)
-      medians.push_back(summarize(samples).median);
-    learn(learned, *program, *made, medians, ceilings,
-          static_cast<double>(machine.cacheBytes));
-  }
-  std::string origin =
-      concat("measured: bundle ", side->runner().sha256(), ", ", threads,
-             " threads, batch 1, ", seq, " tokens, cold, ", utcNow());
-  for (auto &[kind, efficiency] : learned) {
-    efficiency.origin = origin;
-    machine.efficiency[kind] = efficiency;
   }
   return {};
 }

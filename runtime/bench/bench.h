@@ -8,7 +8,9 @@
 #ifndef COPPICE_RUNTIME_BENCH_BENCH_H
 #define COPPICE_RUNTIME_BENCH_BENCH_H
 
+#include "runtime/bench/gap.h"
 #include "runtime/bench/measured_side.h"
+#include "runtime/bench/peers_file.h"
 #include "runtime/bench/statistics.h"
 #include "runtime/costmodel/estimate.h"
 
@@ -37,6 +39,8 @@ struct SideResult {
   Estimate estimate;
   Summary seconds;
   std::vector<double> dispatchSeconds; ///< mean of each dispatch
+  double hostSeconds = 0; ///< mean, of a step outside of its dispatches
+  Gap gap;                ///< of `seconds.mean` to the bound
   coppice_memory memory{};
 };
 
@@ -48,9 +52,12 @@ struct CellResult {
   /// The interval (with one bundle: that of its mean) is within 1 %.
   bool converged = false;
   double amdahl = 0;
-  /// What the bounds are made of: the machine description's ceilings, or better
-  /// ones that were seen in this run.
-  Ceilings boundCeilings{};
+  /// What the bounds are made of: the machine description's best rates, or
+  /// better ones that were seen in this run.
+  Rates boundCeilings{};
+  /// The median of what was seen while this cell was measured. Where it is far
+  /// from the context's `predictionRates`, the machine has drifted.
+  Rates measuredRates{};
 
   // Figures made from those above; NaN without a dense side.
   double measuredSpeedup() const;
@@ -67,8 +74,12 @@ struct BenchContext {
   const BenchOptions *options = nullptr;
   const Machine *machine = nullptr;
   const Program *dense = nullptr, *pruned = nullptr;
-  std::string target, date, predictionsSha256;
+  std::string target, isa, date, predictionsSha256;
   int threads = 1;
+  /// What predictions are made of: the median of looks at the start of the run.
+  Rates predictionRates{};
+  /// How dense kernels compare with other libraries' on this machine.
+  std::optional<PeerComparison> denseVsPeer;
   std::vector<std::string> differences; ///< between the bundles, with force
 };
 
@@ -86,13 +97,6 @@ public:
 /// Refuses bundles whose source hash, dtype, target or threads differ.
 Status runBench(const BenchOptions &options, const Machine &machine,
                 BenchListener &listener);
-
-/// Puts efficiencies measured on a bundle in the place of those of `machine`,
-/// for each kind of dispatch that the bundle has: the greatest fraction of a
-/// ceiling that the kind reaches in a prefill of `seq` tokens or in a decode
-/// step behind them.
-Status calibrate(Machine &machine, const std::string &bundle, int threads,
-                 int64_t seq);
 
 } // namespace coppice::rt
 

@@ -3,6 +3,7 @@
 
 #include "runtime/base/concat.h"
 #include "runtime/bench/commit.h" // generated
+#include "runtime/cpu/cpu_features.h"
 
 #include <fstream>
 #include <set>
@@ -103,6 +104,30 @@ int64_t lastLevelCacheBytes() {
     return total;
   long told = sysconf(_SC_LEVEL3_CACHE_SIZE);
   return told > 0 ? told : int64_t(32) << 20;
+}
+
+void cacheLevelsOf(CacheLevel *levels) {
+  int cpu = allowedCpus().front();
+  for (int index = 0; index < 8; ++index) {
+    std::string base =
+        concat("/sys/devices/system/cpu/cpu", cpu, "/cache/index", index, "/");
+    int level = atoi(firstLine(base + "level").c_str());
+    if (level < 1 || level > cacheLevels ||
+        firstLine(base + "type") == "Instruction")
+      continue;
+    levels[level - 1] = {parseCacheSize(firstLine(base + "size")),
+                         firstLine(base + "shared_cpu_list") !=
+                             std::to_string(cpu)};
+  }
+  // A last level that only one CPU uses because there is only one.
+  if (levels[cacheLevels - 1].bytes > 0)
+    levels[cacheLevels - 1].shared = true;
+}
+
+std::string bestIsa() {
+  if (cpuIsa() == "avx512" && hasCpuFeature("avx512_bf16"))
+    return "avx512_bf16";
+  return std::string(cpuIsa());
 }
 
 } // namespace coppice::rt

@@ -2,6 +2,8 @@
 #ifndef COPPICE_RUNTIME_BENCH_HOST_H
 #define COPPICE_RUNTIME_BENCH_HOST_H
 
+#include "runtime/costmodel/machine.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +28,14 @@ void pinThread(int cpu);
 /// Bytes of last-level cache in reach: each instance that an allowed CPU shares
 /// counts once. 32 MiB where the system does not say.
 int64_t lastLevelCacheBytes();
+
+/// The data caches of the first allowed CPU, into `levels` (of cacheLevels);
+/// what the system does not say stays 0.
+void cacheLevelsOf(CacheLevel *levels);
+
+/// The best instruction set that code is generated for and this CPU has:
+/// "avx512_bf16", "avx512", "avx2", else "baseline".
+std::string bestIsa();
 
 } // namespace coppice::rt
 

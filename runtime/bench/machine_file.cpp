@@ -1,6 +1,8 @@
 #include "runtime/bench/machine_file.h"
 
 #include "runtime/base/atomic_file.h"
+#include "runtime/base/json.h"
+#include "runtime/base/mapped_file.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe.h"
 
@@ -21,6 +23,20 @@ Status store(const Machine &machine, const std::string &path) {
   return writeFile(path, machine.json() + "\n");
 }
 
+/// Of a file that may be another version's.
+Result<std::string> readSchema(const std::string &path) {
+  Result<MappedFile> file = MappedFile::open(path);
+  if (!file)
+    return file.status();
+  Result<Json> json = parseJson(file->text());
+  if (!json)
+    return json.status();
+  if (!json->is_object() || !json->contains("schema") ||
+      !(*json)["schema"].is_string())
+    return invalidFile("expected a member 'schema'");
+  return (*json)["schema"].get<std::string>();
+}
+
 } // namespace
 
 Result<Machine> machineToPredictFor(const std::string &named) {
@@ -29,11 +45,17 @@ Result<Machine> machineToPredictFor(const std::string &named) {
   std::string path = defaultMachinePath();
   std::error_code ignored;
   if (!path.empty() && std::filesystem::exists(path, ignored)) {
-    Result<Machine> machine = Machine::load(path);
-    if (!machine)
-      return machine.status().at("remove it or run probe");
-    if (machine->host == hostName() && machine->cpu == cpuName())
-      return machine;
+    Result<std::string> schema = readSchema(path);
+    if (schema && *schema != machineSchema) {
+      std::fprintf(stderr, "note: %s is of schema %s, expected %s\n",
+                   path.c_str(), schema->c_str(), machineSchema);
+    } else {
+      Result<Machine> machine = Machine::load(path);
+      if (!machine)
+        return machine.status().at("remove it or run probe");
+      if (machine->host == hostName() && machine->cpu == cpuName())
+        return machine;
+    }
   }
   std::fprintf(stderr, "probing this machine, some seconds\n");
   Result<Machine> machine = probeMachine({});

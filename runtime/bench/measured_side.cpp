@@ -1,7 +1,12 @@
 // See measured_side.h.
 #include "runtime/bench/measured_side.h"
 
+#include "runtime/base/concat.h"
+#include "runtime/cpu/cpu_features.h"
+
+#include <algorithm>
 #include <chrono>
+#include <optional>
 
 namespace coppice::rt {
 
@@ -21,8 +26,65 @@ std::vector<StepRows> randomInputs(const std::vector<StepShape> &steps,
   return inputs;
 }
 
+Result<Program> readProgram(const std::string &path) {
+  coppice_bundle *bundle = nullptr;
+  if (coppice_status code = coppice_bundle_open(path.c_str(), &bundle))
+    return lastFailure(code);
+  Result<Program> program = parseProgram(coppice_bundle_program_json(bundle));
+  coppice_bundle_close(bundle);
+  return program ? std::move(program) : program.status().at(path);
+}
+
+/// The widest instructions that the code of `target` may use.
+static std::string isaOf(const Target &target) {
+  auto needs = [&](std::string_view feature) {
+    return std::find(target.requires_.begin(), target.requires_.end(),
+                     feature) != target.requires_.end();
+  };
+  return needs("avx512_bf16") ? "avx512_bf16"
+         : needs("avx512f")   ? "avx512"
+         : needs("avx2")      ? "avx2"
+                              : "baseline";
+}
+
+/// The target of this name that a session takes: the first that this machine
+/// can run.
+static const Target *findTarget(const Program &program,
+                                const std::string &name) {
+  for (const Target &target : program.targets)
+    if (target.name == name &&
+        std::all_of(
+            target.requires_.begin(), target.requires_.end(),
+            [](const std::string &feature) { return hasCpuFeature(feature); }))
+      return &target;
+  return nullptr;
+}
+
+MeasuredSide::MeasuredSide(Runner runner) : model(std::move(runner)) {
+  const Target *target = findTarget(model.program(), model.target());
+  isaName = target ? isaOf(*target) : "baseline";
+}
+
 Result<MeasuredSide> MeasuredSide::open(const std::string &path,
-                                        const RunnerOptions &options) {
+                                        const Program &program,
+                                        const SideRequest &request) {
+  int64_t batch = request.batch, seq = request.seq;
+  bool decode = request.decode;
+  if (batch > program.limits.slots || batch < 1)
+    return invalidArgument(concat("batch: expected 1 to ", program.limits.slots,
+                                  " (the bundle's limit), found ", batch));
+  if (seq + decode > program.limits.context || seq < 1)
+    return invalidArgument(
+        concat("seq: expected 1 to ", program.limits.context - decode,
+               " (the bundle's context", decode ? " less one token" : "",
+               "), found ", seq));
+  RunnerOptions options;
+  options.target = request.target;
+  options.threads = request.threads;
+  options.slots = batch;
+  options.context = seq + decode;
+  options.maxRows = std::min(program.limits.rows, batch * seq);
+  options.maxHeadRows = batch;
   Result<Runner> runner = Runner::open(path, options);
   if (!runner)
     return runner.status();
@@ -73,24 +135,58 @@ Result<double> MeasuredSide::time(const Cell &cell,
   return total.count();
 }
 
-Result<std::vector<double>>
+namespace {
+using Clock = std::chrono::steady_clock;
+
+/// What the observer of one run gathers.
+struct Observation {
+  ObservedTimes times;
+  std::optional<Clock::time_point> firstBegin;
+  Clock::time_point lastEnd;
+};
+} // namespace
+
+static double seconds(Clock::duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+Result<ObservedTimes>
 MeasuredSide::timeDispatches(const Cell &cell,
                              const std::vector<StepRows> &inputs,
                              const CacheFlush *flush) {
-  std::vector<double> seconds(program().dispatches.size(), 0);
+  if (Status status = rewindTo(model, cell); !status.ok())
+    return status;
+  if (flush)
+    flush->run();
+  Observation seen;
+  seen.times.dispatches.assign(program().dispatches.size(), 0);
   coppice_session_observe(
       model.session(),
       [](void *context, int64_t dispatch, double time, const float *,
          const int64_t *, int64_t) {
-        auto &all = *static_cast<std::vector<double> *>(context);
-        all[static_cast<size_t>(dispatch)] += time;
+        auto &seen = *static_cast<Observation *>(context);
+        seen.times.dispatches[static_cast<size_t>(dispatch)] += time;
+        seen.lastEnd = Clock::now();
+        if (!seen.firstBegin)
+          seen.firstBegin =
+              seen.lastEnd - std::chrono::duration_cast<Clock::duration>(
+                                 std::chrono::duration<double>(time));
       },
-      &seconds);
-  Result<double> total = time(cell, inputs, flush);
+      &seen);
+  Status status;
+  for (size_t i = 0; i < inputs.size() && status.ok(); ++i) {
+    seen.firstBegin.reset();
+    auto begin = seen.lastEnd = Clock::now();
+    status = model.step(inputs[i], logits);
+    auto end = Clock::now();
+    seen.times.host += seconds(end - seen.lastEnd);
+    if (seen.firstBegin)
+      seen.times.host += seconds(*seen.firstBegin - begin);
+  }
   coppice_session_observe(model.session(), nullptr, nullptr);
-  if (!total)
-    return total.status();
-  return seconds;
+  if (!status.ok())
+    return status;
+  return seen.times;
 }
 
 } // namespace coppice::rt

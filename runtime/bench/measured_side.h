@@ -14,13 +14,35 @@ namespace coppice::rt {
 std::vector<StepRows> randomInputs(const std::vector<StepShape> &steps,
                                    int64_t vocabulary, std::mt19937_64 &random);
 
+/// Program facts of a bundle, without loading its code or weights.
+Result<Program> readProgram(const std::string &path);
+
+/// What a session must have room for.
+struct SideRequest {
+  int64_t batch = 1, seq = 1; ///< the greatest of all cells
+  bool decode = false;        ///< one token more
+  std::string target;
+  int threads = 0;
+};
+
+/// Where the time of one observed run of a cell's steps went.
+struct ObservedTimes {
+  std::vector<double> dispatches; ///< seconds, in the program's order
+  /// Before the first dispatch and after the last: inputs in, logits out.
+  double host = 0;
+};
+
 class MeasuredSide {
 public:
   static Result<MeasuredSide> open(const std::string &path,
-                                   const RunnerOptions &options);
+                                   const Program &program,
+                                   const SideRequest &request);
 
   const Runner &runner() const { return model; }
   const Program &program() const { return model.program(); }
+  /// The instruction set of the code that runs: "avx2", "avx512",
+  /// "avx512_bf16".
+  const std::string &isa() const { return isaName; }
 
   /// Brings the session to where the cell begins: for decode, `seq` tokens in
   /// each of `batch` slots. Prefill starts its slots afresh by itself.
@@ -31,16 +53,16 @@ public:
   Result<double> time(const Cell &cell, const std::vector<StepRows> &inputs,
                       const CacheFlush *flush);
 
-  /// The same with a clock around each dispatch: seconds of each, in the
-  /// program's order, summed over the steps.
-  Result<std::vector<double>>
-  timeDispatches(const Cell &cell, const std::vector<StepRows> &inputs,
-                 const CacheFlush *flush);
+  /// The same with a clock around each dispatch, summed over the steps.
+  Result<ObservedTimes> timeDispatches(const Cell &cell,
+                                       const std::vector<StepRows> &inputs,
+                                       const CacheFlush *flush);
 
 private:
-  explicit MeasuredSide(Runner runner) : model(std::move(runner)) {}
+  explicit MeasuredSide(Runner runner);
 
   Runner model;
+  std::string isaName;
   std::vector<float> logits;
 };
 

@@ -4,6 +4,7 @@
 #include "runtime/base/concat.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe_kernels.h"
+#include "runtime/bench/statistics.h"
 #include "runtime/bench/streaming_buffer.h"
 #include "runtime/cpu/cpu_features.h"
 #include "runtime/cpu/thread_count.h"
@@ -23,12 +24,12 @@ static double seconds(Clock::duration duration) {
 }
 
 /// Runs work(thread) on `threads` pinned threads at once, `trials` times; the
-/// least time from the first start to the last end.
+/// time of each trial from the first start to the last end.
 template <typename WorkFn>
-static double bestOf(int trials, int threads, WorkFn work) {
+static std::vector<double> timesOf(int trials, int threads, WorkFn work) {
   std::vector<int> cpus = allowedCpus();
   std::vector<Clock::time_point> begin(threads), end(threads);
-  double best = 1e30;
+  std::vector<double> times;
   std::barrier meet(threads);
   auto loop = [&](int thread) {
     pinThread(cpus[static_cast<size_t>(thread) % cpus.size()]);
@@ -39,8 +40,7 @@ static double bestOf(int trials, int threads, WorkFn work) {
       end[thread] = Clock::now();
       meet.arrive_and_wait();
       if (thread == 0)
-        best = std::min(best,
-                        seconds(*std::max_element(end.begin(), end.end()) -
+        times.push_back(seconds(*std::max_element(end.begin(), end.end()) -
                                 *std::min_element(begin.begin(), begin.end())));
     }
   };
@@ -50,39 +50,59 @@ static double bestOf(int trials, int threads, WorkFn work) {
     workers.emplace_back(loop, thread);
   for (std::thread &worker : workers)
     worker.join();
-  return best;
+  return times;
+}
+
+namespace {
+/// A rate over some trials.
+struct Found {
+  double best = 0, typical = 0;
+};
+} // namespace
+
+static Found rateOf(double work, const std::vector<double> &times) {
+  return {work / *std::min_element(times.begin(), times.end()),
+          work / quantile(times, 0.5)};
 }
 
 /// Results of kernels go here, so that no compiler drops the work.
 static volatile float sink;
 
-static double probeFlops(int threads, int trials) {
-  const ProbeKernels &kernels = probeKernels();
+/// FLOP/s; 0 where there is no such instruction.
+static Found probeFlops(const ProbeChains &chains, int threads, int trials) {
+  if (!chains.run)
+    return {};
   // About 2 ms at 3 GHz: short enough to fall between two interruptions, long
   // enough for the clock.
   constexpr int64_t iterations = 400'000;
-  double time = bestOf(trials, threads,
-                       [&](int) { sink = kernels.multiplyAdd(iterations); });
-  return kernels.flopsPerIteration * iterations * threads / time;
+  return rateOf(
+      chains.flopsPerIteration * iterations * threads,
+      timesOf(trials, threads, [&](int) { sink = chains.run(iterations); }));
+}
+
+static ProbeChains widestF32() {
+  return {probeKernels().multiplyAdd, probeKernels().flopsPerIteration};
 }
 
 /// Bytes a second when `threads` read disjoint parts of `bytes`, `passes` times
-/// over.
-static double probeRead(const StreamingBuffer &buffer, size_t bytes,
-                        int threads, int passes, int trials) {
+/// over; as one stream or as four, whichever is better.
+static Found probeRead(const StreamingBuffer &buffer, size_t bytes, int threads,
+                       int passes, int trials) {
   constexpr size_t granule = 2048; // floats: 512 for each of four streams
   size_t share = bytes / sizeof(float) / threads / granule * granule;
-  double best = 0;
+  Found found;
   for (auto read :
        {probeKernels().readOneStream, probeKernels().readFourStreams}) {
-    double time = bestOf(trials, threads, [&](int thread) {
+    std::vector<double> times = timesOf(trials, threads, [&](int thread) {
       for (int pass = 0; pass < passes; ++pass)
         sink = read(buffer.data() + share * thread, share);
     });
-    double moved = 4.0 * static_cast<double>(share) * threads * passes;
-    best = std::max(best, moved / time);
+    Found other =
+        rateOf(4.0 * static_cast<double>(share) * threads * passes, times);
+    found.best = std::max(found.best, other.best);
+    found.typical = std::max(found.typical, other.typical);
   }
-  return best;
+  return found;
 }
 
 /// What handing work to the pool takes: the time of a dispatch with one short
@@ -125,15 +145,55 @@ std::vector<int> probeThreadCounts() {
   return counts;
 }
 
+static Ceilings probeCeilings(const StreamingBuffer &buffer,
+                              const Machine &machine, int threads) {
+  Ceilings c;
+  c.threads = threads;
+  auto set = [&](double Rates::*rate, Found found) {
+    c.best.*rate = found.best;
+    c.typical.*rate = found.typical;
+  };
+  set(&Rates::f32, probeFlops(widestF32(), threads, /*trials=*/20));
+  set(&Rates::bf16, probeFlops(probeBf16(), threads, /*trials=*/20));
+  set(&Rates::f32Avx2, probeFlops(probeAvx2(), threads, /*trials=*/20));
+  set(&Rates::dram, probeRead(buffer, buffer.bytes(), threads,
+                              /*passes=*/1, /*trials=*/40));
+  for (int level = 0; level < cacheLevels; ++level) {
+    const CacheLevel &cache = machine.caches[level];
+    if (cache.bytes == 0)
+      continue;
+    // So much that it is in no smaller level, and room for the other users of
+    // a shared one.
+    double part = cache.shared ? 0.25 : 0.75;
+    size_t bytes =
+        std::max(size_t(threads) * 8192,
+                 static_cast<size_t>(static_cast<double>(cache.bytes) * part) *
+                     (cache.shared ? 1 : threads));
+    int passes =
+        static_cast<int>(std::max<size_t>(4, (size_t(16) << 20) / bytes));
+    c.cacheRead[level] =
+        probeRead(buffer, bytes, threads, passes, /*trials=*/12).best;
+  }
+  if (!std::any_of(std::begin(c.cacheRead), std::end(c.cacheRead),
+                   [](double rate) { return rate > 0; }))
+    c.cacheRead[cacheLevels - 1] =
+        probeRead(buffer, static_cast<size_t>(machine.cacheBytes) / 4, threads,
+                  /*passes=*/4, /*trials=*/12)
+            .best;
+  c.dispatchSeconds = probeDispatch(threads);
+  return c;
+}
+
 Result<Machine> probeMachine(const ProbeOptions &options) {
   Machine machine;
   machine.host = hostName();
   machine.cpu = cpuName();
-  machine.isa = cpuIsa();
+  machine.isa = bestIsa();
   machine.date = utcNow();
   machine.origin = "measured by coppice-run probe";
   machine.cacheBytes = lastLevelCacheBytes();
-  machine.efficiency = defaultEfficiencies();
+  cacheLevelsOf(machine.caches);
+  machine.curves = assumedCurves();
 
   size_t cache = static_cast<size_t>(machine.cacheBytes);
   Result<StreamingBuffer> buffer = StreamingBuffer::create(4 * cache);
@@ -143,28 +203,36 @@ Result<Machine> probeMachine(const ProbeOptions &options) {
        options.threads.empty() ? probeThreadCounts() : options.threads) {
     if (options.progress)
       options.progress(threads);
-    Ceilings c;
-    c.threads = threads;
-    c.flopsPerSecond = probeFlops(threads, /*trials=*/20);
-    c.dramReadBytesPerSecond = probeRead(*buffer, buffer->bytes(), threads,
-                                         /*passes=*/1, /*trials=*/40);
-    // A quarter of the cache: no first-level cache, and room for its other
-    // users.
-    c.cacheReadBytesPerSecond =
-        probeRead(*buffer, cache / 4, threads, /*passes=*/4, /*trials=*/12);
-    c.dispatchSeconds = probeDispatch(threads);
-    machine.ceilings.push_back(c);
+    machine.ceilings.push_back(probeCeilings(*buffer, machine, threads));
   }
   return machine;
 }
 
-Ceilings sampleCeilings(const StreamingBuffer &buffer, int threads) {
-  Ceilings sample;
-  sample.threads = threads;
-  sample.flopsPerSecond = probeFlops(threads, /*trials=*/2);
-  sample.dramReadBytesPerSecond =
-      probeRead(buffer, buffer.bytes(), threads, /*passes=*/1, /*trials=*/1);
-  return sample;
+Rates lookAtRates(const StreamingBuffer &buffer, int threads,
+                  std::string_view isa) {
+  Rates rates;
+  if (isa == "avx2")
+    rates.f32Avx2 = probeFlops(probeAvx2(), threads, /*trials=*/1).best;
+  else if (isa != "avx512")
+    rates.bf16 = probeFlops(probeBf16(), threads, /*trials=*/1).best;
+  rates.f32 = probeFlops(widestF32(), threads, /*trials=*/1).best;
+  rates.dram = probeRead(buffer, buffer.bytes(), threads, /*passes=*/1,
+                         /*trials=*/1)
+                   .best;
+  return rates;
+}
+
+Rates medianOf(const std::vector<Rates> &looks) {
+  Rates median;
+  for (double Rates::*rate :
+       {&Rates::f32, &Rates::bf16, &Rates::f32Avx2, &Rates::dram}) {
+    std::vector<double> seen;
+    for (const Rates &look : looks)
+      if (look.*rate > 0)
+        seen.push_back(look.*rate);
+    median.*rate = seen.empty() ? 0 : quantile(seen, 0.5);
+  }
+  return median;
 }
 
 } // namespace coppice::rt

@@ -1,8 +1,8 @@
 // Nothing comes in but the machine itself; its ceilings go out.
 //
-// Each figure is the best of several short trials, since it stands for what the
-// machine can do at most: noise only ever takes away. Takes about a second for
-// each number of threads.
+// Each rate is found in many short trials: the best of them is what the machine
+// can do at most, since noise only ever takes away; their median is what it
+// typically does. Takes about a second for each number of threads.
 #ifndef COPPICE_RUNTIME_BENCH_PROBE_H
 #define COPPICE_RUNTIME_BENCH_PROBE_H
 
@@ -25,9 +25,14 @@ std::vector<int> probeThreadCounts();
 
 Result<Machine> probeMachine(const ProbeOptions &options);
 
-/// One quick look at peak and DRAM bandwidth, some 20 ms; the other ceilings
-/// are 0. For a run that wants the best that the machine did while it went on.
-Ceilings sampleCeilings(const StreamingBuffer &buffer, int threads);
+/// One quick look at what the machine does just now, some 15 ms: peaks of the
+/// arithmetic that code for `isa` uses, and DRAM bandwidth; rates that were not
+/// looked at are 0.
+Rates lookAtRates(const StreamingBuffer &buffer, int threads,
+                  std::string_view isa);
+
+/// The median of each rate over some looks.
+Rates medianOf(const std::vector<Rates> &looks);
 
 } // namespace coppice::rt
 

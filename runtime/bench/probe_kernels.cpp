@@ -7,6 +7,10 @@
 
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace coppice::rt {
 namespace {
 
@@ -74,6 +78,28 @@ COPPICE_PROBE_KERNELS(Avx2, __attribute__((target("avx2,fma"))), 8, 12)
 #endif
 COPPICE_PROBE_KERNELS(Baseline, , 4, 12)
 
+#if defined(__x86_64__)
+// vdpbf16ps: 16 lanes, each the sum of two products added to an f32.
+constexpr int dotChains = 16;
+__attribute__((target("avx512f,avx512bf16"))) float dots(int64_t iterations) {
+  __m512 chain[dotChains];
+  for (int c = 0; c < dotChains; ++c)
+    chain[c] = _mm512_set1_ps(static_cast<float>(c));
+  // Pairs of 0.5 as bf16.
+  __m512i halves = _mm512_set1_epi32(0x3F003F00);
+  for (int64_t i = 0; i < iterations; ++i) {
+    _Pragma("GCC unroll 16") for (int c = 0; c < dotChains; ++c) chain[c] =
+        _mm512_dpbf16_ps(chain[c], (__m512bh)halves, (__m512bh)halves);
+    asm volatile("" : "+x"(halves));
+  }
+  float sum = 0;
+  for (int c = 0; c < dotChains; ++c)
+    for (int lane = 0; lane < 16; ++lane)
+      sum += chain[c][lane];
+  return sum;
+}
+#endif
+
 } // namespace
 
 const ProbeKernels &probeKernels() {
@@ -84,6 +110,22 @@ const ProbeKernels &probeKernels() {
     return kernelsAvx2;
 #endif
   return kernelsBaseline;
+}
+
+ProbeChains probeBf16() {
+#if defined(__x86_64__)
+  if (hasCpuFeature("avx512_bf16"))
+    return {dots, 4.0 * 16 * dotChains};
+#endif
+  return {};
+}
+
+ProbeChains probeAvx2() {
+#if defined(__x86_64__)
+  if (hasCpuFeature("avx2") && hasCpuFeature("fma"))
+    return {kernelsAvx2.multiplyAdd, kernelsAvx2.flopsPerIteration};
+#endif
+  return {};
 }
 
 } // namespace coppice::rt

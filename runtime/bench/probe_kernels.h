@@ -19,7 +19,20 @@ struct ProbeKernels {
   float (*readFourStreams)(const float *data, size_t count);
 };
 
+/// Of the widest vectors.
 const ProbeKernels &probeKernels();
+
+/// Chains of multiply-adds of one kind; null where this CPU has no such
+/// instruction.
+struct ProbeChains {
+  float (*run)(int64_t iterations) = nullptr;
+  double flopsPerIteration = 0;
+};
+
+/// Dot instructions on pairs of bf16.
+ProbeChains probeBf16();
+/// f32 in 256-bit vectors, whatever else there is.
+ProbeChains probeAvx2();
 
 } // namespace coppice::rt
 

@@ -4,7 +4,7 @@
 #include "runtime/base/concat.h"
 #include "runtime/base/json.h"
 #include "runtime/bench/host.h"
-#include "runtime/cpu/cpu_features.h"
+#include "runtime/costmodel/machine_json.h"
 
 #include <cmath>
 #include <cstdarg>
@@ -41,6 +41,25 @@ static Json headShare(const Program &program, const SideResult &side) {
   return all > 0 ? Json(head / all) : Json();
 }
 
+/// Seconds of each part; they sum to measured - bound.
+static Json gapJson(const SideResult &side) {
+  return {{"gemm_s", number(side.gap.gemm)},
+          {"non_gemm_s", number(side.gap.nonGemm)},
+          {"dispatch_s", number(side.gap.dispatch)},
+          {"host_s", number(side.gap.host)},
+          {"residual_s", number(side.gap.residual)}};
+}
+
+static Json peersJson(const BenchContext &context) {
+  if (!context.denseVsPeer)
+    return nullptr;
+  const PeerComparison &found = *context.denseVsPeer;
+  return {{"ratio", found.ratio},
+          {"shapes", found.shapes},
+          {"peers", found.peers},
+          {"date", found.date}};
+}
+
 static Json dispatchesJson(const Program &program, const SideResult &side) {
   Json list = Json::array();
   for (size_t i = 0; i < program.dispatches.size(); ++i) {
@@ -52,6 +71,7 @@ static Json dispatchesJson(const Program &program, const SideResult &side) {
                     {"m", gemm ? Json(e.work.m) : Json()},
                     {"n", gemm ? Json(e.work.n) : Json()},
                     {"k", gemm ? Json(e.work.k) : Json()},
+                    {"arithmetic", std::string(nameOf(e.work.arithmetic))},
                     {"flops", e.work.flops},
                     {"bytes", e.work.bytes()},
                     {"cold_bytes", e.work.coldBytes},
@@ -111,17 +131,16 @@ std::string resultRecord(const BenchContext &context,
       {"dtype", program.model.dtype},
       {"device", cpuName()},
       {"target", context.target},
-      {"isa", std::string(cpuIsa())},
+      {"isa", context.isa},
       {"threads", context.threads},
       {"host", hostName()},
       {"date", context.date},
       {"commit", buildCommit()},
       {"machine_sha256", context.machine->sha256()},
       {"predictions_sha256", context.predictionsSha256},
-      {"bound_ceilings",
-       {{"f32_flops_per_s", result.boundCeilings.flopsPerSecond},
-        {"dram_read_bytes_per_s",
-         result.boundCeilings.dramReadBytesPerSecond}}},
+      {"prediction_ceilings", ratesJson(context.predictionRates)},
+      {"measured_ceilings", ratesJson(result.measuredRates)},
+      {"bound_ceilings", ratesJson(result.boundCeilings)},
       {"bundle_sha256", pruned.sha256},
       {"dense_bundle_sha256", dense ? Json(dense->sha256) : Json()},
       {"cache", options.hot ? "hot" : "cold"},
@@ -153,12 +172,15 @@ std::string resultRecord(const BenchContext &context,
        number(
            relativeError(result.predictedSpeedup(), result.measuredSpeedup()))},
       {"head_share", headShare(program, pruned)},
+      {"dense_head_share", dense ? headShare(*context.dense, *dense) : Json()},
+      {"gap", gapJson(pruned)},
+      {"dense_gap", dense ? gapJson(*dense) : Json()},
       // Static plans have nothing to fall back from, and no router.
       {"fallback_sites", Json::array()},
       {"router", nullptr},
       {"memory_bytes", memoryBytes(pruned.memory)},
       {"dense_memory_bytes", dense ? Json(memoryBytes(dense->memory)) : Json()},
-      {"dense_vs_peer", nullptr},
+      {"dense_vs_peer", peersJson(context)},
       {"excluded", excluded},
       {"beaten_bounds", result.beatenBounds()},
       {"ops", nullptr},
@@ -226,28 +248,73 @@ std::string tableRow(const CellResult &result) {
                        relativeError(result.predictedSpeedup(), speedup) * 100);
 }
 
-std::string dispatchTable(const BenchContext &context,
-                          const CellResult &result) {
-  std::map<std::string, double> denseTime;
+/// "gap dense 1.2 ms = GEMMs 0.9 (75 %) + ..".
+static std::string gapLine(const char *name, const SideResult &side) {
+  double all = side.gap.total();
+  std::string text =
+      format("  gap %-6s %9.4f ms beyond its bound of %.4f ms:", name,
+             all * 1e3, side.estimate.boundSeconds * 1e3);
+  const char *separator = " ";
+  auto add = [&](const char *part, double seconds) {
+    text += format("%s%s %.4f (%.0f %%)", separator, part, seconds * 1e3,
+                   100 * seconds / all);
+    separator = ", ";
+  };
+  add("GEMMs", side.gap.gemm);
+  add("other kernels", side.gap.nonGemm);
+  add("dispatch", side.gap.dispatch);
+  add("host", side.gap.host);
+  add("residual", side.gap.residual);
+  return text + "\n";
+}
+
+std::string gapText(const CellResult &result) {
+  std::string text;
   if (result.dense)
-    for (size_t i = 0; i < result.dense->dispatchSeconds.size(); ++i)
-      denseTime[context.dense->dispatches[i].site] +=
-          result.dense->dispatchSeconds[i];
-  std::string text = format("  %-32s %-12s %9s %9s %9s %9s\n", "site", "kind",
-                            "dense_us", "pruned_us", "pred_us", "bound_us");
-  for (size_t i = 0; i < context.pruned->dispatches.size(); ++i) {
-    const Dispatch &d = context.pruned->dispatches[i];
-    const DispatchEstimate &e = result.pruned.estimate.dispatches[i];
-    auto dense = denseTime.find(d.site);
-    text += format("  %-32s %-12s %9s %9.2f %9.2f %9.2f\n", d.site.c_str(),
-                   std::string(nameOf(d.kind)).c_str(),
-                   dense == denseTime.end()
-                       ? "-"
-                       : format("%.2f", dense->second * 1e6).c_str(),
-                   result.pruned.dispatchSeconds[i] * 1e6,
-                   e.predictedSeconds * 1e6, e.boundSeconds * 1e6);
+    text += gapLine("dense", *result.dense);
+  return text + gapLine(result.dense ? "pruned" : "", result.pruned);
+}
+
+/// What a dispatch did a second, in the unit of what limits it.
+static std::string rateOf(const Work &work, double bound, const Rates &ceilings,
+                          double seconds) {
+  bool byBytes = work.coldBytes / ceilings.dram >= bound || work.n == 0;
+  return byBytes ? format("%.1f GB/s", work.bytes() / seconds / 1e9)
+                 : format("%.1f GFLOP/s", work.flops / seconds / 1e9);
+}
+
+/// The lines of one bundle.
+static std::string sideTable(const char *name, const Program &program,
+                             const SideResult &side, const Rates &ceilings) {
+  std::string text =
+      format("  %-32s %-12s %5s %6s %6s %10s %10s %10s %6s  %s\n", name, "kind",
+             "m", "n", "k", "time_us", "pred_us", "bound_us", "bound", "rate");
+  for (size_t i = 0; i < program.dispatches.size(); ++i) {
+    const Dispatch &d = program.dispatches[i];
+    const DispatchEstimate &e = side.estimate.dispatches[i];
+    double seconds = side.dispatchSeconds[i];
+    auto extent = [&](int64_t value) {
+      return d.gemm ? std::to_string(value) : std::string("-");
+    };
+    text += format(
+        "  %-32s %-12s %5s %6s %6s %10.2f %10.2f %10.2f %5.0f%%  %s\n",
+        d.site.c_str(), std::string(nameOf(d.kind)).c_str(),
+        extent(e.work.m).c_str(), extent(e.work.n).c_str(),
+        extent(e.work.k).c_str(), seconds * 1e6, e.predictedSeconds * 1e6,
+        e.boundSeconds * 1e6, 100 * e.boundSeconds / seconds,
+        rateOf(e.work, e.boundSeconds, ceilings, seconds).c_str());
   }
   return text;
+}
+
+std::string dispatchTable(const BenchContext &context,
+                          const CellResult &result) {
+  std::string text;
+  if (result.dense)
+    text +=
+        sideTable("dense", *context.dense, *result.dense, result.boundCeilings);
+  return text + sideTable(result.dense ? "pruned" : "site", *context.pruned,
+                          result.pruned, result.boundCeilings);
 }
 
 } // namespace coppice::rt

@@ -14,8 +14,11 @@ std::string resultRecord(const BenchContext &context, const CellResult &result);
 std::string tableHeading(bool hasDense);
 std::string tableRow(const CellResult &result);
 
-/// A line for each dispatch of the pruned bundle (measured, predicted, bound),
-/// beside the time of the same site in the dense one.
+/// Where the time beyond the bound went: a line for each side.
+std::string gapText(const CellResult &result);
+
+/// A line for each dispatch of each side: shape, measured, predicted, bound,
+/// the bound's share of the measured time, and FLOP or bytes a second.
 std::string dispatchTable(const BenchContext &context,
                           const CellResult &result);
 

@@ -6,33 +6,28 @@
 
 namespace coppice::rt {
 
-double memorySeconds(const Work &work, const Ceilings &ceilings,
-                     double cacheBytes, bool cold) {
-  double fromDram = cold ? work.coldBytes : 0;
-  double warm = std::max(0.0, work.bytes() - fromDram);
-  if (warm > cacheBytes) {
-    fromDram += warm;
-    warm = 0;
-  }
-  return fromDram / ceilings.dramReadBytesPerSecond +
-         warm / ceilings.cacheReadBytesPerSecond;
-}
-
-static double predict(const Work &work, const Efficiency &efficiency,
-                      const Ceilings &ceilings, double cacheBytes, bool cold) {
-  double compute = work.flops / (ceilings.flopsPerSecond * efficiency.compute);
-  double memory =
-      memorySeconds(work, ceilings, cacheBytes, cold) / efficiency.memory;
-  return std::max(compute, memory) + ceilings.dispatchSeconds;
+DispatchWork dispatchWork(DispatchKind kind, const Work &work, bool cold) {
+  DispatchWork result;
+  result.kind = nameOf(kind);
+  result.storage = work.storage;
+  result.arithmetic = work.arithmetic;
+  result.flops = work.flops;
+  result.coldBytes = cold ? work.coldBytes : 0;
+  result.warmBytes = std::max(0.0, work.bytes() - result.coldBytes);
+  result.rows = work.m > 0 ? work.m : work.rows;
+  result.n = work.n;
+  result.k = work.k;
+  result.panel = work.panel;
+  result.items = work.items;
+  return result;
 }
 
 Result<Estimate> estimate(const Program &program,
                           const std::vector<StepShape> &steps,
-                          const Machine &machine, int threads, bool hot) {
-  const Ceilings &ceilings = machine.at(threads);
-  double peak = ceilings.flopsPerSecond,
-         bandwidth = ceilings.dramReadBytesPerSecond,
-         cacheBytes = static_cast<double>(machine.cacheBytes);
+                          const Machine &machine, std::string_view isa,
+                          int threads, bool hot) {
+  const Rates &best = machine.at(threads).best;
+  double cacheBytes = static_cast<double>(machine.cacheBytes);
 
   Estimate result;
   result.dispatches.resize(program.dispatches.size());
@@ -52,21 +47,26 @@ Result<Estimate> estimate(const Program &program,
     for (size_t i = 0; i < work->size(); ++i) {
       const Work &w = (*work)[i];
       DispatchEstimate &d = result.dispatches[i];
-      double b = std::max(w.flops / peak,
-                          std::max(0.0, w.coldBytes - kept) / bandwidth);
-      double p = predict(w, machine.of(nameOf(program.dispatches[i].kind)),
-                         ceilings, cacheBytes, cold || stepBytes > cacheBytes);
-      bound += b;
+      DispatchWork asked = dispatchWork(program.dispatches[i].kind, w,
+                                        cold || stepBytes > cacheBytes);
+      DispatchTime time = timeOf(asked, machine, isa, threads);
+      time.boundSeconds =
+          std::max(w.flops / peakOf(best, w.arithmetic, isa),
+                   std::max(0.0, w.coldBytes - kept) / best.dram);
+      bound += time.boundSeconds;
       d.work += w;
-      d.boundSeconds += b;
-      d.predictedSeconds += p;
-      result.predictedSeconds += p;
+      d.boundSeconds += time.boundSeconds;
+      d.predictedSeconds += time.predictedSeconds;
+      result.predictedSeconds += time.predictedSeconds;
       result.total += w;
+      d.steps.push_back(time);
     }
     result.boundSeconds +=
-        std::max(bound, std::max(0.0, stepBytes - kept) / bandwidth);
+        std::max(bound, std::max(0.0, stepBytes - kept) / best.dram);
+    result.predictedSeconds += machine.stepSeconds;
   }
   result.total.m = result.total.n = result.total.k = 0;
+  result.total.rows = result.total.items = 0;
   return result;
 }
 

@@ -1,20 +1,11 @@
 // The work of a program in a cell and a machine come in; how fast it can be and
-// how fast it will be go out.
-//
-// For each dispatch, with peak, bandwidths and overhead of the threads in use:
-//
-//   bound     = max(flops / peak, cold bytes / DRAM bandwidth)
-//   predicted = max(flops / (peak * e_compute),
-//                   cold bytes / (DRAM bandwidth * e_memory)
-//                     + warm bytes / (cache bandwidth * e_memory)) + overhead
-//
-// where warm bytes are all other bytes that are read or written (activations);
-// a dispatch that has more of them than the cache holds gets them from DRAM.
-// A program's figures are the sums: dispatches follow one another.
+// how fast it will be go out: for each dispatch by dispatch_time.h, for the
+// program the sums, since dispatches follow one another, and for the prediction
+// what a step takes besides.
 #ifndef COPPICE_RUNTIME_COSTMODEL_ESTIMATE_H
 #define COPPICE_RUNTIME_COSTMODEL_ESTIMATE_H
 
-#include "runtime/costmodel/machine.h"
+#include "runtime/costmodel/dispatch_time.h"
 #include "runtime/costmodel/work.h"
 
 #include <map>
@@ -24,6 +15,7 @@ namespace coppice::rt {
 struct DispatchEstimate {
   Work work; ///< over all steps of the cell
   double boundSeconds = 0, predictedSeconds = 0;
+  std::vector<DispatchTime> steps; ///< the terms, step by step
 };
 
 struct Estimate {
@@ -32,17 +24,17 @@ struct Estimate {
   double boundSeconds = 0, predictedSeconds = 0;
 };
 
-/// Time to move a dispatch's bytes at full bandwidth, by the formula above. Not
-/// `cold`: all of them are warm.
-double memorySeconds(const Work &work, const Ceilings &ceilings,
-                     double cacheBytes, bool cold);
+/// What `work` asks of a machine. Not `cold`: all of its bytes are in a cache.
+DispatchWork dispatchWork(DispatchKind kind, const Work &work, bool cold);
 
 /// `hot`: nothing is known to be outside the cache when a step begins, so only
 /// bytes beyond the cache's size count in the bound. The steps of a cell after
-/// the first are hot in any case.
+/// the first are hot in any case. `isa` is that of the code which runs. The
+/// machine outlives the estimate.
 Result<Estimate> estimate(const Program &program,
                           const std::vector<StepShape> &steps,
-                          const Machine &machine, int threads, bool hot);
+                          const Machine &machine, std::string_view isa,
+                          int threads, bool hot);
 
 /// What pruning leaves at a site: time it took in the dense program and work
 /// of both.

@@ -57,9 +57,14 @@ Work &Work::operator+=(const Work &other) {
   readBytes += other.readBytes;
   writeBytes += other.writeBytes;
   coldBytes += other.coldBytes;
-  m += other.m; // rows add up over the steps of a cell; n and k stay
+  m += other.m;
   n = other.n;
   k = other.k;
+  arithmetic = other.arithmetic;
+  storage = other.storage;
+  rows += other.rows;
+  items += other.items;
+  panel = other.panel;
   return *this;
 }
 
@@ -73,6 +78,47 @@ static double bytesPerToken(const State &state) {
   one[symbolSlots] = one[symbolContext] = 1;
   Result<int64_t> bytes = evaluateBytes(state.shape, state.dtype, one);
   return bytes ? static_cast<double>(*bytes) : 0;
+}
+
+/// What is known of a dispatch without its costs: what it is made of and how
+/// many rows and work items there are. Expressions that cannot be evaluated
+/// fail elsewhere; here they leave a zero.
+static void describe(const Program &program, const Dispatch &d,
+                     const SymbolValues &values, int64_t stepRows, Work &work) {
+  auto value = [&](const Expr &expr) {
+    Result<int64_t> number = expr.evaluate(values);
+    return number ? *number : 0;
+  };
+  work.arithmetic = d.cost.arithmetic;
+  // The widest array is what counts: a bias is not what a GEMM streams.
+  int64_t most = -1;
+  for (const Arg &arg : d.args) {
+    size_t index = static_cast<size_t>(arg.index);
+    if (arg.kind == ArgKind::State && work.storage.empty())
+      work.storage = nameOf(program.states[index].dtype);
+    if (arg.kind != ArgKind::Weight || program.weights[index].bytes <= most)
+      continue;
+    const Weight &weight = program.weights[index];
+    most = weight.bytes;
+    work.storage = nameOf(weight.dtype);
+    work.panel = weight.shape.size() > 2 ? weight.shape[2] : 1;
+  }
+  work.rows = stepRows;
+  if (d.writes.empty())
+    return;
+  const Arg &written = d.args[static_cast<size_t>(d.writes.front())];
+  if (written.kind == ArgKind::Buffer &&
+      static_cast<size_t>(written.index) < program.buffers.size()) {
+    const auto &shape =
+        program.buffers[static_cast<size_t>(written.index)].shape;
+    if (!shape.empty())
+      work.rows = value(shape.front());
+  }
+  for (const Variant &variant : d.variants)
+    if (!variant.guard || value(*variant.guard) > 0) {
+      work.items = value(variant.grid);
+      break;
+    }
 }
 
 Result<std::vector<Work>> evaluateWork(const Program &program,
@@ -92,6 +138,7 @@ Result<std::vector<Work>> evaluateWork(const Program &program,
   std::vector<Work> result;
   for (const Dispatch &d : program.dispatches) {
     Work work;
+    describe(program, d, values, step.rows(), work);
     Status status;
     auto value = [&](const Expr &expr) -> double {
       Result<int64_t> number = expr.evaluate(values);

@@ -44,7 +44,8 @@ struct StepShape {
 Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
                                          int64_t slots, int64_t context);
 
-/// What one dispatch does in one step.
+/// What one dispatch does in one step. Sums over steps add up all but n, k and
+/// what does not change from step to step.
 struct Work {
   double flops = 0;
   double weightBytes = 0, readBytes = 0, writeBytes = 0;
@@ -54,6 +55,11 @@ struct Work {
   /// they may stay in a cache. Nor are lookups: tokens may repeat.
   double coldBytes = 0;
   int64_t m = 0, n = 0, k = 0; ///< GEMMs; else 0
+  Arithmetic arithmetic = Arithmetic::F32;
+  std::string_view storage; ///< of its weights or KV cache; empty: none
+  int64_t rows = 0;         ///< of what it writes
+  int64_t items = 0;        ///< work items of the variant that runs
+  int64_t panel = 1;        ///< columns that its weight is packed by
 
   double bytes() const { return weightBytes + readBytes + writeBytes; }
   Work &operator+=(const Work &other);

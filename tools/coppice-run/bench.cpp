@@ -7,6 +7,7 @@
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -62,6 +63,7 @@ public:
                   const CellResult &result) override {
     line.clear();
     std::fputs(tableRow(result).c_str(), table());
+    std::fputs(gapText(result).c_str(), table());
     if (flags.bench.ops)
       std::fputs(dispatchTable(context, result).c_str(), table());
     std::fflush(table());
@@ -95,7 +97,11 @@ static Status run(Flags flags) {
   Result<Machine> machine = machineToPredictFor(flags.machine);
   if (!machine)
     return machine.status();
-  if (machine->of("gemm").origin.starts_with("default"))
+  bool measured = std::any_of(
+      machine->curves.begin(), machine->curves.end(), [](const Curve &curve) {
+        return curve.key.kind == "gemm" && !curve.isAssumed();
+      });
+  if (!measured)
     std::fprintf(stderr, "note: predictions use assumed efficiencies; `probe "
                          "--calibrate BUNDLE` measures them\n");
   Printer printer(flags);
@@ -144,7 +150,8 @@ void addBench(CLI::App &app, Status &result) {
                    "machine can run)")
       ->type_name("NAME");
   command->add_flag("--ops", bench.ops,
-                    "measured, predicted and bound of each dispatch too");
+                    "shape, measured time, prediction, bound and rate of "
+                    "each dispatch too");
   command->add_flag("--hot", bench.hot,
                     "leave the caches as the last repeat left them (default: "
                     "flush them before each)");

@@ -1,7 +1,7 @@
 // coppice-run probe: measures this machine and writes machine.json.
 #include "runtime/bench/probe.h"
 #include "runtime/base/atomic_file.h"
-#include "runtime/bench/bench.h"
+#include "runtime/bench/calibrate.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/subcommands.h"
 
@@ -13,11 +13,79 @@ namespace coppice::rt {
 
 namespace {
 struct Flags {
-  std::string output, calibrate;
+  std::string output;
+  std::vector<std::string> calibrate;
   std::vector<int> threads;
-  int64_t seq = 64;
+  std::vector<int64_t> rows = CalibrateOptions().rows;
 };
 } // namespace
+
+/// Kernels run with one thread and with all: what is between takes the nearest
+/// curve.
+static Status calibrateAll(const Flags &flags, Machine &machine,
+                           ProgressLine &line) {
+  std::vector<int> counts{machine.ceilings.front().threads};
+  if (machine.ceilings.size() > 1)
+    counts.push_back(machine.ceilings.back().threads);
+  for (const std::string &bundle : flags.calibrate)
+    for (int threads : counts) {
+      CalibrateOptions options;
+      options.bundle = bundle;
+      options.threads = threads;
+      options.rows = flags.rows;
+      options.progress = [&](const std::string &text) { line.show(text); };
+      if (Status status = calibrate(machine, options); !status.ok())
+        return status;
+    }
+  return {};
+}
+
+static std::string gigas(double best, double typical) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.1f (%.1f)", best / 1e9, typical / 1e9);
+  return best > 0 ? text : "-";
+}
+
+/// What was found, for people.
+static void print(const Machine &machine) {
+  std::fprintf(stderr, "%s, %s; caches", machine.cpu.c_str(),
+               machine.isa.c_str());
+  for (int level = 0; level < cacheLevels; ++level)
+    if (machine.caches[level].bytes > 0)
+      std::fprintf(stderr, " L%d %lld KiB%s", level + 1,
+                   static_cast<long long>(machine.caches[level].bytes >> 10),
+                   machine.caches[level].shared ? " shared" : "");
+  std::fprintf(stderr,
+               "\nbest (typical), GFLOP/s and GB/s read:\n%7s %16s %16s %16s "
+               "%14s %8s %8s %8s %12s\n",
+               "threads", "f32", "bf16 dot", "f32 avx2", "DRAM", "L1", "L2",
+               "L3", "dispatch us");
+  for (const Ceilings &c : machine.ceilings)
+    std::fprintf(stderr, "%7d %16s %16s %16s %14s %8.0f %8.0f %8.0f %12.2f\n",
+                 c.threads, gigas(c.best.f32, c.typical.f32).c_str(),
+                 gigas(c.best.bf16, c.typical.bf16).c_str(),
+                 gigas(c.best.f32Avx2, c.typical.f32Avx2).c_str(),
+                 gigas(c.best.dram, c.typical.dram).c_str(),
+                 c.cacheRead[0] / 1e9, c.cacheRead[1] / 1e9,
+                 c.cacheRead[2] / 1e9, c.dispatchSeconds * 1e6);
+  for (const Curve &curve : machine.curves) {
+    if (curve.isAssumed())
+      continue;
+    std::fprintf(stderr, "%s %s %s, %s, %d threads; rows%s: fraction, fixed us",
+                 curve.key.kind.c_str(), curve.key.arithmetic.c_str(),
+                 curve.key.storage.c_str(), curve.key.isa.c_str(),
+                 curve.key.threads,
+                 curve.points.back().depth ? " x depth" : "");
+    for (const CurvePoint &point : curve.points) {
+      std::fprintf(stderr, "; %lld", static_cast<long long>(point.rows));
+      if (point.depth > 0)
+        std::fprintf(stderr, "x%lld", static_cast<long long>(point.depth));
+      std::fprintf(stderr, ": %.2f, %.1f", point.fraction,
+                   point.fixedSeconds * 1e6);
+    }
+    std::fprintf(stderr, "\n");
+  }
+}
 
 static Status run(const Flags &flags) {
   std::string path = flags.output.empty() ? defaultMachinePath() : flags.output;
@@ -37,22 +105,10 @@ static Status run(const Flags &flags) {
   Result<Machine> machine = probeMachine(options);
   if (!machine)
     return machine.status();
-  if (!flags.calibrate.empty()) {
-    line.show("measuring efficiencies on " + flags.calibrate);
-    if (Status status = calibrate(*machine, flags.calibrate,
-                                  machine->ceilings.back().threads, flags.seq);
-        !status.ok())
-      return status;
-  }
+  if (Status status = calibrateAll(flags, *machine, line); !status.ok())
+    return status;
   line.clear();
-
-  for (const Ceilings &c : machine->ceilings)
-    std::fprintf(stderr,
-                 "%2d threads: %7.1f GFLOP/s f32, %6.1f GB/s from DRAM, %7.1f "
-                 "GB/s from cache, %.2f us a dispatch\n",
-                 c.threads, c.flopsPerSecond / 1e9,
-                 c.dramReadBytesPerSecond / 1e9,
-                 c.cacheReadBytesPerSecond / 1e9, c.dispatchSeconds * 1e6);
+  print(*machine);
   if (path == "-")
     return appendLine("-", machine->json());
   if (flags.output.empty())
@@ -83,15 +139,20 @@ void addProbe(CLI::App &app, Status &result) {
       ->type_name("N,..");
   command
       ->add_option("--calibrate", flags->calibrate,
-                   "run this bundle and take over the efficiency of each kind "
-                   "of dispatch; predictions need it to be good")
-      ->type_name("BUNDLE");
+                   "run these bundles and take over how near their kernels "
+                   "come to the ceilings, with one thread and with all; "
+                   "predictions need it to be good")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("BUNDLE,..");
   command
-      ->add_option("--seq", flags->seq,
-                   "tokens of the prefill that --calibrate runs")
+      ->add_option("--rows", flags->rows,
+                   "rows of the steps that --calibrate runs")
       ->capture_default_str()
+      ->delimiter(',')
+      ->allow_extra_args(false)
       ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
-      ->type_name("N");
+      ->type_name("N,..");
   command->callback([flags, &result] { result = run(*flags); });
 }
 

@@ -5,6 +5,7 @@
 #include "Commands.h"
 #include "ScratchDirectory.h"
 #include "runtime/bench/bench.h"
+#include "runtime/bench/calibrate.h"
 #include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
 #include "tools/coppice-run/output.h"
@@ -119,6 +120,7 @@ public:
     line.clear();
     threads = context.threads;
     target = context.target;
+    isa = context.isa;
     machine = *context.machine;
     rows.push_back(rt::tableRow(result));
     records.push_back(rt::resultRecord(context, result));
@@ -135,6 +137,8 @@ public:
   std::vector<std::string> rows, records, beaten;
   std::string target;
   int threads = 1;
+  std::string isa;
+  rt::Arithmetic arithmetic = rt::Arithmetic::F32; ///< of the dense GEMMs
   rt::Machine machine;
 
 private:
@@ -144,6 +148,7 @@ private:
     for (size_t i = 0; i < side.dispatchSeconds.size(); ++i) {
       if (program.dispatches[i].kind != rt::DispatchKind::Gemm)
         continue;
+      arithmetic = side.estimate.dispatches[i].work.arithmetic;
       gemmFlops += side.estimate.dispatches[i].work.flops;
       gemmSeconds += side.dispatchSeconds[i];
     }
@@ -170,9 +175,12 @@ void printTable(const DemoCommand &command,
   double rate = first.denseGemmRate();
   if (rate > 0)
     std::printf("dense GEMMs in prefill: %.1f GFLOP/s, %.0f %% of the probed "
-                "f32 peak\n",
+                "%s peak\n",
                 rate / 1e9,
-                100 * rate / first.machine.at(first.threads).flopsPerSecond);
+                100 * rate /
+                    rt::peakOf(first.machine.at(first.threads).best,
+                               first.arithmetic, first.isa),
+                std::string(rt::nameOf(first.arithmetic)).c_str());
   for (const Collector &result : results)
     for (const std::string &line : result.beaten)
       std::printf("WARNING: %s\n", line.c_str());
@@ -205,8 +213,15 @@ int runDemo(const DemoCommand &command) {
 
   // Efficiencies come from the dense bundle alone; what pruning does to time is
   // predicted.
-  rt::Status calibrated = rt::calibrate(*machine, directory + "/dense.coppice",
-                                        command.threads, command.seqs.front());
+  rt::CalibrateOptions calibration;
+  calibration.bundle = directory + "/dense.coppice";
+  calibration.threads = command.threads;
+  calibration.rows = {1, 16};
+  for (int64_t batch : command.batches)
+    for (int64_t seq : command.seqs)
+      calibration.rows.insert(calibration.rows.end(), {batch, batch * seq});
+  calibration.cached = command.seqs;
+  rt::Status calibrated = rt::calibrate(*machine, calibration);
   if (!calibrated.ok())
     return fail(calibrated);
 

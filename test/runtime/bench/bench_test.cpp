@@ -2,6 +2,7 @@
 // is.
 #include "runtime/base/sha256.h"
 #include "runtime/bench/bench.h"
+#include "runtime/bench/calibrate.h"
 #include "runtime/bench/record.h"
 
 #include "temporary_directory.h"
@@ -19,8 +20,11 @@ namespace {
 Machine fastMachine() {
   Machine machine;
   machine.cacheBytes = 1 << 20;
-  machine.ceilings = {{1, 1e18, 1e18, 1e18, 0}};
-  machine.efficiency = defaultEfficiencies();
+  Ceilings c;
+  c.best = c.typical = {1e18, 0, 0, 1e18};
+  c.cacheRead[2] = 1e18;
+  machine.ceilings = {c};
+  machine.curves = assumedCurves();
   return machine;
 }
 
@@ -173,25 +177,52 @@ TEST_F(Bench, OneBundleAloneHasNoSpeedup) {
 }
 
 TEST_F(Bench, SaysWhenAMeasurementBeatsItsBound) {
-  Machine machine = fastMachine();
-  machine.ceilings = {{1, 1, 1, 1, 0}}; // a FLOP and a byte a second
-  options.phases = {Phase::Decode};
-  options.hot = true; // a cold run looks at the ceilings itself
-  Status status = runBench(options, machine, collector);
-  ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_FALSE(collector.results.at(0).beatenBounds().empty());
-  EXPECT_FALSE(collector.records.at(0)["beaten_bounds"].empty());
+  CellResult result;
+  result.pruned.seconds.mean = 2;
+  result.pruned.estimate.boundSeconds = 3;
+  result.pruned.dispatchSeconds = {0.5, 1};
+  result.pruned.estimate.dispatches.resize(2);
+  result.pruned.estimate.dispatches[1].boundSeconds = 1.5;
+  auto beaten = result.beatenBounds();
+  ASSERT_EQ(beaten.size(), 2u);
+  EXPECT_NE(beaten[0].find("step took 2"), std::string::npos) << beaten[0];
+  EXPECT_NE(beaten[1].find("dispatch 1"), std::string::npos) << beaten[1];
 }
 
 TEST_F(Bench, ACeilingThatTheRunSeesExceededIsRaised) {
   Machine machine = fastMachine();
-  machine.ceilings = {{1, 1, 1, 1, 0}};
+  machine.ceilings[0].best = machine.ceilings[0].typical = {1, 0, 0, 1};
   options.phases = {Phase::Decode};
   Status status = runBench(options, machine, collector);
   ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_GT(collector.results.at(0).boundCeilings.flopsPerSecond, 1e6);
-  EXPECT_GT(collector.results.at(0).boundCeilings.dramReadBytesPerSecond, 1e6);
+  EXPECT_GT(collector.results.at(0).boundCeilings.f32, 1e6);
+  EXPECT_GT(collector.results.at(0).boundCeilings.dram, 1e6);
   EXPECT_TRUE(collector.results.at(0).beatenBounds().empty());
+  // Predictions are made of what the machine does now, not of the file's.
+  const Json &record = collector.records.at(0);
+  EXPECT_GT(record["prediction_ceilings"]["f32_flops_per_s"], 1e6);
+  EXPECT_GT(record["measured_ceilings"]["dram_read_bytes_per_s"], 1e6);
+  EXPECT_LT(record["pruned_predicted_s"], 1);
+  EXPECT_EQ(Json::parse(collector.predictions)["prediction_ceilings"],
+            record["prediction_ceilings"]);
+}
+
+TEST_F(Bench, TheGapIsAttributedToTheLastSecond) {
+  options.phases = {Phase::Decode};
+  options.batches = {1};
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  for (bool dense : {false, true}) {
+    const Json &record = collector.records.at(0);
+    double sum = 0;
+    for (const auto &[part, seconds] :
+         record[dense ? "dense_gap" : "gap"].items())
+      sum += seconds.get<double>();
+    double measured = record[dense ? "dense_s" : "pruned_s"]["mean"];
+    double bound = record[dense ? "dense_bound_s" : "bound_s"];
+    EXPECT_NEAR(sum, measured - bound, 1e-12);
+    EXPECT_GT(record[dense ? "dense_gap" : "gap"]["host_s"], 0);
+  }
 }
 
 TEST_F(Bench, RefusesBundlesOfDifferentModels) {
@@ -221,14 +252,28 @@ TEST_F(Bench, RefusesCellsThatDoNotFit) {
   EXPECT_FALSE(runBench(options, fastMachine(), collector).ok());
 }
 
-TEST_F(Bench, CalibrationReplacesTheEfficienciesOfKindsThatRan) {
+TEST_F(Bench, CalibrationMeasuresTheKindsThatRan) {
   Machine machine = fastMachine();
-  machine.ceilings = {{1, 1e9, 1e9, 1e9, 0}};
-  // Long enough for the clock: dispatches below a microsecond teach nothing.
+  machine.ceilings[0].best = machine.ceilings[0].typical = {1e9, 0, 0, 1e9};
+  machine.ceilings[0].cacheRead[2] = 1e9;
   writeToyBundle(options.dense, {4001, 999, 1, 999});
-  Status status = calibrate(machine, options.dense, 1, 900);
+  CalibrateOptions calibration;
+  calibration.bundle = options.dense;
+  calibration.threads = 1;
+  calibration.rows = {1, 900, 5000}; // the last is beyond the context
+  calibration.cached = {7};
+  calibration.repeats = 2;
+  Status status = calibrate(machine, calibration);
   ASSERT_TRUE(status.ok()) << status.message();
-  EXPECT_TRUE(machine.of("gemm").origin.starts_with("measured"));
-  EXPECT_TRUE(machine.of("rotary").origin.starts_with("default"));
+  CurveKey gemm{"gemm", "f32", "f32", "", 1};
+  const Curve &curve = machine.curveFor(gemm);
+  EXPECT_TRUE(curve.origin.starts_with("measured")) << curve.origin;
+  EXPECT_EQ(curve.points.front().rows, 1);
+  EXPECT_EQ(curve.points.back().rows, 900);
+  EXPECT_TRUE(machine.curveFor({"rotary", "f32", "", "", 1}).isAssumed());
+  EXPECT_GT(machine.stepSeconds, 0);
   EXPECT_TRUE(Machine::parse(machine.json()).ok());
+  calibration.rows = {5000};
+  calibration.cached = {};
+  EXPECT_FALSE(calibrate(machine, calibration).ok());
 }

@@ -58,12 +58,13 @@ struct Cli : testing::Test {
   /// A machine that is never probed for.
   std::string machineFile() {
     std::string path = directory / "machine.json";
-    writeBytes(path, R"({"schema":"coppice.machine/1","host":"h","cpu":"c",)"
-                     R"("isa":"i","date":"d","origin":"o","cache_bytes":65536,)"
-                     R"("threads":[{"threads":1,"f32_flops_per_s":1e15,)"
-                     R"("dram_read_bytes_per_s":1e15,)"
-                     R"("cache_read_bytes_per_s":1e15,"dispatch_s":0}],)"
-                     R"("efficiency":{}})");
+    writeBytes(
+        path,
+        R"({"schema":"coppice.machine/2","host":"h","cpu":"c",)"
+        R"("isa":"i","date":"d","origin":"o","cache_bytes":65536,)"
+        R"("caches":[],"threads":[{"threads":1,"best":{"f32_flops_per_s":1e15,)"
+        R"("dram_read_bytes_per_s":1e15},"l3_read_bytes_per_s":1e15,)"
+        R"("dispatch_s":0}],"curves":[]})");
     return path;
   }
 };
@@ -255,6 +256,7 @@ TEST_F(Cli, BenchPrintsATableAndAppendsRecords) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("measured x"), std::string::npos) << outcome.out;
   EXPECT_NE(outcome.out.find("lm_head"), std::string::npos);
+  EXPECT_NE(outcome.out.find("gap pruned"), std::string::npos);
   std::string lines = readBytes(records);
   EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 4);
   std::string predictions = readBytes(records + ".predictions.jsonl");
@@ -323,12 +325,20 @@ TEST_F(Cli, BenchRefusesOtherModels) {
               "source_sha256");
 }
 
+TEST_F(Cli, BenchSaysWhatToDoWithAnOldMachineFile) {
+  std::string file = directory / "old.json";
+  writeBytes(file, R"({"schema":"coppice.machine/1"})");
+  expectError(1, "bench " + bundle + " --machine " + file,
+              "run `coppice-run probe");
+}
+
 TEST_F(Cli, ProbeWritesWhatBenchReads) {
   std::string file = directory / "m.json";
   Outcome outcome = run("probe --threads 1 -o " + file);
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(Json::parse(readBytes(file))["schema"], "coppice.machine/1");
+  EXPECT_NE(outcome.err.find("DRAM"), std::string::npos) << outcome.err;
+  EXPECT_EQ(Json::parse(readBytes(file))["schema"], "coppice.machine/2");
   expectError(1, "probe --threads 1 -o " + directory / "no/m.json",
               "no/m.json");
 }

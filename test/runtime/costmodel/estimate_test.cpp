@@ -9,13 +9,18 @@ using namespace coppice::rt;
 namespace {
 
 /// 1000 FLOP/s, 10 B/s from DRAM, 100 B/s from a cache of 1000 B, 0.5 s a
-/// dispatch; GEMMs reach a half and a quarter of that.
+/// dispatch and 3 s a step; GEMMs reach a quarter.
 Machine slowMachine() {
   Machine machine;
   machine.cacheBytes = 1000;
-  machine.ceilings = {{1, 1000, 10, 100, 0.5}};
-  machine.efficiency["gemm"] = {0.5, 0.25, "test"};
-  machine.efficiency["other"] = {1, 1, "test"};
+  machine.caches[2] = {1000, true};
+  Ceilings c;
+  c.best = c.typical = {1000, 0, 0, 10};
+  c.cacheRead[2] = 100;
+  c.dispatchSeconds = 0.5;
+  machine.ceilings = {c};
+  machine.stepSeconds = 3;
+  machine.curves = {{{"gemm", "", "", "", 0}, "test", {{1, 0, 0.25, -1}}}};
   return machine;
 }
 
@@ -24,6 +29,7 @@ Machine slowMachine() {
 Program twoGemms() {
   Program program;
   program.weights.resize(1);
+  program.buffers.resize(1);
   auto rows = [](int64_t each) {
     return Expr::binary(Expr::Op::Mul, Expr::symbol(symbolRows),
                         Expr::constant(each));
@@ -46,8 +52,9 @@ Program twoGemms() {
 } // namespace
 
 TEST(Estimate, ColdStep) {
-  auto e = estimate(twoGemms(), {{3, 0, 1, true, 3, 5}}, slowMachine(), 1,
-                    /*hot=*/false);
+  auto e =
+      estimate(twoGemms(), {{3, 0, 1, true, 3, 5}}, slowMachine(), "avx512", 1,
+               /*hot=*/false);
   ASSERT_TRUE(e.ok()) << e.status().message();
   // 90 FLOP take 0.09 s, 100 B take 10 s.
   EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 10);
@@ -58,23 +65,26 @@ TEST(Estimate, ColdStep) {
   EXPECT_DOUBLE_EQ(e->dispatches[0].predictedSeconds, (10 + 0.36) / 0.25 + 0.5);
   EXPECT_DOUBLE_EQ(e->dispatches[1].predictedSeconds, 0.36 / 0.25 + 0.5);
   EXPECT_DOUBLE_EQ(e->predictedSeconds, e->dispatches[0].predictedSeconds +
-                                            e->dispatches[1].predictedSeconds);
+                                            e->dispatches[1].predictedSeconds +
+                                            3);
 }
 
 TEST(Estimate, ArithmeticLimitsManyRows) {
   Machine machine = slowMachine();
-  machine.cacheBytes = 1 << 20;
-  auto e = estimate(twoGemms(), {{1, 0, 1001, true, 3, 2000}}, machine, 1,
-                    /*hot=*/false);
+  machine.cacheBytes = machine.caches[2].bytes = 1 << 20;
+  auto e =
+      estimate(twoGemms(), {{1, 0, 1001, true, 3, 2000}}, machine, "avx512", 1,
+               /*hot=*/false);
   ASSERT_TRUE(e.ok());
   EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 30.03);
-  // 60.06 s of arithmetic against (10 + 120.12) / 0.25 s of bytes.
+  // 30.03 s of arithmetic against 10 + 120.12 s of bytes, at a quarter.
   EXPECT_DOUBLE_EQ(e->dispatches[0].predictedSeconds, 130.12 / 0.25 + 0.5);
 }
 
 TEST(Estimate, ActivationsBeyondTheCacheComeFromDram) {
   // 1001 rows read and write 12012 B, the cache holds 1000 B.
-  auto e = estimate(twoGemms(), {{1, 0, 1001, true, 3, 2000}}, slowMachine(), 1,
+  auto e = estimate(twoGemms(), {{1, 0, 1001, true, 3, 2000}}, slowMachine(),
+                    "avx512", 1,
                     /*hot=*/false);
   ASSERT_TRUE(e.ok());
   EXPECT_DOUBLE_EQ(e->dispatches[1].predictedSeconds, 1201.2 / 0.25 + 0.5);
@@ -84,12 +94,13 @@ TEST(Estimate, ActivationsBeyondTheCacheComeFromDram) {
 
 TEST(Estimate, HotStepsCountOnlyWhatExceedsTheCache) {
   std::vector<StepShape> step{{3, 0, 1, true, 3, 5}};
-  auto all = estimate(twoGemms(), step, slowMachine(), 1, /*hot=*/true);
+  auto all =
+      estimate(twoGemms(), step, slowMachine(), "avx512", 1, /*hot=*/true);
   ASSERT_TRUE(all.ok());
   EXPECT_DOUBLE_EQ(all->boundSeconds, 0.09 + 0.021);
   Machine small = slowMachine();
-  small.cacheBytes = 30;
-  auto some = estimate(twoGemms(), step, small, 1, /*hot=*/true);
+  small.cacheBytes = small.caches[2].bytes = 30;
+  auto some = estimate(twoGemms(), step, small, "avx512", 1, /*hot=*/true);
   ASSERT_TRUE(some.ok());
   EXPECT_DOUBLE_EQ(some->dispatches[0].boundSeconds, 7);
   EXPECT_DOUBLE_EQ(some->boundSeconds, 7.021);
@@ -97,10 +108,12 @@ TEST(Estimate, HotStepsCountOnlyWhatExceedsTheCache) {
 
 TEST(Estimate, LaterStepsOfACellAreHot) {
   std::vector<StepShape> steps{{1, 0, 3, false, 3, 5}, {1, 3, 2, true, 3, 5}};
-  auto e = estimate(twoGemms(), steps, slowMachine(), 1, /*hot=*/false);
+  auto e =
+      estimate(twoGemms(), steps, slowMachine(), "avx512", 1, /*hot=*/false);
   ASSERT_TRUE(e.ok());
   EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 10 + 0.06);
   EXPECT_EQ(e->dispatches[0].work.flops, 150);
+  EXPECT_EQ(e->dispatches[0].steps.size(), 2u);
 }
 
 TEST(Amdahl, WeighsWhatIsRemovedByItsShare) {

@@ -15,28 +15,41 @@ Machine twoCounts() {
   machine.date = "2000-01-01T00:00:00Z";
   machine.origin = "test";
   machine.cacheBytes = 12345;
-  machine.ceilings = {{1, 1e9, 2e9, 3e9, 1e-6}, {4, 4e9, 5e9, 6e9, 2e-6}};
-  machine.efficiency = defaultEfficiencies();
+  machine.caches[0] = {100, false};
+  machine.caches[2] = {12345, true};
+  machine.stepSeconds = 0.25;
+  Ceilings one{1, {1e9, 0, 0, 2e9}, {5e8, 0, 0, 1e9}, {7e9, 0, 3e9}, 1e-6};
+  Ceilings four{
+      4, {4e9, 8e9, 2e9, 5e9}, {4e9, 8e9, 2e9, 5e9}, {9e9, 0, 6e9}, 2e-6};
+  machine.ceilings = {one, four};
+  machine.curves = assumedCurves();
+  machine.sources = {{"cache_bytes", "a data sheet"}};
   return machine;
 }
 
 std::string replaced(std::string text, const std::string &from,
                      const std::string &to) {
   size_t at = text.find(from);
-  EXPECT_NE(at, std::string::npos) << from;
-  return text.replace(at, from.size(), to);
+  EXPECT_NE(at, std::string::npos) << from << " in " << text;
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
 }
 
 } // namespace
 
 TEST(Machine, ReadsBackWhatItWrites) {
   Machine machine = twoCounts();
-  machine.efficiency["gemm"] = {0.75, 0.5, "measured: x"};
+  machine.setCurve({{"gemm", "bf16", "bf16", "avx512_bf16", 2},
+                    "measured: x",
+                    {{1, 0, 0.75, 1e-6}, {3, 5, 0.5, 0}, {3, 7, 0.25, -1}}});
   auto read = Machine::parse(machine.json());
   ASSERT_TRUE(read.ok()) << read.status().message();
   EXPECT_EQ(read->json(), machine.json());
   EXPECT_EQ(read->sha256(), machine.sha256());
-  EXPECT_EQ(read->of("gemm").compute, 0.75);
+  EXPECT_EQ(read->ceilings[0].typical, machine.ceilings[0].typical);
+  EXPECT_EQ(read->curveFor({"gemm", "bf16", "bf16", "avx512_bf16", 2})
+                .at(1, 9)
+                .fraction,
+            0.75);
   machine.cacheBytes += 1;
   EXPECT_NE(read->sha256(), machine.sha256());
 }
@@ -48,21 +61,53 @@ TEST(Machine, LayoutOfTheFileDoesNotChangeItsHash) {
   EXPECT_EQ(read->sha256(), twoCounts().sha256());
 }
 
-TEST(Machine, CeilingsAreThoseOfTheNextCountUp) {
+TEST(Machine, WithoutTypicalRatesTheBestAreTypical) {
   Machine machine = twoCounts();
+  machine.ceilings.resize(1);
+  std::string text = machine.json();
+  size_t at = text.find(",\"typical\"");
+  ASSERT_NE(at, std::string::npos);
+  text.erase(at, text.find('}', at) + 1 - at);
+  auto read = Machine::parse(text);
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_EQ(read->ceilings[0].typical, machine.ceilings[0].best);
+}
+
+TEST(Machine, CeilingsAreThoseOfTheNextCountUp) {
+  const Machine machine = twoCounts();
   EXPECT_EQ(machine.at(1).threads, 1);
   EXPECT_EQ(machine.at(2).threads, 4);
   EXPECT_EQ(machine.at(4).threads, 4);
   EXPECT_EQ(machine.at(9).threads, 4);
 }
 
-TEST(Machine, AnUnknownKindIsOther) {
+TEST(Machine, ThePeakIsThatOfTheInstructionsInUse) {
+  Rates rates{3, 7, 2, 1};
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512_bf16"), 7);
+  EXPECT_EQ(peakOf(rates, Arithmetic::F32, "avx512_bf16"), 3);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512"), 3);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx2"), 2);
+  EXPECT_EQ(peakOf(rates, Arithmetic::F32, "avx2"), 2);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "sm_90"), 7);
+  rates.bf16 = rates.f32Avx2 = 0; // no such units, or not known
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512_bf16"), 3);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx2"), 3);
+}
+
+TEST(Machine, BytesAreReadFromTheSmallestCacheThatHoldsThem) {
   Machine machine = twoCounts();
-  EXPECT_EQ(&machine.of("no such kind"), &machine.of("other"));
+  EXPECT_EQ(machine.cacheReadBytesPerSecond(400, 4), 9e9); // 4 x 100 B
+  EXPECT_EQ(machine.cacheReadBytesPerSecond(401, 4), 6e9);
+  EXPECT_EQ(machine.cacheReadBytesPerSecond(101, 1), 3e9);
+  EXPECT_EQ(machine.cacheReadBytesPerSecond(12346, 1), 0);
 }
 
 TEST(Machine, BadFilesAreRefusedWithTheirPlace) {
-  std::string good = twoCounts().json();
+  Machine machine = twoCounts();
+  machine.setCurve({{"gemm", "", "", "", 3},
+                    "measured: x",
+                    {{17, 0, 0.75, 1e-6}, {18, 0, 0.5, 0}}});
+  std::string good = machine.json();
   auto refused = [&](const std::string &text, const std::string &expected) {
     auto read = Machine::parse(text);
     ASSERT_FALSE(read.ok()) << text;
@@ -71,13 +116,21 @@ TEST(Machine, BadFilesAreRefusedWithTheirPlace) {
   };
   refused("", "JSON");
   refused("[]", "expected an object");
-  refused(replaced(good, "machine/1", "machine/2"), "schema");
+  refused(replaced(good, "machine/2", "machine/3"), "schema");
+  refused(replaced(good, "machine/2", "machine/1"), "run `coppice-run probe");
   refused(replaced(good, "\"host\"", "\"hust\""), "host");
-  refused(replaced(good, "12345", "-1"), "cache_bytes");
-  refused(replaced(good, "12345", "1e300"), "cache_bytes");
-  refused(replaced(good, "2000000000.0", "0"), "dram_read_bytes_per_s");
+  refused(replaced(good, "\"cache_bytes\":12345", "\"cache_bytes\":-1"),
+          "cache_bytes");
+  refused(replaced(good, "\"cache_bytes\":12345", "\"cache_bytes\":1e300"),
+          "cache_bytes");
+  refused(replaced(good, "2000000000.0", "0"),
+          "threads[0].best: dram_read_bytes_per_s");
   refused(replaced(good, "2000000000.0", "\"x\""), "expected a number");
   refused(replaced(good, "\"threads\":4", "\"threads\":1"), "ascending");
   refused(replaced(good, "\"threads\":4", "\"threads\":4.5"), "whole");
-  refused(replaced(good, "\"compute\":0.05", "\"compute\":0"), "compute");
+  refused(replaced(good, "\"level\":3", "\"level\":4"), "caches[1]: level");
+  refused(replaced(good, "\"shared\":true", "\"shared\":1"), "shared");
+  refused(replaced(good, "\"fraction\":0.75", "\"fraction\":0"), "fraction");
+  refused(replaced(good, "\"rows\":18", "\"rows\":17"), "ascending");
+  refused(replaced(good, "a data sheet\"", "\",\"x\":3"), "sources: x");
 }

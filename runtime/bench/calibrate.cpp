@@ -1,0 +1,270 @@
+// See calibrate.h.
+//
+// All cells (prefills of some lengths, decode steps) are run in rounds, each
+// round beginning with a look at the machine's rates, so that drift meets all
+// of them; the median over the rounds is what counts, of times and of rates.
+// For each class of kernels and each number of rows there are then some
+// dispatches, of different shapes, with
+//
+//   seconds = fixed + base / fraction
+//
+// where base is the time at typical rates (dispatch_time.h): a line through
+// points, fitted so that relative errors are least. Where all shapes are alike,
+// fixed is taken to be the machine's dispatch time. Products get a fraction for
+// each depth, with the fixed part of all.
+#include "runtime/bench/calibrate.h"
+
+#include "runtime/base/concat.h"
+#include "runtime/bench/host.h"
+#include "runtime/bench/measured_side.h"
+#include "runtime/bench/probe.h"
+#include "runtime/bench/statistics.h"
+#include "runtime/costmodel/estimate.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace coppice::rt {
+
+namespace {
+
+/// One shape of a class at one number of rows.
+struct Sample {
+  int64_t depth;
+  double base, seconds;
+};
+
+/// Samples of a class by rows. The key's threads are the ceilings'.
+struct Class {
+  CurveKey key;
+  std::map<int64_t, std::vector<Sample>> byRows;
+};
+
+/// One cell: what it runs and what it took.
+struct Trial {
+  Cell cell;
+  std::vector<StepShape> steps;
+  std::vector<std::vector<double>> seconds; ///< by dispatch
+  std::vector<double> host;
+};
+
+/// seconds = fixed + slope * base
+struct Line {
+  double fixed, slope;
+};
+
+} // namespace
+
+/// The line of least relative squared error, with 0 <= fixed <= half of the
+/// least time and a slope above 0.
+static Line fit(const std::vector<Sample> &samples, double dispatchSeconds) {
+  double least = samples.front().seconds, most = 0, smallest = 1e30;
+  for (const Sample &s : samples) {
+    least = std::min(least, s.seconds);
+    most = std::max(most, s.base);
+    smallest = std::min(smallest, s.base);
+  }
+  double fixed = std::min(dispatchSeconds, least / 2);
+  if (most > 1.5 * smallest) {
+    // Normal equations of sum ((fixed + slope * base - t) / t)^2.
+    double aa = 0, ab = 0, bb = 0, a = 0, b = 0;
+    for (const Sample &s : samples) {
+      double x = 1 / s.seconds, y = s.base / s.seconds;
+      aa += x * x;
+      ab += x * y;
+      bb += y * y;
+      a += x;
+      b += y;
+    }
+    double determinant = aa * bb - ab * ab;
+    if (determinant > 1e-9 * aa * bb)
+      fixed = std::clamp((a * bb - b * ab) / determinant, 0.0, least / 2);
+  }
+  double above = 0, below = 0;
+  for (const Sample &s : samples) {
+    above += (s.seconds - fixed) * s.base / (s.seconds * s.seconds);
+    below += s.base * s.base / (s.seconds * s.seconds);
+  }
+  return {fixed, above / below};
+}
+
+static Curve makeCurve(const Class &found, double dispatchSeconds,
+                       const std::string &origin) {
+  Curve curve{found.key, origin, {}};
+  for (const auto &[rows, samples] : found.byRows) {
+    double most = 0, seconds = 0;
+    for (const Sample &s : samples) {
+      most = std::max(most, s.base / s.seconds);
+      seconds += s.seconds / static_cast<double>(samples.size());
+    }
+    // So small that its size does not matter.
+    constexpr double negligible = 0.02;
+    if (most < negligible) {
+      curve.points.push_back({rows, 0, 1, seconds});
+      continue;
+    }
+    Line line = fit(samples, dispatchSeconds);
+    std::map<int64_t, std::vector<Sample>> byDepth;
+    for (const Sample &s : samples)
+      byDepth[s.depth].push_back(s);
+    for (const auto &[depth, same] : byDepth) {
+      double above = 0, below = 0;
+      for (const Sample &s : same) {
+        above += (s.seconds - line.fixed) * s.base / (s.seconds * s.seconds);
+        below += s.base * s.base / (s.seconds * s.seconds);
+      }
+      curve.points.push_back({rows, depth, below / above, line.fixed});
+    }
+  }
+  return curve;
+}
+
+/// The samples of one cell, by class. Dispatches of one shape (those of all
+/// layers) are one sample: the mean of their medians.
+static void collect(const Program &program, const Trial &trial,
+                    const Machine &now, std::string_view isa, int threads,
+                    std::map<std::string, Class> &classes) {
+  Result<Estimate> made =
+      estimate(program, trial.steps, now, isa, threads, /*hot=*/false);
+  if (!made)
+    return; // it has run, so that it can be evaluated
+  struct Same {
+    double seconds = 0;
+    int count = 0;
+  };
+  std::map<std::string, std::map<std::tuple<int64_t, int64_t, double>, Same>>
+      shapes;
+  for (size_t i = 0; i < program.dispatches.size(); ++i) {
+    const DispatchEstimate &e = made->dispatches[i];
+    const Work &work = e.work;
+    std::string kind(nameOf(program.dispatches[i].kind));
+    CurveKey key{kind, std::string(nameOf(work.arithmetic)),
+                 std::string(work.storage), std::string(isa),
+                 now.at(threads).threads};
+    std::string name = concat(key.kind, "/", key.arithmetic, "/", key.storage);
+    classes.try_emplace(name, Class{key, {}});
+    const DispatchTime &time = e.steps.front();
+    double base =
+        std::max(time.computeSeconds, time.coldSeconds + time.warmSeconds);
+    Same &same = shapes[name][{work.m > 0 ? work.m : work.rows, work.k, base}];
+    same.seconds += quantile(trial.seconds[i], 0.5);
+    ++same.count;
+  }
+  for (const auto &[name, places] : shapes)
+    for (const auto &[place, same] : places)
+      classes[name].byRows[std::get<0>(place)].push_back(
+          {std::get<1>(place), std::get<2>(place), same.seconds / same.count});
+}
+
+static Result<std::vector<Trial>> planTrials(const CalibrateOptions &options,
+                                             const Program &program,
+                                             const MeasuredSide &side) {
+  std::vector<Trial> trials;
+  auto add = [&](Cell cell) -> Status {
+    auto steps = planSteps(cell, side.runner().maxRows(), side.runner().slots(),
+                           side.runner().context());
+    if (!steps)
+      return steps.status();
+    // Points are of single steps.
+    if (steps->size() == 1)
+      trials.push_back(
+          {cell,
+           *steps,
+           std::vector<std::vector<double>>(program.dispatches.size()),
+           {}});
+    return {};
+  };
+  for (int64_t rows : std::set(options.rows.begin(), options.rows.end()))
+    if (rows < program.limits.context)
+      if (Status status = add({Phase::Prefill, 1, rows}); !status.ok())
+        return status;
+  for (int64_t cached : std::set(options.cached.begin(), options.cached.end()))
+    if (cached < program.limits.context)
+      if (Status status = add({Phase::Decode, 1, cached}); !status.ok())
+        return status;
+  if (trials.empty())
+    return invalidArgument(concat("expected a bundle with a context of more "
+                                  "than one token, found ",
+                                  program.limits.context));
+  return trials;
+}
+
+static Status runTrial(MeasuredSide &side, Trial &trial, bool counts,
+                       const CacheFlush &flush, std::mt19937_64 &random) {
+  if (Status status = side.prepare(trial.cell, random); !status.ok())
+    return status;
+  auto inputs =
+      randomInputs(trial.steps, side.program().model.vocabulary, random);
+  auto times = side.timeDispatches(trial.cell, inputs, &flush);
+  if (!times)
+    return times.status();
+  for (size_t d = 0; counts && d < trial.seconds.size(); ++d)
+    trial.seconds[d].push_back(times->dispatches[d]);
+  if (counts)
+    trial.host.push_back(times->host);
+  return {};
+}
+
+Status calibrate(Machine &machine, const CalibrateOptions &options) {
+  Result<Program> program = readProgram(options.bundle);
+  if (!program)
+    return program.status();
+  int64_t longest = 1;
+  for (const auto *list : {&options.rows, &options.cached})
+    for (int64_t tokens : *list)
+      if (tokens < program->limits.context)
+        longest = std::max(longest, tokens);
+  SideRequest request;
+  request.seq = longest;
+  request.decode = true;
+  request.threads = options.threads;
+  Result<MeasuredSide> side =
+      MeasuredSide::open(options.bundle, *program, request);
+  if (!side)
+    return side.status();
+  Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
+  if (!flush)
+    return flush.status();
+  int threads = side->runner().threads();
+  Result<std::vector<Trial>> trials = planTrials(options, *program, *side);
+  if (!trials)
+    return trials.status();
+
+  std::mt19937_64 random(1);
+  std::vector<Rates> looks;
+  // The first round is warm-up.
+  for (int round = 0; round <= options.repeats; ++round) {
+    if (options.progress)
+      options.progress(concat("calibrating on ", options.bundle, ", ", threads,
+                              " threads, round ", round, " of ",
+                              options.repeats));
+    for (Trial &trial : *trials) {
+      Rates look = lookAtRates(flush->stream(), threads, side->isa());
+      if (round > 0)
+        looks.push_back(look);
+      if (Status status = runTrial(*side, trial, round > 0, *flush, random);
+          !status.ok())
+        return status;
+    }
+  }
+
+  Machine now = machine;
+  now.at(threads).typical.replace(medianOf(looks));
+  std::map<std::string, Class> classes;
+  std::vector<double> host;
+  for (const Trial &trial : *trials) {
+    collect(*program, trial, now, side->isa(), threads, classes);
+    host.insert(host.end(), trial.host.begin(), trial.host.end());
+  }
+  machine.stepSeconds = quantile(host, 0.5);
+  std::string origin =
+      concat("measured: ", program->model.name, " ", program->model.dtype,
+             ", bundle ", side->runner().sha256(), ", ", threads,
+             " threads, batch 1, cold, ", utcNow());
+  for (const auto &[name, found] : classes)
+    machine.setCurve(makeCurve(found, now.at(threads).dispatchSeconds, origin));
+  return {};
+}
+
+} // namespace coppice::rt
