@@ -225,9 +225,9 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
     for (size_t i : order)
       if (Status status = sides[i]->sample(); !status.ok())
         return status;
-    rt::Ceilings seen = rt::sampleCeilings(stream, cell.threads);
-    peaks.push_back(seen.flopsPerSecond);
-    bandwidths.push_back(seen.dramReadBytesPerSecond);
+    rt::Rates seen = rt::lookAtRates(stream, cell.threads, "avx512");
+    peaks.push_back(seen.f32);
+    bandwidths.push_back(seen.dram);
 
     std::chrono::duration<double> time = Clock::now() - begin;
     bool last = round + 1 == options.maxRepeats ||

@@ -116,7 +116,7 @@ static void describe(const Program &program, const Dispatch &d,
   }
   for (const Variant &variant : d.variants)
     if (!variant.guard || value(*variant.guard) > 0) {
-      work.items = value(variant.grid);
+      work.items = value(variant.stages.front().grid);
       break;
     }
 }
