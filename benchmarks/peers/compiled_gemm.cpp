@@ -25,6 +25,7 @@ public:
       dlclose(library);
   }
 
+  LogicalResult select(const GemmClass &gemm, const CPUTarget &target);
   LogicalResult build(const GemmClass &gemm, const CPUTarget &target);
   LogicalResult load(const CPUTarget &target);
 
@@ -70,17 +71,17 @@ private:
   Kernel kernel = nullptr;
 };
 
-/// Plans and lowers the kernel.
-LogicalResult LoadedGemm::build(const GemmClass &gemm,
-                                const CPUTarget &target) {
-  std::string source =
-      formatv(R"(
+/// Plans the kernel that reads inputs of type `inputType()`.
+LogicalResult LoadedGemm::select(const GemmClass &gemm,
+                                 const CPUTarget &target) {
+  std::string source = formatv(
+      R"(
     func.func @gemm(%x: tensor<?x{1}x{2}> {{exec.dims = ["rows", {1}]}, %w: tensor<{0}x{1}x{3}>,
                     %out: tensor<?x{0}xf32> {{exec.dims = ["rows", {0}]}) -> tensor<?x{0}xf32> {{
       %c = prune.gemm "gemm" %x, %w : tensor<?x{1}x{2}>, tensor<{0}x{1}x{3}> -> tensor<?x{0}xf32>
       return %c : tensor<?x{0}xf32>
     })",
-              gemm.n, gemm.k, rt::nameOf(input), rt::nameOf(gemm.dtype));
+      gemm.n, gemm.k, rt::nameOf(input), rt::nameOf(gemm.dtype));
   module = parseSourceString<ModuleOp>(source, ParserConfig(&context));
   if (!module)
     return failure();
@@ -93,6 +94,21 @@ LogicalResult LoadedGemm::build(const GemmClass &gemm,
   for (auto [index, packing] : llvm::enumerate(plan.packings))
     if (packing)
       function.setArgAttr(index, exec::packingAttrName, packing);
+  return success();
+}
+
+/// Plans and lowers the kernel.
+LogicalResult LoadedGemm::build(const GemmClass &gemm,
+                                const CPUTarget &target) {
+  // Inputs as narrow as the weight, where there is a kernel for that.
+  input = gemm.dtype;
+  if (failed(select(gemm, target)))
+    return failure();
+  if (plan.config.getStrategy() != "gemm") {
+    input = rt::DType::F32;
+    if (failed(select(gemm, target)))
+      return failure();
+  }
   PassManager manager(&context);
   buildCodegenCPUPipeline(manager);
   return manager.run(*module);

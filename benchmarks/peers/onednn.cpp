@@ -4,6 +4,7 @@
 #include "benchmarks/peers/shared_library.h"
 #include "runtime/base/aligned_memory.h"
 #include "runtime/base/concat.h"
+#include "runtime/cpu/thread_count.h"
 
 #include <cstring>
 #include <vector>
@@ -67,7 +68,8 @@ struct Functions {
                       Descriptor, Handle);
   int (*descriptorDestroy)(Handle);
 
-  // Of the threading runtime that it is linked with.
+  // Of OpenMP. One that is built on SYCL and TBB lacks it and takes all CPUs of
+  // the process: `taskset` decides.
   void (*setThreads)(int) = nullptr;
 };
 
@@ -341,7 +343,10 @@ public:
   }
   Result<std::unique_ptr<Gemm>> prepare(const Problem &problem) override {
     // Before the primitive is made: it divides its work then.
-    f.setThreads(problem.threads);
+    if (f.setThreads)
+      f.setThreads(problem.threads);
+    else if (problem.threads != rt::usableThreads())
+      return rt::unsupported("oneDNN: expected as many threads as CPUs");
     auto gemm = std::make_unique<OneDNNGemm>(f, engine, stream);
     if (Status status = gemm->prepare(problem); !status.ok())
       return status;
@@ -364,10 +369,6 @@ Result<std::unique_ptr<GemmLibrary>> loadOneDNN(const std::string &path) {
   if (const char *missing = findAll(*library, f))
     return rt::unsupported(concat("expected oneDNN 2 or 3, found no '", missing,
                                   "' in '", library->path(), "'"));
-  if (!f.setThreads)
-    return rt::unsupported(
-        concat("expected a oneDNN that runs its threads by OpenMP, found '",
-               library->path(), "'"));
   Handle engine = nullptr, stream = nullptr;
   if (Status status =
           check(f.engineCreate(&engine, cpuEngine, 0), "making a CPU engine");

@@ -164,8 +164,10 @@ Result<std::unique_ptr<GemmLibrary>> loadOpenBLAS(const std::string &path) {
     return library.status();
   Functions f{};
   const char *missing = nullptr;
+  // The wheels of scipy-openblas32 prefix all names.
   auto need = [&](const char *name, auto *&function) {
-    if (!library->find(name, function))
+    if (!library->find(name, function) &&
+        !library->find((std::string("scipy_") + name).c_str(), function))
       missing = name;
   };
   need("openblas_set_num_threads", f.setThreads);
