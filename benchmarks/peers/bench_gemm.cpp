@@ -6,6 +6,7 @@
 #include "benchmarks/peers/openblas.h"
 #include "benchmarks/peers/our_gemm.h"
 #include "runtime/base/concat.h"
+#include "runtime/bench/machine_file.h"
 #include "runtime/cpu/thread_count.h"
 #include "tools/coppice-run/output.h"
 
@@ -23,7 +24,7 @@ enum ExitCode { done = 0, failed = 1, wrongUsage = 2 };
 
 struct Flags {
   GemmBenchOptions bench;
-  std::string json, isa = "host";
+  std::string json, machine;
   bool quick = false;
   std::vector<int> threads;
   std::vector<std::string> dtypes{"f32", "bf16"}, models, sites, shapes, onednn,
@@ -70,7 +71,7 @@ void describe(CLI::App &app, Flags &flags) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("MxNxK,..");
-  app.add_option("--isa", flags.isa,
+  app.add_option("--isa", flags.bench.isa,
                  "instruction set of our kernels, as of `compile`; the record "
                  "is then not kept for coppice-run bench")
       ->capture_default_str()
@@ -83,6 +84,10 @@ void describe(CLI::App &app, Flags &flags) {
                  "library files of OpenBLAS (default: that of the system)")
       ->delimiter(',')
       ->type_name("FILE,..");
+  app.add_option("--machine", flags.machine,
+                 "machine description to predict from (default: that of "
+                 "`coppice-run probe`)")
+      ->type_name("FILE");
   app.add_option("--max-repeats", flags.bench.maxRepeats,
                  "stop a product after N rounds, though the interval be wider "
                  "than 1 %")
@@ -208,13 +213,13 @@ Status run(Flags flags) {
     std::fprintf(stderr, "peer: %s %s\n", peer->name().c_str(),
                  peer->version().c_str());
 
-  Result<GemmBench> bench =
-      GemmBench::create(ourKernels(flags.isa), std::move(peers), flags.bench);
+  Result<GemmBench> bench = GemmBench::create(
+      ourKernels(flags.bench.isa), std::move(peers), *machine, flags.bench);
   if (!bench)
     return bench.status();
   FILE *table = flags.json == "-" ? stderr : stdout;
   std::string kept =
-      flags.shapes.empty() && flags.isa == "host" ? peersPath() : "";
+      flags.shapes.empty() && flags.bench.isa == "host" ? peersPath() : "";
   if (!kept.empty() && !coppice::rt::makeParents(kept).ok())
     kept.clear();
   std::fputs(gemmHeading().c_str(), table);
@@ -235,8 +240,8 @@ Status run(Flags flags) {
         std::fflush(table);
         for (const std::string &path : {flags.json, kept})
           if (!path.empty())
-            if (Status status = coppice::rt::appendLine(
-                    path, gemmRecord(**result, flags.isa));
+            if (Status status =
+                    coppice::rt::appendLine(path, gemmRecord(**result));
                 !status.ok())
               return status;
         results.push_back(std::move(**result));

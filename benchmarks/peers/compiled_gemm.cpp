@@ -29,31 +29,20 @@ public:
   LogicalResult build(const GemmClass &gemm, const CPUTarget &target);
   LogicalResult load(const CPUTarget &target);
 
-  std::vector<Stage> stages(int64_t rows) const override {
-    return {{kernel, evaluate(plan.grid, rows)}};
-  }
+  Variant variantFor(int64_t rows) const override;
   rt::DType inputType() const override { return input; }
   rt::Packing packing() const override {
     exec::PackingAttr packing = plan.packings[1];
     return packing ? rt::Packing{packing.getPanels(), packing.getDepth()}
                    : rt::Packing{};
   }
-  std::string config(int64_t) const override {
-    return formatv("{0}", Attribute(plan.config));
-  }
 
   MLIRContext &getContext() { return context; }
 
 private:
-  int64_t evaluate(AffineMap map, int64_t rows) const {
-    SmallVector<Attribute> values, results;
-    Builder builder(map.getContext());
-    for (unsigned i = 0; i < exec::numSymbols; ++i)
-      values.push_back(builder.getI64IntegerAttr(rows));
-    (void)map.constantFold(values, results);
-    return cast<IntegerAttr>(results.front()).getInt();
+  static std::string nameOf(size_t variant, size_t stage) {
+    return formatv("gemm_{0}_{1}", variant, stage);
   }
-
   static DialectRegistry &registry() {
     static DialectRegistry registry = [] {
       DialectRegistry made;
@@ -68,10 +57,39 @@ private:
   KernelPlan plan;
   rt::DType input = rt::DType::F32;
   void *library = nullptr;
-  Kernel kernel = nullptr;
 };
 
-/// Plans the kernel that reads inputs of type `inputType()`.
+/// The value of `map` for a step of `rows` rows.
+int64_t evaluate(AffineMap map, int64_t rows) {
+  SmallVector<Attribute> values, results;
+  Builder builder(map.getContext());
+  for (StringRef symbol : exec::getSymbolNames())
+    values.push_back(
+        builder.getI64IntegerAttr(symbol.ends_with("rows") ? rows : 1));
+  (void)map.constantFold(values, results);
+  return cast<IntegerAttr>(results.front()).getInt();
+}
+
+CompiledGemm::Variant LoadedGemm::variantFor(int64_t rows) const {
+  Variant result;
+  for (auto [index, variant] : llvm::enumerate(plan.variants)) {
+    if (variant.guard && evaluate(variant.guard, rows) <= 0)
+      continue;
+    for (auto [at, stage] : llvm::enumerate(variant.stages)) {
+      result.stages.push_back(
+          {reinterpret_cast<Kernel>(dlsym(library, nameOf(index, at).c_str())),
+           evaluate(stage.grid, rows)});
+      result.config +=
+          (at ? "; " : "") + formatv("{0}", Attribute(stage.config)).str();
+    }
+    if (variant.workspace)
+      result.workspaceBytes = evaluate(variant.workspace, rows);
+    break;
+  }
+  return result;
+}
+
+/// Plans a kernel that reads inputs of type `inputType()`: a function a stage.
 LogicalResult LoadedGemm::select(const GemmClass &gemm,
                                  const CPUTarget &target) {
   std::string source = formatv(
@@ -90,10 +108,14 @@ LogicalResult LoadedGemm::select(const GemmClass &gemm,
   if (failed(planned))
     return failure();
   plan = *std::move(planned);
-  function->setAttr(exec::configAttrName, plan.config);
-  for (auto [index, packing] : llvm::enumerate(plan.packings))
-    if (packing)
-      function.setArgAttr(index, exec::packingAttrName, packing);
+  OpBuilder builder(function);
+  for (auto [index, variant] : llvm::enumerate(plan.variants))
+    for (auto [at, stage] : llvm::enumerate(variant.stages)) {
+      auto copy = cast<func::FuncOp>(builder.clone(*function));
+      copy.setName(nameOf(index, at));
+      applyPlan(copy, plan, variant, stage);
+    }
+  function.erase();
   return success();
 }
 
@@ -104,13 +126,13 @@ LogicalResult LoadedGemm::build(const GemmClass &gemm,
   input = gemm.dtype;
   if (failed(select(gemm, target)))
     return failure();
-  if (plan.config.getStrategy() != "gemm") {
+  if (plan.variants[0].stages[0].config.getStrategy() != "gemm") {
     input = rt::DType::F32;
     if (failed(select(gemm, target)))
       return failure();
   }
   PassManager manager(&context);
-  buildCodegenCPUPipeline(manager);
+  buildCodegenCPUPipeline(manager, target);
   return manager.run(*module);
 }
 
@@ -129,12 +151,20 @@ LogicalResult LoadedGemm::load(const CPUTarget &target) {
   llvm::sys::fs::remove(path);
   if (failed(emitted))
     return failure();
-  if (library)
-    kernel = reinterpret_cast<Kernel>(dlsym(library, "gemm"));
-  return kernel ? success() : module->emitError("cannot load the kernel");
+  return library ? success() : module->emitError("cannot load the kernel");
 }
 
 } // namespace
+
+rt::Result<std::string> isaFor(const std::string &name, rt::DType dtype) {
+  std::string message;
+  FailureOr<CPUTarget> target = CPUTarget::parse(name, message);
+  if (failed(target))
+    return rt::invalidArgument(message);
+  if (dtype != rt::DType::BF16 && target->isa == CPUTarget::ISA::AVX512_BF16)
+    target->isa = CPUTarget::ISA::AVX512;
+  return target->name().str();
+}
 
 rt::Result<std::unique_ptr<CompiledGemm>>
 CompiledGemm::compile(const GemmClass &gemm) {

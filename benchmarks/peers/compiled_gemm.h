@@ -23,27 +23,34 @@ struct GemmClass {
   std::string isa = "host"; // as `compile --isa`
 };
 
+/// The instruction set that `compile --isa NAME` takes for a weight of `dtype`.
+rt::Result<std::string> isaFor(const std::string &name, rt::DType dtype);
+
 class CompiledGemm {
 public:
   static rt::Result<std::unique_ptr<CompiledGemm>>
   compile(const GemmClass &gemm);
   virtual ~CompiledGemm() = default;
 
-  /// The kernel ABI of docs/bundle.md; arguments: A, packed W, C.
+  /// The kernel ABI of docs/bundle.md; arguments: A, packed W, C, and the
+  /// workspace if there is one.
   using Kernel = void (*)(void *const *args, const int64_t *symbols,
                           int64_t begin, int64_t end);
-  /// What to run, in this order, for a product of `rows` rows.
   struct Stage {
     Kernel kernel;
     int64_t items;
   };
-  virtual std::vector<Stage> stages(int64_t rows) const = 0;
+  /// What to run for a product of some number of rows.
+  struct Variant {
+    std::vector<Stage> stages; // in this order
+    int64_t workspaceBytes = 0;
+    std::string config; // that was chosen, as `#exec.config` prints
+  };
+  virtual Variant variantFor(int64_t rows) const = 0;
 
   /// Of A: f32, or that of the weight.
   virtual rt::DType inputType() const = 0;
   virtual rt::Packing packing() const = 0;
-  /// The configuration that was chosen, as `#exec.config` prints.
-  virtual std::string config(int64_t rows) const = 0;
 };
 
 } // namespace coppice::bench

@@ -1,6 +1,7 @@
 // See gemm_bench.h.
 #include "benchmarks/peers/gemm_bench.h"
 
+#include "benchmarks/peers/compiled_gemm.h"
 #include "runtime/base/aligned_memory.h"
 #include "runtime/base/concat.h"
 #include "runtime/base/weight_generator.h"
@@ -154,13 +155,35 @@ Result<std::unique_ptr<Side>> prepare(GemmLibrary &library, const Problem &p) {
 Result<GemmBench>
 GemmBench::create(std::unique_ptr<GemmLibrary> ours,
                   std::vector<std::unique_ptr<GemmLibrary>> peers,
-                  const GemmBenchOptions &options) {
+                  const rt::Machine &machine, const GemmBenchOptions &options) {
   Result<rt::StreamingBuffer> stream =
       rt::StreamingBuffer::create(4 * size_t(rt::lastLevelCacheBytes()));
   if (!stream)
     return stream.status();
-  return GemmBench(std::move(ours), std::move(peers), options,
+  return GemmBench(std::move(ours), std::move(peers), machine, options,
                    std::move(*stream));
+}
+
+/// What the machine typically does just now, for predictions.
+void GemmBench::lookAtRates(int threads) {
+  constexpr int looks = 15;
+  std::vector<rt::Rates> seen;
+  for (int i = 0; i < looks; ++i) {
+    std::this_thread::sleep_for(milliseconds(20));
+    seen.push_back(rt::lookAtRates(stream, threads, ""));
+    machine.at(threads).best.raise(seen.back());
+  }
+  machine.at(threads).typical.replace(rt::medianOf(seen));
+}
+
+rt::DispatchTime GemmBench::timeOf(const Cell &cell,
+                                   const std::string &isa) const {
+  rt::GemmShape shape;
+  shape.m = cell.m;
+  shape.n = cell.weight.n;
+  shape.k = cell.weight.k;
+  shape.inputStorage = shape.weightStorage = rt::nameOf(cell.dtype);
+  return rt::timeOfGemm(shape, machine, isa, cell.threads);
 }
 
 Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
@@ -173,6 +196,17 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
     return weight ? input.status() : weight.status();
   Problem problem{cell.dtype,    cell.m,         cell.weight.n,  cell.weight.k,
                   input->data(), weight->data(), copiesOf(cell), cell.threads};
+
+  CellResult result;
+  result.cell = cell;
+  result.copies = problem.copies;
+  Result<std::string> isa = isaFor(options.isa, cell.dtype);
+  if (!isa)
+    return isa.status();
+  result.isa = *isa;
+  if (looked.insert(cell.threads).second)
+    lookAtRates(cell.threads);
+  result.predictedSeconds = timeOf(cell, *isa).predictedSeconds;
 
   // Set up every side, compare, see which peers are in the running.
   std::vector<std::unique_ptr<Side>> sides, slower;
@@ -208,13 +242,10 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
     side->result.samples.clear();
 
   // Rounds.
-  CellResult result;
-  result.cell = cell;
-  result.copies = problem.copies;
   std::vector<size_t> order(sides.size());
   for (size_t i = 0; i < order.size(); ++i)
     order[i] = i;
-  std::vector<double> peaks, bandwidths;
+  std::vector<rt::Rates> looks;
   auto begin = Clock::now();
   size_t best = 1;
   for (int64_t round = 0; round < options.maxRepeats; ++round) {
@@ -225,9 +256,8 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
     for (size_t i : order)
       if (Status status = sides[i]->sample(); !status.ok())
         return status;
-    rt::Rates seen = rt::lookAtRates(stream, cell.threads, "avx512");
-    peaks.push_back(seen.f32);
-    bandwidths.push_back(seen.dram);
+    looks.push_back(rt::lookAtRates(stream, cell.threads, *isa));
+    machine.at(cell.threads).best.raise(looks.back());
 
     std::chrono::duration<double> time = Clock::now() - begin;
     bool last = round + 1 == options.maxRepeats ||
@@ -254,8 +284,13 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
     result.peers.push_back(std::move(sides[i]->result));
   for (auto &side : slower)
     result.peers.push_back(std::move(side->result));
-  result.flopsPerSecond = rt::summarize(peaks);
-  result.readBytesPerSecond = rt::summarize(bandwidths);
+  rt::DispatchTime time = timeOf(cell, *isa);
+  result.boundSeconds = time.boundSeconds;
+  result.peak = rt::peakOf(machine.at(cell.threads).best,
+                           cell.dtype == DType::BF16 ? rt::Arithmetic::BF16
+                                                     : rt::Arithmetic::F32,
+                           *isa);
+  result.bandwidth = rt::medianOf(looks).dram;
   return std::optional<CellResult>(std::move(result));
 }
 

@@ -15,6 +15,10 @@
 //     side before fall asleep);
 //   - after each round, the probe looks at peak and bandwidth.
 //
+// Predictions are made before a cell is measured, from the machine description
+// with the rates that the run sees when it begins; bounds from the best rates
+// that it has seen when the cell is done.
+//
 // The best peer is the one of the least median. The ratio is its median over
 // ours; its interval is a bootstrap over rounds, which are paired.
 #ifndef COPPICE_BENCHMARKS_PEERS_GEMM_BENCH_H
@@ -24,8 +28,10 @@
 #include "benchmarks/peers/gemm_side.h"
 #include "runtime/bench/statistics.h"
 #include "runtime/bench/streaming_buffer.h"
+#include "runtime/costmodel/dispatch_time.h"
 
 #include <random>
+#include <set>
 #include <vector>
 
 namespace coppice::bench {
@@ -60,8 +66,11 @@ struct CellResult {
   double ratio = 0;              ///< peers[0] / ours, medians
   std::vector<double> ratios;    ///< resampled
   bool converged = false;        ///< else a cap ended it
-  /// What the probe saw between rounds.
-  rt::Summary flopsPerSecond, readBytesPerSecond;
+  std::string isa;               ///< of our kernel
+  double predictedSeconds = 0, boundSeconds = 0;
+  /// FLOP/s of the arithmetic in use: the best of this run so far. Bytes/s read
+  /// from DRAM: the median over the rounds, since it drifts.
+  double peak = 0, bandwidth = 0;
 
   rt::Interval interval() const { return rt::intervalOf(ratios); }
 };
@@ -70,12 +79,15 @@ struct GemmBenchOptions {
   double maxSeconds = 3;
   int64_t maxRepeats = 100;
   uint64_t seed = 1;
+  /// As `compile --isa`.
+  std::string isa = "host";
 };
 
 class GemmBench {
 public:
   static Result<GemmBench> create(std::unique_ptr<GemmLibrary> ours,
                                   std::vector<std::unique_ptr<GemmLibrary>>,
+                                  const rt::Machine &machine,
                                   const GemmBenchOptions &options);
 
   /// Nothing where no peer has such a product.
@@ -84,14 +96,21 @@ public:
 private:
   GemmBench(std::unique_ptr<GemmLibrary> ours,
             std::vector<std::unique_ptr<GemmLibrary>> peers,
-            const GemmBenchOptions &options, rt::StreamingBuffer stream)
-      : ours(std::move(ours)), peers(std::move(peers)), options(options),
-        stream(std::move(stream)), random(options.seed) {}
+            const rt::Machine &machine, const GemmBenchOptions &options,
+            rt::StreamingBuffer stream)
+      : ours(std::move(ours)), peers(std::move(peers)), machine(machine),
+        options(options), stream(std::move(stream)), random(options.seed) {}
+
+  void lookAtRates(int threads);
+  rt::DispatchTime timeOf(const Cell &cell, const std::string &isa) const;
 
   std::unique_ptr<GemmLibrary> ours;
   std::vector<std::unique_ptr<GemmLibrary>> peers;
+  rt::Machine machine;
   GemmBenchOptions options;
   rt::StreamingBuffer stream;
+  /// Thread counts whose typical rates have been looked at.
+  std::set<int> looked;
   std::mt19937_64 random;
 };
 

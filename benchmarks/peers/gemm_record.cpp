@@ -4,7 +4,6 @@
 #include "runtime/base/json.h"
 #include "runtime/bench/host.h"
 #include "runtime/costmodel/machine.h"
-#include "runtime/cpu/cpu_features.h"
 
 #include <cmath>
 #include <cstdarg>
@@ -32,45 +31,46 @@ static Json sideJson(const SideResult &side) {
           {"difference", number(side.difference)}};
 }
 
-std::string gemmRecord(const CellResult &r, const std::string &isa) {
+std::string gemmRecord(const CellResult &r) {
   const SideResult &peer = r.peers[0];
   rt::Interval interval = r.interval();
   double ours = r.ours.summary().median;
   Json peers = Json::array();
   for (const SideResult &side : r.peers)
     peers.push_back(sideJson(side));
-  Json record = {
-      {"schema", "coppice.peers/1"},
-      {"kind", "gemm"},
-      {"peer", peer.name},
-      {"peer_version", peer.version},
-      {"dtype", std::string(rt::nameOf(r.cell.dtype))},
-      {"m", r.cell.m},
-      {"n", r.cell.weight.n},
-      {"k", r.cell.weight.k},
-      {"threads", r.cell.threads},
-      {"ours_s", number(ours)},
-      {"peer_s", number(peer.summary().median)},
-      {"ratio", number(r.ratio)},
-      {"ratio_ci95", {number(interval.low), number(interval.high)}},
-      {"converged", r.converged},
-      {"model", r.cell.weight.model},
-      {"sites", r.cell.weight.sites},
-      {"isa", isa == "host" ? std::string(rt::cpuIsa()) : isa},
-      {"copies", r.copies},
-      {"cache", "cold"},
-      {"ours", sideJson(r.ours)},
-      {"peers", peers},
-      {"flops", r.cell.flops()},
-      {"weight_bytes", r.cell.weightBytes()},
-      {"flops_per_s", number(r.cell.flops() / ours)},
-      {"weight_bytes_per_s", number(r.cell.weightBytes() / ours)},
-      {"probed_f32_flops_per_s", number(r.flopsPerSecond.p95)},
-      {"probed_read_bytes_per_s", number(r.readBytesPerSecond.median)},
-      {"host", rt::hostName()},
-      {"cpu", rt::cpuName()},
-      {"date", rt::utcNow()},
-      {"commit", rt::buildCommit()}};
+  Json record = {{"schema", "coppice.peers/1"},
+                 {"kind", "gemm"},
+                 {"peer", peer.name},
+                 {"peer_version", peer.version},
+                 {"dtype", std::string(rt::nameOf(r.cell.dtype))},
+                 {"m", r.cell.m},
+                 {"n", r.cell.weight.n},
+                 {"k", r.cell.weight.k},
+                 {"threads", r.cell.threads},
+                 {"ours_s", number(ours)},
+                 {"peer_s", number(peer.summary().median)},
+                 {"ratio", number(r.ratio)},
+                 {"ratio_ci95", {number(interval.low), number(interval.high)}},
+                 {"converged", r.converged},
+                 {"model", r.cell.weight.model},
+                 {"sites", r.cell.weight.sites},
+                 {"isa", r.isa},
+                 {"copies", r.copies},
+                 {"cache", "cold"},
+                 {"ours", sideJson(r.ours)},
+                 {"peers", peers},
+                 {"flops", r.cell.flops()},
+                 {"weight_bytes", r.cell.weightBytes()},
+                 {"flops_per_s", number(r.cell.flops() / ours)},
+                 {"weight_bytes_per_s", number(r.cell.weightBytes() / ours)},
+                 {"peak_flops_per_s", number(r.peak)},
+                 {"read_bytes_per_s", number(r.bandwidth)},
+                 {"predicted_s", number(r.predictedSeconds)},
+                 {"bound_s", number(r.boundSeconds)},
+                 {"host", rt::hostName()},
+                 {"cpu", rt::cpuName()},
+                 {"date", rt::utcNow()},
+                 {"commit", rt::buildCommit()}};
   return record.dump();
 }
 
@@ -86,7 +86,7 @@ static std::string format(const char *pattern, ...) {
 std::string gemmHeading() {
   return format("%-22s %5s %6s %6s %-5s%2s %10s %9s %7s %7s  %-24s %10s  %s\n",
                 "model sites", "m", "n", "k", "dtype", "t", "ours ms",
-                "GFLOP/s", "f32 pk", "read bw", "best peer", "peer ms",
+                "GFLOP/s", "peak", "read bw", "best peer", "peer ms",
                 "peer / ours");
 }
 
@@ -102,8 +102,8 @@ std::string gemmRow(const CellResult &r) {
       site.c_str(), (long long)r.cell.m, (long long)r.cell.weight.n,
       (long long)r.cell.weight.k, std::string(rt::nameOf(r.cell.dtype)).c_str(),
       r.cell.threads, ours * 1e3, r.cell.flops() / ours * 1e-9,
-      100 * r.cell.flops() / ours / r.flopsPerSecond.p95,
-      100 * r.cell.weightBytes() / ours / r.readBytesPerSecond.median,
+      100 * r.cell.flops() / ours / r.peak,
+      100 * r.cell.weightBytes() / ours / r.bandwidth,
       (peer.name + " " + peer.version).c_str(), peer.summary().median * 1e3,
       r.ratio, i.low, i.high, r.converged ? "" : " (cap)");
 }

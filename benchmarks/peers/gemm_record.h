@@ -7,7 +7,7 @@
 
 namespace coppice::bench {
 
-std::string gemmRecord(const CellResult &result, const std::string &isa);
+std::string gemmRecord(const CellResult &result);
 
 std::string gemmHeading();
 std::string gemmRow(const CellResult &result);

@@ -19,14 +19,15 @@ class OurGemm : public Gemm {
 public:
   OurGemm(const CompiledGemm &kernel, rt::ThreadPool &pool, int64_t m,
           int64_t n)
-      : kernel(kernel), pool(pool), stages(kernel.stages(m)), m(m), n(n) {}
+      : kernel(kernel), pool(pool), variant(kernel.variantFor(m)), m(m), n(n) {}
 
   Status prepare(const Problem &problem);
 
   Status run(int copy) override {
-    void *args[] = {input.data(), weights[size_t(copy)].data(), result.data()};
+    void *args[] = {input.data(), weights[size_t(copy)].data(), result.data(),
+                    workspace.data()};
     int64_t symbols[] = {m, m, 1, 1, 1, 1};
-    for (const CompiledGemm::Stage &stage : stages)
+    for (const CompiledGemm::Stage &stage : variant.stages)
       pool.parallelFor(stage.items, [&](int64_t begin, int64_t end) {
         stage.kernel(args, symbols, begin, end);
       });
@@ -35,14 +36,14 @@ public:
   std::span<const float> output() const override {
     return {reinterpret_cast<const float *>(result.data()), size_t(m * n)};
   }
-  std::string detail() const override { return kernel.config(m); }
+  std::string detail() const override { return variant.config; }
 
 private:
   const CompiledGemm &kernel;
   rt::ThreadPool &pool;
-  std::vector<CompiledGemm::Stage> stages;
+  CompiledGemm::Variant variant;
   int64_t m, n;
-  AlignedMemory input, result;
+  AlignedMemory input, result, workspace;
   std::vector<AlignedMemory> weights;
 };
 
@@ -71,10 +72,13 @@ Status OurGemm::prepare(const Problem &p) {
   Result<AlignedMemory> in =
       AlignedMemory::allocate(p.inputElements() * rt::sizeOf(wide));
   Result<AlignedMemory> out = AlignedMemory::allocate(4 * m * n);
-  if (!in || !out)
-    return in ? out.status() : in.status();
+  Result<AlignedMemory> more = AlignedMemory::allocate(variant.workspaceBytes);
+  for (const auto *memory : {&in, &out, &more})
+    if (!*memory)
+      return memory->status();
   input = *std::move(in);
   result = *std::move(out);
+  workspace = *std::move(more);
   if (narrow == wide)
     std::memcpy(input.data(), p.input, size_t(input.size()));
   else
@@ -93,7 +97,10 @@ public:
   Result<std::unique_ptr<Gemm>> prepare(const Problem &p) override {
     auto &kernel = kernels[{p.dtype, p.n, p.k}];
     if (!kernel) {
-      auto compiled = CompiledGemm::compile({p.dtype, p.n, p.k, isa});
+      Result<std::string> name = isaFor(isa, p.dtype);
+      if (!name)
+        return name.status();
+      auto compiled = CompiledGemm::compile({p.dtype, p.n, p.k, *name});
       if (!compiled)
         return compiled.status();
       kernel = *std::move(compiled);
