@@ -213,6 +213,10 @@ Status run(Flags flags) {
     std::fprintf(stderr, "peer: %s %s\n", peer->name().c_str(),
                  peer->version().c_str());
 
+  Result<coppice::rt::Machine> machine =
+      coppice::rt::machineToPredictFor(flags.machine);
+  if (!machine)
+    return machine.status();
   Result<GemmBench> bench = GemmBench::create(
       ourKernels(flags.bench.isa), std::move(peers), *machine, flags.bench);
   if (!bench)
