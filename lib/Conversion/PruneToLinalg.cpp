@@ -204,7 +204,8 @@ static Value widen(OpBuilder &builder, Location loc, Value element, Type type) {
   return arith::ExtFOp::create(builder, loc, type, element);
 }
 
-/// The epilogue, cloned into an element-wise generic over the product.
+/// The epilogue, cloned into an element-wise generic over the product; rounding
+/// to the result's type if there is none.
 static Operation *lowerEpilogue(RewriterBase &rewriter, GemmOp op,
                                 Value product) {
   auto type = cast<RankedTensorType>(op.getResult().getType());
@@ -219,6 +220,13 @@ static Operation *lowerEpilogue(RewriterBase &rewriter, GemmOp op,
   return linalg::GenericOp::create(
       rewriter, op.getLoc(), type, inputs, init, maps, parallel(2),
       [&](OpBuilder &b, Location l, ValueRange elements) {
+        if (!op.hasEpilogue()) {
+          linalg::YieldOp::create(
+              b, l,
+              arith::TruncFOp::create(b, l, type.getElementType(), elements[0])
+                  .getResult());
+          return;
+        }
         Block &body = op.getEpilogue().front();
         IRMapping mapping;
         mapping.map(body.getArguments(), elements.drop_back());
@@ -232,7 +240,8 @@ static Operation *lowerEpilogue(RewriterBase &rewriter, GemmOp op,
 static void lower(RewriterBase &rewriter, GemmOp op) {
   Location loc = op.getLoc();
   MLIRContext *context = rewriter.getContext();
-  auto type = cast<RankedTensorType>(op.getResult().getType());
+  auto resultType = cast<RankedTensorType>(op.getResult().getType());
+  auto type = cast<RankedTensorType>(resultType.clone(op.getSumType()));
   SmallVector<Value> sizes;
   if (type.isDynamicDim(0))
     sizes.push_back(tensor::DimOp::create(rewriter, loc, op.getInput(), 0));
@@ -261,7 +270,7 @@ static void lower(RewriterBase &rewriter, GemmOp op) {
                                             arith::MulFOp::create(b, l, a, w));
         linalg::YieldOp::create(b, l, added);
       });
-  if (!op.hasEpilogue())
+  if (!op.hasEpilogue() && type == resultType)
     return replaceNamed(rewriter, op, product, op.getValueName());
 
   bool named = op.getValueName() != op.getSite();

@@ -241,16 +241,19 @@ std::vector<char> store(std::vector<float> &values, StringRef type) {
   return bytes;
 }
 
-/// [N, K] to [ceil(N/P), K, P], padded with zeros, as docs/bundle.md says.
+/// [N, K] to [ceil(N/P), ceil(K/D), P, D], padded with zeros, as docs/bundle.md
+/// says.
 std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,
-                        int64_t panel) {
+                        int64_t panel, int64_t depth = 1) {
   if (panel == 0)
     return weight;
-  std::vector<float> packed(llvm::alignTo(n, panel) * k, 0.0f);
+  int64_t groups = llvm::divideCeil(k, depth);
+  std::vector<float> packed(llvm::alignTo(n, panel) * groups * depth, 0.0f);
   for (int64_t row = 0; row < n; ++row)
     for (int64_t column = 0; column < k; ++column)
-      packed[((row / panel) * k + column) * panel + row % panel] =
-          weight[row * k + column];
+      packed[((row / panel * groups + column / depth) * panel + row % panel) *
+                 depth +
+             column % depth] = weight[row * k + column];
   return packed;
 }
 
@@ -358,7 +361,8 @@ void checkGemms(StringRef isa, ArrayRef<GemmCase> shapes,
       std::vector<float> x = integers(m * shape.k),
                          w = integers(shape.n * shape.k);
       std::vector<float> packed =
-          pack(w, shape.n, shape.k, kernels->panels(name, 1));
+          pack(w, shape.n, shape.k, kernels->panels(name, 1),
+               StringRef(shape.type) == "bf16" ? 2 : 1);
       std::vector<char> stored = store(packed, shape.type);
       std::vector<float> expected = multiply(x, w, m, shape.n, shape.k);
       for (int64_t chunk : {0, 1, 3}) {
@@ -429,7 +433,8 @@ TEST(CodegenCPU, GemmEpilogues) {
                      r = integers(m * n), b = integers(n);
   std::vector<float> packed = pack(w, n, k, kernels->panels("bias", 1));
   std::vector<float> product = multiply(a, w, m, n, k);
-  std::vector<char> biasWeight = store(packed, "bf16"), bias = store(b, "bf16");
+  std::vector<float> pairs = pack(w, n, k, kernels->panels("bias", 1), 2);
+  std::vector<char> biasWeight = store(pairs, "bf16"), bias = store(b, "bf16");
 
   Guarded out(r);
   kernels->run("residual", {a.data(), packed.data(), out.data()}, symbols, 1);
@@ -843,16 +848,16 @@ TEST(CodegenCPU, ACallDoesItsItemsOnly) {
   symbols.slots = 1;
   symbols.context = 200;
 
-  // Item 3: rows 96 .. 191, columns 64 .. 69.
+  // Item 1: all rows, columns 64 .. 69.
   std::vector<float> x = integers(200 * 3), w = integers(70 * 3);
   std::vector<float> packed = pack(w, 70, 3, kernels->panels("gemm", 1));
   std::vector<float> product = multiply(x, w, 200, 70, 3);
   std::vector<float> out(200 * 70, kCanary), expected = out;
-  for (int64_t row = 96; row < 192; ++row)
+  for (int64_t row = 0; row < 200; ++row)
     for (int64_t column = 64; column < 70; ++column)
       expected[row * 70 + column] = product[row * 70 + column];
-  kernels->runItems("gemm", {x.data(), packed.data(), out.data()}, symbols, 3,
-                    4);
+  kernels->runItems("gemm", {x.data(), packed.data(), out.data()}, symbols, 1,
+                    2);
   EXPECT_EQ(out, expected);
 
   // Item 1: row 1.

@@ -94,7 +94,7 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
     bool exact = strategy == cpu::kPlain;
     if (strategy == cpu::kGemm) {
       ++numGemm;
-      emitted = cpu::emitGemm(kernel);
+      emitted = cpu::emitGemm(kernel, target);
     } else if (strategy == cpu::kAttention) {
       ++numAttention;
       emitted = cpu::emitAttention(kernel);

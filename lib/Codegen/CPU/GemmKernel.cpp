@@ -1,345 +1,422 @@
 //===- GemmKernel.cpp - matrix products over packed panels ----------------===//
 //
 // In: a kernel that is one `prune.gemm`, C[m,n] = epilogue(sum_k A[m,k]
-// W[n,k]), with W packed as [ceil(N/P)][K][P]. Out: vector code.
+// W[n,k]), with W packed into panels. Out: vector code.
 //
-// A work item is `rows` rows of C by one panel. Its sums live in a scratch
-// block on the stack while the item walks down K in blocks of `depth`:
+// A work item is a block of at most `rows` rows of C by `panels` panels. The
+// rows are shared out evenly over the blocks, and within a block over register
+// tiles of at most `height` rows, so that no tile is left with a row or two:
 //
-//   scratch = 0
-//   for each block of K:                    // P x depth of W: stays in L1
-//     for each group of 6, then 2, then 1 rows:
-//       registers = scratch;  registers += A . W;  scratch = registers
+//   for each block of K, of `depth`:
+//     for each tile of rows:                     // A's part: in L1
+//       (A widened to f32 on the stack, where the instructions want that)
+//       for each panel, each `width` columns of it:   // W's part: in L2
+//         registers = scratch (zero in the first block)
+//         registers += A . W                     // GemmProduct.h
+//         scratch = registers
 //   for each row: C = epilogue(scratch)
 //
-// A is read in place: one broadcast feeds all vectors of a panel, so packing it
-// would pay nothing. Remaining rows are taken in pairs and singly: two rows by
-// four vectors are just enough independent sums to hide the latency of FMA, and
-// a weight block is still read from memory once. Few rows are thus no special
-// case: with one row the weights stream through at the speed of memory.
+// Where K is one block, the scratch is one tile's, and the epilogue follows the
+// tile. It is otherwise the whole item's. One deep block is best as long as its
+// part of a panel stays in L2: sums are stored once, and A is read in long
+// runs.
 //
-// The last panel is padded with zeros, so that only the epilogue, which touches
-// C, needs masks, and only where P does not divide N. The epilogue runs after
-// all sums are done, so it may read C itself: a residual update is in place.
+// A is read in place: one broadcast feeds all vectors of a panel, so packing it
+// would pay nothing. Few rows are no special case: with one row the weights
+// stream through at the speed of memory. What differs is in the configuration.
+//
+// The last panel and an odd K are padded with zeros in W. So only the epilogue,
+// which touches C, needs masks, and only in the last panel; and only a pair
+// that is half behind a row of A is read by half. The epilogue runs after all
+// sums are done, so it may read C itself: a residual update is in place.
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelBuilder.h"
+#include "GemmConfig.h"
+#include "GemmEpilogue.h"
+#include "GemmOperands.h"
+#include "GemmProduct.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
-#include "coppice/Dialect/Exec/IR/Exec.h"
-#include "coppice/Dialect/Prune/IR/Prune.h"
-#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 
 namespace coppice::cpu {
 namespace {
 
-/// What the configuration says, and the shape of the product.
-struct GemmShape {
-  int64_t n, k;
-  int64_t panel;   // columns of a panel
-  int64_t rows;    // rows of a work item
-  int64_t depth;   // rows of W in a block of K
-  int64_t tile;    // rows of a register tile
-  int64_t vectors; // vectors of a register tile's row
-  int64_t lanes;   // f32 of a vector
-};
+GemmStep chooseStep(const GemmOperands &gemm, const CPUTarget &target) {
+  if (gemm.pack() == 1)
+    return GemmStep::Single;
+  bool dots = target.isa == CPUTarget::ISA::AVX512_BF16 &&
+              getElementTypeOrSelf(gemm.input).isBF16();
+  return dots ? GemmStep::Dot : GemmStep::Pairs;
+}
 
 class GemmEmitter : KernelBuilder {
 public:
-  GemmEmitter(ImplicitLocOpBuilder &b, prune::GemmOp gemm, GemmShape shape,
-              const KernelShell &shell)
-      : KernelBuilder(b, shell), gemm(gemm), shape(shape),
-        accumulator(VectorType::get(shape.lanes, b.getF32Type())) {}
+  GemmEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
+              const GemmOperands &gemm, const GemmConfig &config,
+              const CPUTarget &target)
+      : KernelBuilder(b, shell), gemm(gemm), config(config), target(target),
+        registers(registerTile(config, target)), step(chooseStep(gemm, target)),
+        accumulator(VectorType::get(target.lanes(), b.getF32Type())),
+        epilogue(b, shell, gemm, target) {}
 
   LogicalResult emit();
 
 private:
-  void emitItem(Value item);
-  void clearScratch(Value count);
-  void emitBlock(Value first, Value count, Value panel, Value from, Value to);
-  void emitTile(int64_t height, Value first, Value row, Value panel,
-                int64_t column, Value from, Value to);
-  LogicalResult emitEpilogue(Value first, Value count, Value panel);
-  FailureOr<Value> emitEpilogueVector(Value accumulated, Value row,
-                                      Value column, Value mask);
-  Type storageOf(Value tensor) { return getElementTypeOrSelf(tensor); }
+  /// A work item.
+  struct Item {
+    Value first, count;      // rows
+    Value panel, panelCount; // panels
+  };
+  /// [from, to) along K.
+  struct Block {
+    Value from, to;
+  };
 
-  prune::GemmOp gemm;
-  GemmShape shape;
+  void emitItem(const Item &item);
+  void emitBlock(const Item &item, const Block &block);
+  void emitTile(int64_t height, const Item &item, const Block &block,
+                Value row);
+  void emitColumns(int64_t height, const Block &block,
+                   const GemmProduct::Operands &operands, Value scratchRow,
+                   Value scratchColumn);
+  void widenInput(int64_t height, const Block &block, Value row);
+  void emitEpilogue(const Item &item, Value row, Value count);
+  void emitEpilogueRow(Value panel, Value scratchRow, Value scratchColumn,
+                       Value row, bool masked);
+
+  int64_t blockCount() { return llvm::divideCeil(gemm.k(), config.depth); }
+  bool isOneBlock() { return blockCount() <= 1; }
+  bool isWidened() {
+    return step != GemmStep::Dot && !getElementTypeOrSelf(gemm.input).isF32();
+  }
+  int64_t scratchColumns() {
+    return config.panels * gemm.weights.size() * config.panel;
+  }
+  Value flatten(Value memref);
+
+  const GemmOperands &gemm;
+  const GemmConfig &config;
+  const CPUTarget &target;
+  RegisterTile registers;
+  GemmStep step;
   VectorType accumulator;
-  Value input, weight, output, scratch, extent;
+  GemmEpilogue epilogue;
+  std::optional<GemmProduct> product;
+  SmallVector<Value> weights; // flat
+  Value input, flatInput, output, scratch, widened;
   LogicalResult status = success();
 };
 
+Value GemmEmitter::flatten(Value memref) {
+  ReassociationIndices all = llvm::to_vector(
+      llvm::seq<int64_t>(cast<MemRefType>(memref.getType()).getRank()));
+  return memref::CollapseShapeOp::create(b, memref, ArrayRef{all});
+}
+
 LogicalResult GemmEmitter::emit() {
-  input = argumentOf(gemm.getInput());
-  weight = argumentOf(gemm.getWeight());
+  input = argumentOf(gemm.input);
+  flatInput = flatten(input);
+  for (Value weight : gemm.weights)
+    weights.push_back(flatten(argumentOf(weight)));
   output = shell.arguments.back();
-  scratch = onStack({shape.rows, shape.panel}, b.getF32Type());
-  extent = memref::DimOp::create(b, input, 0);
-  loop(shell.begin, shell.end, 1, [&](Value item) { emitItem(item); });
+  scratch =
+      onStack({isOneBlock() ? registers.height : config.rows, scratchColumns()},
+              b.getF32Type());
+  if (isWidened())
+    widened = flatten(onStack(
+        {registers.height, std::min(config.depth, gemm.k())}, b.getF32Type()));
+  product.emplace(
+      b, shell,
+      GemmProduct::Options{step, getElementTypeOrSelf(gemm.weights.front()),
+                           target.lanes(), registers.vectors, config.panel,
+                           config.unroll, config.ahead},
+      isWidened() ? widened : flatInput);
+
+  Value extent = memref::DimOp::create(b, input, 0);
+  Value blocks = div(add(extent, config.rows - 1), config.rows);
+  int64_t panels = llvm::divideCeil(gemm.n(), config.panel);
+  int64_t groups = llvm::divideCeil(panels, config.panels);
+  loop(shell.begin, shell.end, 1, [&](Value number) {
+    // Panels are innermost: consecutive items share their rows of A.
+    Value block = div(number, groups);
+    auto bound = [&](Value block) -> Value {
+      return arith::DivUIOp::create(b, arith::MulIOp::create(b, block, extent),
+                                    blocks);
+    };
+    Item item;
+    item.first = bound(block);
+    item.count = sub(bound(add(block, 1)), item.first);
+    item.panel = mul(rem(number, groups), config.panels);
+    item.panelCount =
+        panels % config.panels
+            ? min(sub(index(panels), item.panel), index(config.panels))
+            : index(config.panels);
+    emitItem(item);
+  });
   return status;
 }
 
-void GemmEmitter::emitItem(Value item) {
-  // Panels are innermost: consecutive items share their rows of A.
-  Value panels = index(llvm::divideCeil(shape.n, shape.panel));
-  Value block = arith::DivUIOp::create(b, item, panels);
-  Value panel = arith::RemUIOp::create(b, item, panels);
-  Value first = arith::MulIOp::create(b, block, index(shape.rows));
-  Value count = min(sub(extent, first), index(shape.rows));
+void GemmEmitter::emitItem(const Item &item) {
+  if (isOneBlock())
+    return emitBlock(item, {index(0), index(gemm.k())});
 
-  clearScratch(count);
-  loop(index(0), index(shape.k), shape.depth, [&](Value from) {
-    Value to = min(add(from, shape.depth), index(shape.k));
-    emitBlock(first, count, panel, from, to);
+  Value zero = zeros(accumulator);
+  loop(index(0), item.count, 1, [&](Value row) {
+    loop(index(0), index(scratchColumns()), target.lanes(), [&](Value column) {
+      vector::StoreOp::create(b, zero, scratch, ValueRange{row, column});
+    });
   });
-  if (failed(emitEpilogue(first, count, panel)))
-    status = failure();
+  loop(index(0), index(gemm.k()), config.depth, [&](Value from) {
+    Value to = gemm.k() % config.depth
+                   ? min(add(from, config.depth), index(gemm.k()))
+                   : add(from, config.depth);
+    emitBlock(item, {from, to});
+  });
+  emitEpilogue(item, index(0), item.count);
 }
 
-void GemmEmitter::clearScratch(Value count) {
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(accumulator));
-  loop(index(0), count, 1, [&](Value row) {
-    for (int64_t column = 0; column < shape.panel; column += shape.lanes)
-      vector::StoreOp::create(b, zero, scratch, ValueRange{row, index(column)});
-  });
-}
-
-/// Adds A[first:+count, from:to] . W[from:to, panel] to the scratch block.
-void GemmEmitter::emitBlock(Value first, Value count, Value panel, Value from,
-                            Value to) {
-  int64_t width = shape.vectors * shape.lanes;
-  for (int64_t column = 0; column < shape.panel; column += width) {
-    Value row = index(0);
-    for (int64_t height : {shape.tile, int64_t(2), int64_t(1)}) {
-      // `row` .. `end` is a multiple of `height` rows.
-      Value left = sub(count, row);
-      Value whole = sub(left, arith::RemUIOp::create(b, left, index(height)));
-      Value end = add(row, whole);
-      loop(row, end, height, [&](Value r) {
-        emitTile(height, first, r, panel, column, from, to);
-      });
-      row = end;
-    }
+/// Tiles of two heights, one apart, whose rows add up.
+void GemmEmitter::emitBlock(const Item &item, const Block &block) {
+  auto select = [&](Value height, int64_t wanted, Value yes,
+                    Value no) -> Value {
+    Value is = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, height,
+                                     index(wanted));
+    return arith::SelectOp::create(b, is, yes, no);
+  };
+  int64_t most = registers.height;
+  Value tiles = max(div(add(item.count, most - 1), most), index(1));
+  Value low = arith::DivUIOp::create(b, item.count, tiles);
+  Value taller = arith::RemUIOp::create(b, item.count, tiles);
+  // With at least half a tile of rows, no tile has less.
+  int64_t least = std::min(config.least, (most + 1) / 2);
+  Value row = index(0);
+  for (int64_t height = most; height >= least; --height) {
+    Value number = select(low, height - 1, taller, index(0));
+    number = select(low, height, sub(tiles, taller), number);
+    Value end = add(row, mul(number, height));
+    loop(row, end, height,
+         [&](Value row) { emitTile(height, item, block, row); });
+    row = end;
   }
 }
 
-/// One register tile: `height` rows by `vectors` vectors, over a block of K.
-void GemmEmitter::emitTile(int64_t height, Value first, Value row, Value panel,
-                           int64_t column, Value from, Value to) {
-  SmallVector<Value> columns, rows, sums;
-  for (int64_t v = 0; v < shape.vectors; ++v)
-    columns.push_back(index(column + v * shape.lanes));
-  for (int64_t r = 0; r < height; ++r) {
-    Value local = add(row, r);
-    rows.push_back(add(first, local));
-    for (Value at : columns)
-      sums.push_back(vector::LoadOp::create(b, accumulator, scratch,
-                                            ValueRange{local, at}));
-  }
+/// Rows [row, row + height) of an item by its panels, over a block of K.
+void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
+                           Value row) {
+  GemmProduct::Operands operands;
+  if (isWidened())
+    widenInput(height, block, add(item.first, row));
+  Value base = isWidened()
+                   ? index(0)
+                   : add(mul(add(item.first, row), gemm.k()), block.from);
+  int64_t pitch = isWidened() ? std::min(config.depth, gemm.k()) : gemm.k();
+  for (int64_t r = 0; r < height; ++r)
+    operands.rows.push_back(add(base, r * pitch));
 
-  auto k = scf::ForOp::create(b, from, to, index(1), sums);
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToEnd(k.getBody());
-    Value at = k.getInductionVar();
-    SmallVector<Value> weights, next;
-    for (Value column : columns)
-      weights.push_back(
-          convertFloat(b,
-                       loadVector(b, weight, storageOf(gemm.getWeight()),
-                                  shape.lanes, {panel, at, column}),
-                       b.getF32Type()));
-    for (int64_t r = 0; r < height; ++r) {
-      Value factor = vector::BroadcastOp::create(
-          b, accumulator,
-          memref::LoadOp::create(b, input, ValueRange{rows[r], at}));
-      for (int64_t v = 0; v < shape.vectors; ++v)
-        next.push_back(vector::FMAOp::create(
-            b, factor, weights[v], k.getRegionIterArg(r * shape.vectors + v)));
+  int64_t depth = product->depth(), width = registers.vectors * target.lanes();
+  int64_t panelElements =
+      llvm::divideCeil(gemm.k(), depth) * product->weightStride();
+  Value scratchRow = isOneBlock() ? index(0) : row;
+  loop(index(0), item.panelCount, 1, [&](Value local) {
+    Value start = add(mul(add(item.panel, local), panelElements),
+                      mul(block.from, config.panel));
+    for (auto [number, weight] : llvm::enumerate(weights))
+      for (int64_t column = 0; column < config.panel; column += width) {
+        operands.weights = weight;
+        operands.first = add(start, column * depth);
+        emitColumns(height, block, operands, scratchRow,
+                    add(mul(local, weights.size() * config.panel),
+                        number * config.panel + column));
+      }
+  });
+  if (isOneBlock())
+    emitEpilogue(item, row, index(height));
+}
+
+void GemmEmitter::emitColumns(int64_t height, const Block &block,
+                              const GemmProduct::Operands &operands,
+                              Value scratchRow, Value scratchColumn) {
+  auto at = [&](int64_t r, int64_t v) {
+    return SmallVector<Value>{add(scratchRow, r),
+                              add(scratchColumn, v * target.lanes())};
+  };
+  SmallVector<Value> sums;
+  for (int64_t r = 0; r < height; ++r)
+    for (int64_t v = 0; v < registers.vectors; ++v)
+      sums.push_back(isOneBlock() ? zeros(accumulator)
+                                  : vector::LoadOp::create(b, accumulator,
+                                                           scratch, at(r, v)));
+
+  int64_t depth = product->depth(), stepsOfBlock = config.depth / depth;
+  int64_t all = gemm.k() / depth; // whole steps along K
+  Value steps = isOneBlock() ? index(all)
+                : gemm.k() % config.depth
+                    ? div(sub(block.to, block.from), depth)
+                    : index(stepsOfBlock);
+  bool isMultiple = all % config.unroll == 0 &&
+                    (isOneBlock() || stepsOfBlock % config.unroll == 0);
+  sums = product->run(sums, operands, steps, isMultiple);
+  if (gemm.k() % depth) {
+    auto half = [&] { return product->runHalf(sums, operands, steps); };
+    if (isOneBlock()) {
+      sums = half();
+    } else {
+      Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
+                                           block.to, index(gemm.k()));
+      auto branch = scf::IfOp::create(b, TypeRange(ValueRange(sums)), isLast,
+                                      /*withElseRegion=*/true);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(branch.thenBlock());
+      SmallVector<Value> last = half();
+      scf::YieldOp::create(b, last);
+      b.setInsertionPointToStart(branch.elseBlock());
+      scf::YieldOp::create(b, sums);
+      sums = llvm::to_vector_of<Value>(branch.getResults());
     }
-    scf::YieldOp::create(b, next);
   }
 
   for (int64_t r = 0; r < height; ++r)
-    for (int64_t v = 0; v < shape.vectors; ++v)
-      vector::StoreOp::create(b, k.getResult(r * shape.vectors + v), scratch,
-                              ValueRange{add(row, r), columns[v]});
+    for (int64_t v = 0; v < registers.vectors; ++v)
+      vector::StoreOp::create(b, sums[r * registers.vectors + v], scratch,
+                              at(r, v));
 }
 
-LogicalResult GemmEmitter::emitEpilogue(Value first, Value count, Value panel) {
-  bool masked = shape.n % shape.panel != 0;
-  Value base = arith::MulIOp::create(b, panel, index(shape.panel));
-  LogicalResult result = success();
-  loop(index(0), count, 1, [&](Value local) {
-    Value row = add(first, local);
-    for (int64_t offset = 0; offset < shape.panel; offset += shape.lanes) {
-      Value column = add(base, offset);
-      Value mask;
-      if (masked)
-        mask = vector::CreateMaskOp::create(
-            b, VectorType::get(shape.lanes, b.getI1Type()),
-            ValueRange{sub(index(shape.n), column)});
-      Value sum = vector::LoadOp::create(b, accumulator, scratch,
-                                         ValueRange{local, index(offset)});
-      FailureOr<Value> value = emitEpilogueVector(sum, row, column, mask);
-      if (failed(value)) {
-        result = failure();
-        return;
-      }
-      storeVector(b, *value, output, {row, column}, mask);
-    }
+/// Rows of A as f32, K of the block, one after the other.
+void GemmEmitter::widenInput(int64_t height, const Block &block, Value row) {
+  int64_t lanes = target.lanes(), pitch = std::min(config.depth, gemm.k());
+  Type storage = getElementTypeOrSelf(gemm.input);
+  Value count = sub(block.to, block.from);
+  Value whole = sub(count, rem(count, lanes));
+  for (int64_t r = 0; r < height; ++r) {
+    Value from = add(mul(add(row, r), gemm.k()), block.from);
+    auto move = [&](Value at, Value mask) {
+      Value values =
+          loadVector(b, flatInput, storage, lanes, add(from, at), mask);
+      storeVector(b, convertFloat(b, values, b.getF32Type()), widened,
+                  add(at, r * pitch), mask);
+    };
+    loop(index(0), whole, lanes, [&](Value at) { move(at, {}); });
+    loop(whole, count, lanes, [&](Value at) {
+      move(at, vector::CreateMaskOp::create(
+                   b, VectorType::get(lanes, b.getI1Type()), sub(count, at)));
+    });
+  }
+}
+
+/// Rows [row, row + count) of an item, of all its panels.
+void GemmEmitter::emitEpilogue(const Item &item, Value row, Value count) {
+  int64_t last = gemm.n() / config.panel; // the one that is not full
+  loop(index(0), item.panelCount, 1, [&](Value local) {
+    Value panel = add(item.panel, local);
+    Value column = mul(local, weights.size() * config.panel);
+    auto rows = [&](bool masked) {
+      loop(index(0), count, 1, [&](Value at) {
+        Value place = add(row, at);
+        emitEpilogueRow(panel, isOneBlock() ? at : place, column,
+                        add(item.first, place), masked);
+      });
+    };
+    if (gemm.n() % config.panel == 0)
+      return rows(false);
+    Value isLast =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, panel, index(last));
+    auto branch = scf::IfOp::create(b, TypeRange(), isLast, true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    rows(true);
+    b.setInsertionPointToStart(branch.elseBlock());
+    rows(false);
   });
-  return result;
 }
 
-/// Clones the epilogue's region, each scalar become a vector.
-FailureOr<Value> GemmEmitter::emitEpilogueVector(Value accumulated, Value row,
-                                                 Value column, Value mask) {
-  if (!gemm.hasEpilogue())
-    return accumulated;
-  auto widen = [&](Type type) { return VectorType::get(shape.lanes, type); };
-  Block &region = gemm.getEpilogue().front();
-  IRMapping mapping;
-  mapping.map(region.getArgument(0), accumulated);
-  for (auto [scalar, extra] :
-       llvm::zip_equal(region.getArguments().drop_front(), gemm.getExtras())) {
-    TypedValue<MemRefType> memref = argumentOf(extra);
-    SmallVector<Value> indices{column};
-    if (memref.getType().getRank() == 2)
-      indices.insert(indices.begin(), row);
-    mapping.map(scalar, loadVector(b, memref, storageOf(extra), shape.lanes,
-                                   indices, mask));
-  }
-
-  for (Operation &op : region.without_terminator()) {
-    Attribute constant;
-    if (matchPattern(&op, m_Constant(&constant))) {
-      auto type = widen(op.getResult(0).getType());
-      mapping.map(
-          op.getResult(0),
-          arith::ConstantOp::create(b, DenseElementsAttr::get(type, constant))
-              .getResult());
-      continue;
+void GemmEmitter::emitEpilogueRow(Value panel, Value scratchRow,
+                                  Value scratchColumn, Value row, bool masked) {
+  Value base = mul(panel, config.panel);
+  for (int64_t offset = 0; offset < config.panel; offset += target.lanes()) {
+    Value column = add(base, offset), mask;
+    if (masked)
+      mask = vector::CreateMaskOp::create(
+          b, VectorType::get(target.lanes(), b.getI1Type()),
+          max(sub(index(gemm.n()), column), index(0)));
+    SmallVector<Value> sums;
+    for (size_t number = 0; number < weights.size(); ++number)
+      sums.push_back(vector::LoadOp::create(
+          b, accumulator, scratch,
+          ValueRange{scratchRow,
+                     add(scratchColumn, number * config.panel + offset)}));
+    FailureOr<Value> value = epilogue.emit(sums, row, column, mask);
+    if (failed(value)) {
+      status = failure();
+      return;
     }
-    if (!OpTrait::hasElementwiseMappableTraits(&op))
-      return op.emitError("expected an elementwise operation in the epilogue "
-                          "of a GEMM kernel");
-    Operation *vectorOp = b.clone(op, mapping);
-    for (auto [scalar, vector] :
-         llvm::zip_equal(op.getResults(), vectorOp->getResults())) {
-      vector.setType(widen(scalar.getType()));
-      mapping.map(scalar, vector);
-    }
+    storeVector(b, *value, output, {row, column}, mask);
   }
-  return mapping.lookup(region.getTerminator()->getOperand(0));
-}
-
-/// The gemm of a kernel that this strategy can emit; null if it is another.
-prune::GemmOp getGemm(func::FuncOp kernel) {
-  auto gemm = getOnlyOp<prune::GemmOp>(kernel);
-  if (!gemm)
-    return {};
-  // Activations are f32; anything else is left to the generic lowering.
-  auto isNarrow = [](Value value) {
-    Type type = getElementTypeOrSelf(value);
-    return type.isF32() || type.isF16() || type.isBF16();
-  };
-  bool fits = llvm::all_of(gemm->getOperands(),
-                           [&](Value operand) { return isNarrow(operand); });
-  if (!fits || !getElementTypeOrSelf(gemm.getInput()).isF32() ||
-      !getElementTypeOrSelf(gemm.getResult()).isF32())
-    return {};
-  ArrayRef<int64_t> weight = gemm.getWeight().getType().getShape();
-  return ShapedType::isDynamicShape(weight) ? prune::GemmOp() : gemm;
 }
 
 } // namespace
 
 std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
                                               const CPUTarget &target) {
-  prune::GemmOp gemm = getGemm(kernel);
+  std::optional<GemmOperands> gemm = getGemmOperands(kernel);
   if (!gemm)
     return std::nullopt;
-  int64_t n = gemm.getWeight().getType().getDimSize(0);
-  int64_t lanes = target.lanes();
-
-  // 64 columns serve prefill and decode alike; narrow products would only
-  // multiply padding.
-  int64_t panel =
-      std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16));
-  // Sums, one panel row of W and a broadcast: 24 + 4 + 1 of 32 registers, or
-  // 12 + 2 + 1 of 16.
-  int64_t vectors = target.isa == CPUTarget::ISA::AVX2 ? 2 : 4;
-  vectors = std::min(vectors, panel / lanes);
-  while (panel % (vectors * lanes))
-    --vectors;
-  constexpr int64_t rows = 96;   // 24 KiB of scratch
-  constexpr int64_t depth = 128; // 32 KiB of f32 weights
-
   FailureOr<AffineExpr> extent = getArgumentExtent(
-      kernel, cast<BlockArgument>(gemm.getInput()).getArgNumber(), 0);
+      kernel, cast<BlockArgument>(gemm->input).getArgNumber(), 0);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
-  KernelPlan plan = KernelPlan::always(
-      kernel,
-      makeConfig(kernel.getContext(), kGemm,
-                 {{"rows", rows},
-                  {"panel", panel},
-                  {"depth", depth},
-                  {"tile", 6},
-                  {"vectors", vectors},
-                  {"lanes", lanes}}),
-      makeGrid(extent->ceilDiv(rows) * llvm::divideCeil(n, panel)));
-  plan.packings[cast<BlockArgument>(gemm.getWeight()).getArgNumber()] =
-      exec::PackingAttr::get(kernel.getContext(), panel, /*depth=*/1);
+  // A variant a bucket of row counts, the smallest first.
+  KernelPlan plan;
+  plan.packings.assign(kernel.getNumArguments(), {});
+  for (const RowBucket &bucket : gemmRowBuckets()) {
+    GemmConfig config = gemmCandidates(gemm->getClass(), bucket).front();
+    bool isLast = &bucket == &gemmRowBuckets().back();
+    KernelStage stage;
+    stage.config = config.toAttr(kernel.getContext());
+    stage.grid = makeGrid(
+        extent->ceilDiv(config.rows) *
+        llvm::divideCeil(gemm->getClass().panelCount(), config.panels));
+    if (!isLast)
+      stage.suffix = "m" + std::to_string(bucket.most);
+    plan.variants.push_back(
+        {isLast ? AffineMap() : makeGrid(bucket.most + 1 - *extent),
+         {stage},
+         AffineMap()});
+    for (Value weight : gemm->weights)
+      plan.packings[cast<BlockArgument>(weight).getArgNumber()] =
+          gemm->packing(config.panel);
+  }
   return FailureOr<KernelPlan>(plan);
 }
 
-FailureOr<func::FuncOp> emitGemm(func::FuncOp kernel) {
-  prune::GemmOp gemm = getGemm(kernel);
+FailureOr<func::FuncOp> emitGemm(func::FuncOp kernel, const CPUTarget &target) {
+  std::optional<GemmOperands> gemm = getGemmOperands(kernel);
   if (!gemm)
     return kernel.emitError("expected one 'prune.gemm' in a kernel of "
                             "strategy \"gemm\"");
-  GemmShape shape;
-  shape.n = gemm.getWeight().getType().getDimSize(0);
-  shape.k = gemm.getWeight().getType().getDimSize(1);
-  std::pair<StringRef, int64_t *> parameters[] = {
-      {"rows", &shape.rows},       {"panel", &shape.panel},
-      {"depth", &shape.depth},     {"tile", &shape.tile},
-      {"vectors", &shape.vectors}, {"lanes", &shape.lanes}};
-  for (auto [name, value] : parameters) {
-    FailureOr<int64_t> parameter = getParameter(kernel, name);
-    if (failed(parameter))
-      return failure();
-    if (*parameter <= 0)
-      return kernel.emitError()
-             << "expected a positive '" << name << "', found " << *parameter;
-    *value = *parameter;
+  FailureOr<GemmConfig> config = getGemmConfig(kernel);
+  if (failed(config))
+    return failure();
+  for (Value weight : gemm->weights) {
+    unsigned arg = cast<BlockArgument>(weight).getArgNumber();
+    exec::PackingAttr expected = gemm->packing(config->panel),
+                      found = getArgumentPacking(kernel, arg);
+    if (found == expected)
+      continue;
+    InFlightDiagnostic diagnostic =
+        kernel.emitError() << "expected argument " << arg << " to be packed as "
+                           << expected << ", found ";
+    return found ? diagnostic << found : diagnostic << "it as it is";
   }
-  if (shape.panel % (shape.vectors * shape.lanes))
-    return kernel.emitError()
-           << "expected a panel of a multiple of " << shape.vectors << " x "
-           << shape.lanes << " columns, found " << shape.panel;
-  unsigned weight = cast<BlockArgument>(gemm.getWeight()).getArgNumber();
-  auto packing =
-      exec::PackingAttr::get(kernel.getContext(), shape.panel, /*depth=*/1);
-  if (getArgumentPacking(kernel, weight) != packing)
-    return kernel.emitError()
-           << "expected argument " << weight << " to be packed as " << packing
-           << ", found '" << exec::packingAttrName
-           << "' = " << Attribute(getArgumentPacking(kernel, weight));
 
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell =
       createKernelShell(builder, kernel, /*halvesAsBits=*/true);
   if (failed(shell))
     return failure();
-  if (failed(GemmEmitter(builder, gemm, shape, *shell).emit())) {
+  if (failed(GemmEmitter(builder, *shell, *gemm, *config, target).emit())) {
     shell->function.erase();
     return failure();
   }

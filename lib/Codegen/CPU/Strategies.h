@@ -61,7 +61,8 @@ using PipelineRunner = llvm::function_ref<mlir::LogicalResult(
 
 std::optional<mlir::FailureOr<KernelPlan>> planGemm(mlir::func::FuncOp kernel,
                                                     const CPUTarget &target);
-mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel,
+                                             const CPUTarget &target);
 
 std::optional<mlir::FailureOr<KernelPlan>>
 planAttention(mlir::func::FuncOp kernel, const CPUTarget &target);

@@ -26,20 +26,20 @@ func.func @parameter(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
 
 // -----
 
-// expected-error @below {{expected argument 1 to be packed as #exec.packing<panels = 64>, found 'exec.packing' = <<NULL ATTRIBUTE>>}}
+// expected-error @below {{expected argument 1 to be packed as #exec.packing<panels = 64>, found it as it is}}
 func.func @unpacked(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32>,
                     %out: tensor<?x9xf32> {exec.dims = ["rows", 9]}) -> tensor<?x9xf32>
-    attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 64, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
+    attributes {exec.config = #exec.config<"gemm", panel = 64, rows = 96, panels = 1, depth = 128, height = 6, width = 64, least = 1, unroll = 1, ahead = 0>} {
   %0 = prune.gemm "" %x, %w : tensor<?x8xf32>, tensor<9x8xf32> -> tensor<?x9xf32>
   return %0 : tensor<?x9xf32>
 }
 
 // -----
 
-// expected-error @below {{expected a panel of a multiple of 4 x 16 columns, found 48}}
+// expected-error @below {{expected a register tile of whole vectors of a panel of 48 columns that 32 registers can hold, found 6 x 64}}
 func.func @panel(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf32> {exec.packing = #exec.packing<panels = 48>},
                  %out: tensor<?x9xf32> {exec.dims = ["rows", 9]}) -> tensor<?x9xf32>
-    attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 48, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
+    attributes {exec.config = #exec.config<"gemm", panel = 48, rows = 96, panels = 1, depth = 128, height = 6, width = 64, least = 1, unroll = 1, ahead = 0>} {
   %0 = prune.gemm "" %x, %w : tensor<?x8xf32>, tensor<9x8xf32> -> tensor<?x9xf32>
   return %0 : tensor<?x9xf32>
 }

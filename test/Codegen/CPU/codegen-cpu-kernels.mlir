@@ -13,16 +13,13 @@
 // CHECK-SAME:      %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %[[B:.*]]: i64, %[[E:.*]]: i64)
 // CHECK-DAG:     %[[BEGIN:.*]] = arith.index_cast %[[B]] : i64 to index
 // CHECK-DAG:     %[[END:.*]] = arith.index_cast %[[E]] : i64 to index
-// CHECK:         %[[SCRATCH:.*]] = memref.alloca() {{.*}} : memref<96x64xf32>
+// CHECK:         %[[SCRATCH:.*]] = memref.alloca() {{.*}} : memref<6x64xf32>
 // CHECK:         scf.for %[[ITEM:.*]] = %[[BEGIN]] to %[[END]]
 // CHECK:           arith.divui %[[ITEM]]
 // CHECK:           arith.remui %[[ITEM]]
-// Register tiles of 6, 2 and 1 rows by 4 vectors.
+// Register tiles of 6, 5, .. rows by 4 vectors; K is one block, so each has its
+// epilogue behind it.
 // CHECK-COUNT-24:  vector.fma {{.*}} : vector<16xf32>
-// CHECK:           scf.yield
-// CHECK-COUNT-8:   vector.fma
-// CHECK:           scf.yield
-// CHECK-COUNT-4:   vector.fma
 // CHECK:           scf.yield
 // The epilogue reads the destination where it writes it, under a mask.
 // CHECK:           %[[MASK:.*]] = vector.create_mask
@@ -30,13 +27,15 @@
 // CHECK:           vector.maskedload %[[OUT:.*]][{{.*}}], %[[MASK]]
 // CHECK:           arith.addf {{.*}} : vector<16xf32>
 // CHECK:           vector.maskedstore %[[OUT]]
-func.func @gemm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %w: tensor<71x37xbf16> {exec.packing = #exec.packing<panels = 64>},
+// CHECK-COUNT-20:  vector.fma {{.*}} : vector<16xf32>
+// CHECK:           scf.yield
+func.func @gemm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %w: tensor<71x37xf32> {exec.packing = #exec.packing<panels = 64>},
                 %out: tensor<?x71xf32> {exec.dims = ["rows", 71]}) -> tensor<?x71xf32>
-    attributes {exec.config = #exec.config<"gemm", rows = 96, panel = 64, depth = 128, tile = 6, vectors = 4, lanes = 16>} {
+    attributes {exec.config = #exec.config<"gemm", panel = 64, rows = 96, panels = 1, depth = 128, height = 6, width = 64, least = 1, unroll = 1, ahead = 0>} {
   %0 = prune.gemm "" %x, %w epilogue(%acc: f32, %r: f32 = %out : tensor<?x71xf32>) {
     %s = arith.addf %acc, %r : f32
     prune.yield %s : f32
-  } : tensor<?x37xf32>, tensor<71x37xbf16> -> tensor<?x71xf32>
+  } : tensor<?x37xf32>, tensor<71x37xf32> -> tensor<?x71xf32>
   return %0 : tensor<?x71xf32>
 }
 

@@ -139,7 +139,7 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %b: tensor<3xf32>) {
 // -----
 
 func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>) {
-  // expected-error @below {{expected an accumulator of the result's element type 'f32', found 'bf16'}}
+  // expected-error @below {{expected an accumulator of 'f32', found 'bf16'}}
   %p = prune.gemm "s" %x, %w epilogue(%acc: bf16) {
     prune.yield %acc : bf16
   } : tensor<?x3xf32>, tensor<5x3xf32> -> tensor<?x5xf32>

@@ -282,7 +282,7 @@ Block *GemmOp::addEpilogue(OpBuilder &builder, ValueRange extras) {
   OpBuilder::InsertionGuard guard(builder);
   getExtrasMutable().assign(extras);
   Block *block = builder.createBlock(&getEpilogue());
-  block->addArgument(getType().getElementType(), getLoc());
+  block->addArgument(getSumType(), getLoc());
   for (Value extra : extras)
     block->addArgument(cast<ShapedType>(extra.getType()).getElementType(),
                        extra.getLoc());
@@ -366,6 +366,12 @@ void GemmOp::print(OpAsmPrinter &printer) {
           << " -> " << getType();
 }
 
+Type GemmOp::getSumType() {
+  Type element = getType().getElementType();
+  return element.getIntOrFloatBitWidth() < 32 ? Float32Type::get(getContext())
+                                              : element;
+}
+
 /// Are two extents the same, as far as is known?
 static bool mayEqual(int64_t a, int64_t b) {
   return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b;
@@ -420,10 +426,9 @@ LogicalResult GemmOp::verifyRegions() {
                          << " arguments (the accumulator and one for each "
                             "further operand), found "
                          << block.getNumArguments();
-  if (block.getArgument(0).getType() != element)
-    return emitOpError()
-           << "expected an accumulator of the result's element type " << element
-           << ", found " << block.getArgument(0).getType();
+  if (block.getArgument(0).getType() != getSumType())
+    return emitOpError() << "expected an accumulator of " << getSumType()
+                         << ", found " << block.getArgument(0).getType();
   for (auto [index, extra] : llvm::enumerate(getExtras())) {
     Type expected = cast<ShapedType>(extra.getType()).getElementType(),
          found = block.getArgument(index + 1).getType();

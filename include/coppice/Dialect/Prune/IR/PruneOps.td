@@ -156,11 +156,11 @@ def Prune_GemmOp : Prune_Op<"gemm", [
   let summary = "C[m, n] = epilogue(sum over k of A[m, k] * W[n, k])";
   let description = [{
     The matrix multiplication of a site: activations `input` `[M, K]`, `weight`
-    `[N, K]`, result `[M, N]`. Products and sums have the result's element type;
-    narrower operands are widened first.
+    `[N, K]`, result `[M, N]`. Products and sums have the result's element type,
+    but f32 at the least; narrower operands are widened first, a narrower result
+    is rounded once, to nearest even.
 
-    The epilogue is applied to each element of the product, whose value is its
-    first argument; the other arguments are the elements of further operands,
+    The epilogue is applied to each sum, which is its first argument; the other arguments are the elements of further operands,
     which have the result's shape (element [m, n]) or are `[N]` vectors
     (element [n]). Without a region the product itself is the result. `value`
     names what a fused GEMM computes, where that is no longer the site.
@@ -192,6 +192,8 @@ def Prune_GemmOp : Prune_Op<"gemm", [
   let skipDefaultBuilders = 1;
   let extraClassDeclaration = [{
     bool hasEpilogue() { return !getEpilogue().empty(); }
+    /// The type of products and sums, and of the epilogue's first argument.
+    ::mlir::Type getSumType();
     /// The name of what this op computes: `value`, or the site if not fused.
     ::llvm::StringRef getValueName() { return getValue().value_or(getSite()); }
     /// Creates the epilogue's block with `accumulator` and one scalar argument

@@ -1,0 +1,60 @@
+//===- GemmCandidates.h - ways to block a matrix product --------*- C++ -*-===//
+//
+// In: the class of a matrix product (what its kernel is compiled for) and a
+// bucket of row counts. Out: configurations worth timing, the cost model's
+// choice first. What is chosen without a tuner is the first of each list.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_CODEGEN_CPU_GEMMCANDIDATES_H
+#define COPPICE_CODEGEN_CPU_GEMMCANDIDATES_H
+
+#include "coppice/Dialect/Exec/IR/Exec.h"
+
+namespace coppice {
+
+/// C[m,n] = sum_k A[m,k] W[n,k], with W packed into panels.
+struct GemmClass {
+  int64_t n, k;
+  int64_t inputBytes;  // of an element of A
+  int64_t weightBytes; // of an element of W
+  int64_t weights = 1; // 2: two products of one input (gate and up)
+
+  /// Columns of a panel: 64 serve prefill and decode alike; narrow products
+  /// would only multiply padding.
+  int64_t panel() const {
+    return std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16));
+  }
+  int64_t panelCount() const { return llvm::divideCeil(n, panel()); }
+};
+
+struct GemmConfig {
+  int64_t panel = 64;  // columns of a panel of the packed weight
+  int64_t rows = 512;  // at most, of a work item
+  int64_t panels = 1;  // of a work item
+  int64_t depth = 512; // K of a block; even
+  int64_t height = 6;  // rows of a register tile, with 32 registers
+  int64_t width = 64;  // columns of it
+  int64_t least = 1;   // rows that the kernel is called for at the least
+  int64_t unroll = 2;  // steps of an iteration along K
+  int64_t ahead = 0;   // bytes that weights are prefetched ahead; 0: not at all
+
+  /// `#exec.config<"gemm", ..>`.
+  exec::ConfigAttr toAttr(mlir::MLIRContext *context) const;
+};
+
+/// Row counts that share a configuration: [least, most].
+struct RowBucket {
+  int64_t least, most;
+};
+
+/// Buckets from few rows to many; the last has no end.
+llvm::ArrayRef<RowBucket> gemmRowBuckets();
+
+/// Never empty; all of one panel width, which is the packing's.
+llvm::SmallVector<GemmConfig> gemmCandidates(const GemmClass &gemm,
+                                             const RowBucket &bucket);
+
+} // namespace coppice
+
+#endif // COPPICE_CODEGEN_CPU_GEMMCANDIDATES_H

@@ -1,0 +1,83 @@
+//===- GemmConfig.cpp - how a matrix product is blocked -------------------===//
+
+#include "GemmConfig.h"
+#include "Strategies.h"
+
+using namespace mlir;
+
+namespace coppice {
+
+namespace {
+/// The parameters by name, in the order in which they are written.
+template <typename Config> auto parametersOf(Config &config) {
+  using Field = decltype(&config.panel);
+  return std::array<std::pair<StringRef, Field>, 9>{{
+      {"panel", &config.panel},
+      {"rows", &config.rows},
+      {"panels", &config.panels},
+      {"depth", &config.depth},
+      {"height", &config.height},
+      {"width", &config.width},
+      {"least", &config.least},
+      {"unroll", &config.unroll},
+      {"ahead", &config.ahead},
+  }};
+}
+} // namespace
+
+exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
+  SmallVector<std::pair<StringRef, int64_t>> parameters;
+  for (auto [name, value] : parametersOf(*this))
+    parameters.push_back({name, *value});
+  return cpu::makeConfig(context, cpu::kGemm, parameters);
+}
+
+ArrayRef<RowBucket> gemmRowBuckets() {
+  static const RowBucket buckets[] = {{1, std::numeric_limits<int64_t>::max()}};
+  return buckets;
+}
+
+SmallVector<GemmConfig> gemmCandidates(const GemmClass &gemm,
+                                       const RowBucket &bucket) {
+  GemmConfig config;
+  config.panel = gemm.panel();
+  config.width = gemm.panel();
+  config.least = bucket.least;
+  config.depth = 2048 / gemm.inputBytes * 2;
+  return {config};
+}
+
+namespace cpu {
+
+FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
+  GemmConfig config;
+  for (auto [name, value] : parametersOf(config)) {
+    FailureOr<int64_t> parameter = getParameter(kernel, name);
+    if (failed(parameter))
+      return failure();
+    if (*parameter < (name == "ahead" ? 0 : 1))
+      return kernel.emitError()
+             << "expected a positive '" << name << "', found " << *parameter;
+    *value = *parameter;
+  }
+  // Vectors of a row of the tile and one broadcast beside the sums.
+  if (config.width % 16 || config.panel % config.width ||
+      (config.height + 1) * (config.width / 16) >= 32)
+    return kernel.emitError()
+           << "expected a register tile of whole vectors of a panel of "
+           << config.panel << " columns that 32 registers can hold, found "
+           << config.height << " x " << config.width;
+  if (config.depth % 2)
+    return kernel.emitError()
+           << "expected an even 'depth', found " << config.depth;
+  return config;
+}
+
+RegisterTile registerTile(const GemmConfig &config, const CPUTarget &target) {
+  if (target.lanes() == 16)
+    return {config.height, config.width / 16};
+  return {std::min<int64_t>(config.height, 6), 2};
+}
+
+} // namespace cpu
+} // namespace coppice

@@ -1,0 +1,150 @@
+//===- GemmProduct.cpp - the inner loop of a matrix product ---------------===//
+
+#include "GemmProduct.h"
+#include "BF16Instructions.h"
+#include "VectorAccess.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+
+namespace coppice::cpu {
+
+SmallVector<Value> GemmProduct::run(ValueRange sums, const Operands &operands,
+                                    Value steps, bool isMultiple) {
+  int64_t unroll = options.unroll;
+  auto body = [&](int64_t count) {
+    return [&, count](Value at, ValueRange carried) {
+      SmallVector<Value> next(carried);
+      for (int64_t u = 0; u < count; ++u)
+        next = step(next, operands, add(at, u), /*isHalf=*/false);
+      return next;
+    };
+  };
+  if (unroll == 1 || isMultiple)
+    return llvm::to_vector(loop(index(0), steps, unroll, sums, body(unroll)));
+  Value whole = sub(steps, rem(steps, unroll));
+  ValueRange most = loop(index(0), whole, unroll, sums, body(unroll));
+  return llvm::to_vector(loop(whole, steps, 1, most, body(1)));
+}
+
+SmallVector<Value> GemmProduct::runHalf(ValueRange sums,
+                                        const Operands &operands, Value at) {
+  return step(sums, operands, at, /*isHalf=*/true);
+}
+
+/// Vector `vector` of the columns at step `at`, pairs still as pairs.
+Value GemmProduct::loadWeights(const Operands &operands, Value at,
+                               int64_t vector) {
+  Value element = add(add(operands.first, mul(at, weightStride())),
+                      vector * options.lanes * depth());
+  if (vector == 0 && (options.ahead || operands.prefetch))
+    prefetch(operands, element);
+  return loadVector(b, operands.weights, options.weight,
+                    options.lanes * depth(), element);
+}
+
+/// Prefetches the lines of one step. The address may lie behind the weights, so
+/// it must not be an access in LLVM's eyes.
+void GemmProduct::prefetch(const Operands &operands, Value element) {
+  auto type = cast<MemRefType>(operands.weights.getType());
+  int64_t bytes = type.getElementTypeBitWidth() / 8;
+  Value address =
+      memref::ExtractAlignedPointerAsIndexOp::create(b, operands.weights);
+  address = add(address, mul(element, bytes));
+  address = operands.prefetch ? add(address, operands.prefetch)
+                              : add(address, options.ahead);
+  int64_t width = options.vectors * options.lanes * depth() * bytes;
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  for (int64_t line = 0; line < width; line += 64) {
+    Value at =
+        arith::IndexCastOp::create(b, b.getI64Type(), add(address, line));
+    // Read, keep in all levels, data.
+    LLVM::Prefetch::create(b, LLVM::IntToPtrOp::create(b, pointer, at), 0, 3,
+                           1);
+  }
+}
+
+SmallVector<Value> GemmProduct::step(ValueRange sums, const Operands &operands,
+                                     Value at, bool isHalf) {
+  int64_t lanes = options.lanes, vectors = options.vectors;
+  auto accumulator = VectorType::get(lanes, b.getF32Type());
+  SmallVector<Value> weights, next(sums);
+  for (int64_t v = 0; v < vectors; ++v)
+    weights.push_back(loadWeights(operands, at, v));
+
+  auto elementOf = [&](size_t row, int64_t part) {
+    return add(add(operands.rows[row], mul(at, depth())), part);
+  };
+  auto multiply = [&](ArrayRef<Value> factors, int64_t part) {
+    for (size_t row = 0; row < operands.rows.size(); ++row) {
+      Value factor = splat(
+          memref::LoadOp::create(b, input, elementOf(row, part)), accumulator);
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value &sum = next[row * vectors + v];
+        sum = vector::FMAOp::create(b, factor, factors[v], sum);
+      }
+    }
+  };
+
+  switch (options.step) {
+  case GemmStep::Single: {
+    for (Value &weight : weights)
+      weight = convertFloat(b, weight, b.getF32Type());
+    multiply(weights, 0);
+    break;
+  }
+  case GemmStep::Pairs: {
+    // Lane i of `pairs` is the pair of column i; a bf16 is the upper half of an
+    // f32.
+    auto words = VectorType::get(lanes, b.getI32Type());
+    auto constant = [&](uint32_t value) -> Value {
+      return arith::ConstantOp::create(
+          b, DenseElementsAttr::get(words, APInt(32, value)));
+    };
+    SmallVector<Value> pairs, factors;
+    for (Value weight : weights)
+      pairs.push_back(vector::BitCastOp::create(b, words, weight));
+    for (Value pair : pairs)
+      factors.push_back(vector::BitCastOp::create(
+          b, accumulator, arith::ShLIOp::create(b, pair, constant(16))));
+    multiply(factors, 0);
+    if (isHalf)
+      break;
+    factors.clear();
+    for (Value pair : pairs)
+      factors.push_back(vector::BitCastOp::create(
+          b, accumulator,
+          arith::AndIOp::create(b, pair, constant(0xffff0000))));
+    multiply(factors, 1);
+    break;
+  }
+  case GemmStep::Dot: {
+    auto words = VectorType::get(lanes, b.getI32Type());
+    auto halves = VectorType::get(2 * lanes, b.getBF16Type());
+    for (size_t row = 0; row < operands.rows.size(); ++row) {
+      Value element = elementOf(row, 0), word;
+      if (isHalf) {
+        word = arith::ExtUIOp::create(
+            b, b.getI32Type(), memref::LoadOp::create(b, input, element));
+      } else {
+        Value pair = vector::LoadOp::create(
+            b, VectorType::get(2, b.getI16Type()), input, element);
+        word = vector::ExtractOp::create(
+            b,
+            vector::BitCastOp::create(b, VectorType::get(1, b.getI32Type()),
+                                      pair),
+            0);
+      }
+      Value factor = vector::BitCastOp::create(b, halves, splat(word, words));
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value &sum = next[row * vectors + v];
+        sum = dotPairs(b, sum, factor, weights[v]);
+      }
+    }
+    break;
+  }
+  }
+  return next;
+}
+
+} // namespace coppice::cpu

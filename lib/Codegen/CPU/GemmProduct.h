@@ -1,0 +1,78 @@
+//===- GemmProduct.h - the inner loop of a matrix product -------*- C++ -*-===//
+//
+// In: a register tile of sums, where its rows of A and its columns of packed W
+// begin in memory, and how many steps to go along K. Out: the sums after them.
+//
+// A step is one value along K, or a pair where W is packed in pairs (bf16).
+// There are three ways to do one:
+//
+// | way    | A       | W         | a step |
+// |--------|---------|-----------|---------------------------------------------|
+// | Dot    | bf16    | bf16      | vdpbf16ps on a pair, as it lies in memory |
+// | Pairs  | f32     | bf16      | the pair's halves widened by a shift and a |
+// |        |         |           | mask, a multiply-add for each | | Single |
+// f32     | f32, f16  | W widened, one multiply-add                 |
+//
+// A of any other type must have been widened to f32 before.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_LIB_CODEGEN_CPU_GEMMPRODUCT_H
+#define COPPICE_LIB_CODEGEN_CPU_GEMMPRODUCT_H
+
+#include "KernelBuilder.h"
+
+namespace coppice::cpu {
+
+enum class GemmStep { Dot, Pairs, Single };
+
+class GemmProduct : KernelBuilder {
+public:
+  struct Options {
+    GemmStep step;
+    mlir::Type weight; // element type
+    int64_t lanes;
+    int64_t vectors; // of a row of the tile
+    int64_t panel;   // columns of a panel
+    int64_t unroll;
+    int64_t ahead; // bytes to prefetch ahead; 0: not at all
+  };
+
+  /// `input` and `weights` are memory seen as one axis: A f32 or bf16 (as i16),
+  /// W of its storage type (halves as i16).
+  GemmProduct(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
+              const Options &options, Value input)
+      : KernelBuilder(b, shell), options(options), input(input) {}
+
+  /// Elements of A and W that a step goes on by.
+  int64_t depth() const { return options.step == GemmStep::Single ? 1 : 2; }
+  int64_t weightStride() const { return options.panel * depth(); }
+
+  struct Operands {
+    llvm::SmallVector<Value> rows; // of A: each one's first element
+    Value weights;                 // memory
+    Value first;                   // of W: the first element of the columns
+    Value prefetch; // bytes from there to what is prefetched; null: `ahead`
+  };
+
+  /// `steps` whole steps; `isMultiple`: of the unrolling, for sure.
+  llvm::SmallVector<Value> run(mlir::ValueRange sums, const Operands &operands,
+                               Value steps, bool isMultiple);
+  /// The last value along an odd K: a pair of which there is half. What lies
+  /// behind the row is not read.
+  llvm::SmallVector<Value> runHalf(mlir::ValueRange sums,
+                                   const Operands &operands, Value step);
+
+private:
+  llvm::SmallVector<Value> step(mlir::ValueRange sums, const Operands &operands,
+                                Value at, bool isHalf);
+  void prefetch(const Operands &operands, Value element);
+  Value loadWeights(const Operands &operands, Value at, int64_t vector);
+
+  Options options;
+  Value input;
+};
+
+} // namespace coppice::cpu
+
+#endif // COPPICE_LIB_CODEGEN_CPU_GEMMPRODUCT_H
