@@ -220,10 +220,11 @@ static void lookAtCeilings(Run &run) {
 /// it was probed, since others use the machine too. Looks are apart, so that
 /// one short disturbance does not decide.
 static void lookBeforePredicting(Run &run) {
-  constexpr int looks = 15;
-  constexpr std::chrono::milliseconds pause(20);
+  constexpr int64_t most = 25;
+  constexpr std::chrono::milliseconds pause(40);
+  int64_t looks = std::min(run.options.maxRepeats, most);
   std::vector<Rates> seen;
-  for (int i = 0; i < looks; ++i) {
+  for (int64_t i = 0; i < looks; ++i) {
     if (i > 0)
       std::this_thread::sleep_for(pause);
     seen.push_back(
@@ -309,9 +310,9 @@ static Status measureCell(Run &run, CellResult &result) {
         if (!time)
           return time.status();
         samples[side].push_back(*time);
+        lookAtCeilings(run);
       }
     }
-    lookAtCeilings(run);
     size_t pairs = samples[0].size();
     run.listener.progress(cell, static_cast<int64_t>(pairs));
     if (pairs % 10 == 0 && isTight(samples.front(), samples.back(),

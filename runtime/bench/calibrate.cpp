@@ -9,9 +9,9 @@
 //   seconds = fixed + base / fraction
 //
 // where base is the time at typical rates (dispatch_time.h): a line through
-// points, fitted so that relative errors are least. Where all shapes are alike,
-// fixed is taken to be the machine's dispatch time. Products get a fraction for
-// each depth, with the fixed part of all.
+// points, fitted so that relative errors are least. Products have several
+// shapes at each number of rows, and get a fraction for each depth; for other
+// kernels the few smallest numbers of rows tell what is fixed.
 #include "runtime/bench/calibrate.h"
 
 #include "runtime/base/concat.h"
@@ -49,73 +49,74 @@ struct Trial {
   std::vector<double> host;
 };
 
-/// seconds = fixed + slope * base
-struct Line {
-  double fixed, slope;
-};
-
 } // namespace
 
-/// The line of least relative squared error, with 0 <= fixed <= half of the
-/// least time and a slope above 0.
-static Line fit(const std::vector<Sample> &samples, double dispatchSeconds) {
-  double least = samples.front().seconds, most = 0, smallest = 1e30;
-  for (const Sample &s : samples) {
+static double leastTime(const std::vector<Sample> &samples) {
+  double least = samples.front().seconds;
+  for (const Sample &s : samples)
     least = std::min(least, s.seconds);
-    most = std::max(most, s.base);
-    smallest = std::min(smallest, s.base);
+  return least;
+}
+
+/// `fixed` of the line of least relative squared error, at most `most`. Where
+/// all samples are alike it cannot be told from the slope: `otherwise`.
+static double fitFixed(const std::vector<Sample> &samples, double most,
+                       double otherwise) {
+  auto [low, high] = std::minmax_element(
+      samples.begin(), samples.end(),
+      [](const Sample &a, const Sample &b) { return a.base < b.base; });
+  if (high->base < 1.5 * low->base)
+    return std::min(otherwise, most);
+  // Normal equations of sum ((fixed + slope * base - t) / t)^2.
+  double aa = 0, ab = 0, bb = 0, a = 0, b = 0;
+  for (const Sample &s : samples) {
+    double x = 1 / s.seconds, y = s.base / s.seconds;
+    aa += x * x;
+    ab += x * y;
+    bb += y * y;
+    a += x;
+    b += y;
   }
-  double fixed = std::min(dispatchSeconds, least / 2);
-  if (most > 1.5 * smallest) {
-    // Normal equations of sum ((fixed + slope * base - t) / t)^2.
-    double aa = 0, ab = 0, bb = 0, a = 0, b = 0;
-    for (const Sample &s : samples) {
-      double x = 1 / s.seconds, y = s.base / s.seconds;
-      aa += x * x;
-      ab += x * y;
-      bb += y * y;
-      a += x;
-      b += y;
-    }
-    double determinant = aa * bb - ab * ab;
-    if (determinant > 1e-9 * aa * bb)
-      fixed = std::clamp((a * bb - b * ab) / determinant, 0.0, least / 2);
-  }
+  double determinant = aa * bb - ab * ab;
+  if (determinant <= 1e-9 * aa * bb)
+    return std::min(otherwise, most);
+  return std::clamp((a * bb - b * ab) / determinant, 0.0, most);
+}
+
+/// base / (seconds - fixed) of all samples, by least relative squared error.
+static double fitFraction(const std::vector<Sample> &samples, double fixed) {
   double above = 0, below = 0;
   for (const Sample &s : samples) {
     above += (s.seconds - fixed) * s.base / (s.seconds * s.seconds);
     below += s.base * s.base / (s.seconds * s.seconds);
   }
-  return {fixed, above / below};
+  // A time that is all fixed leaves nothing to divide by.
+  return std::clamp(below / above, 1e-6, 10.0);
 }
 
 static Curve makeCurve(const Class &found, double dispatchSeconds,
                        const std::string &origin) {
   Curve curve{found.key, origin, {}};
+  bool isGemm = found.key.kind == "gemm";
+  // Products come in several shapes at each number of rows, and what is fixed
+  // may depend on it. Other kernels come in one: there, few rows tell.
+  double fixed = 0;
+  if (!isGemm) {
+    constexpr int64_t few = 16;
+    std::vector<Sample> start;
+    for (const auto &[rows, samples] : found.byRows)
+      if (rows <= few || start.empty())
+        start.insert(start.end(), samples.begin(), samples.end());
+    fixed = fitFixed(start, 0.95 * leastTime(start), dispatchSeconds);
+  }
   for (const auto &[rows, samples] : found.byRows) {
-    double most = 0, seconds = 0;
-    for (const Sample &s : samples) {
-      most = std::max(most, s.base / s.seconds);
-      seconds += s.seconds / static_cast<double>(samples.size());
-    }
-    // So small that its size does not matter.
-    constexpr double negligible = 0.02;
-    if (most < negligible) {
-      curve.points.push_back({rows, 0, 1, seconds});
-      continue;
-    }
-    Line line = fit(samples, dispatchSeconds);
+    if (isGemm)
+      fixed = fitFixed(samples, leastTime(samples) / 2, dispatchSeconds);
     std::map<int64_t, std::vector<Sample>> byDepth;
     for (const Sample &s : samples)
       byDepth[s.depth].push_back(s);
-    for (const auto &[depth, same] : byDepth) {
-      double above = 0, below = 0;
-      for (const Sample &s : same) {
-        above += (s.seconds - line.fixed) * s.base / (s.seconds * s.seconds);
-        below += s.base * s.base / (s.seconds * s.seconds);
-      }
-      curve.points.push_back({rows, depth, below / above, line.fixed});
-    }
+    for (const auto &[depth, same] : byDepth)
+      curve.points.push_back({rows, depth, fitFraction(same, fixed), fixed});
   }
   return curve;
 }
@@ -240,9 +241,9 @@ Status calibrate(Machine &machine, const CalibrateOptions &options) {
                               " threads, round ", round, " of ",
                               options.repeats));
     for (Trial &trial : *trials) {
-      Rates look = lookAtRates(flush->stream(), threads, side->isa());
+      Look look = lookAtRates(flush->stream(), threads, side->isa());
       if (round > 0)
-        looks.push_back(look);
+        looks.push_back(look.typical);
       if (Status status = runTrial(*side, trial, round > 0, *flush, random);
           !status.ok())
         return status;

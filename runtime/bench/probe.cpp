@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
+#include <numeric>
 #include <thread>
 
 namespace coppice::rt {
@@ -208,18 +209,45 @@ Result<Machine> probeMachine(const ProbeOptions &options) {
   return machine;
 }
 
-Rates lookAtRates(const StreamingBuffer &buffer, int threads,
-                  std::string_view isa) {
-  Rates rates;
+/// Reads the whole buffer once, in parts that are timed by themselves: best is
+/// the best part, typical the whole. As one stream or as four, whichever is
+/// better.
+static Found lookAtReads(const StreamingBuffer &buffer, int threads) {
+  constexpr int parts = 8;
+  constexpr size_t granule = 2048;
+  size_t share =
+      buffer.bytes() / sizeof(float) / threads / parts / granule * granule;
+  double bytes = 4.0 * static_cast<double>(share) * threads;
+  Found found;
+  for (auto read :
+       {probeKernels().readOneStream, probeKernels().readFourStreams}) {
+    std::vector<int> next(static_cast<size_t>(threads), 0);
+    std::vector<double> times = timesOf(parts, threads, [&](int thread) {
+      size_t part = static_cast<size_t>(thread) * parts +
+                    static_cast<size_t>(next[static_cast<size_t>(thread)]++);
+      sink = read(buffer.data() + share * part, share);
+    });
+    double all = std::accumulate(times.begin(), times.end(), 0.0);
+    found.best = std::max(found.best, rateOf(bytes, times).best);
+    found.typical = std::max(found.typical, bytes * parts / all);
+  }
+  return found;
+}
+
+Look lookAtRates(const StreamingBuffer &buffer, int threads,
+                 std::string_view isa) {
+  Look look;
+  auto set = [&](double Rates::*rate, Found found) {
+    look.best.*rate = found.best;
+    look.typical.*rate = found.typical;
+  };
   if (isa == "avx2")
-    rates.f32Avx2 = probeFlops(probeAvx2(), threads, /*trials=*/1).best;
+    set(&Rates::f32Avx2, probeFlops(probeAvx2(), threads, /*trials=*/1));
   else if (isa != "avx512")
-    rates.bf16 = probeFlops(probeBf16(), threads, /*trials=*/1).best;
-  rates.f32 = probeFlops(widestF32(), threads, /*trials=*/1).best;
-  rates.dram = probeRead(buffer, buffer.bytes(), threads, /*passes=*/1,
-                         /*trials=*/1)
-                   .best;
-  return rates;
+    set(&Rates::bf16, probeFlops(probeBf16(), threads, /*trials=*/1));
+  set(&Rates::f32, probeFlops(widestF32(), threads, /*trials=*/1));
+  set(&Rates::dram, lookAtReads(buffer, threads));
+  return look;
 }
 
 Rates medianOf(const std::vector<Rates> &looks) {

@@ -25,11 +25,17 @@ std::vector<int> probeThreadCounts();
 
 Result<Machine> probeMachine(const ProbeOptions &options);
 
-/// One quick look at what the machine does just now, some 15 ms: peaks of the
-/// arithmetic that code for `isa` uses, and DRAM bandwidth; rates that were not
-/// looked at are 0.
-Rates lookAtRates(const StreamingBuffer &buffer, int threads,
-                  std::string_view isa);
+/// One quick look at what the machine does just now, some 15 ms. Rates that
+/// were not looked at are 0.
+struct Look {
+  Rates best;    ///< over the shortest stretches that a clock can tell
+  Rates typical; ///< over the whole look
+};
+
+/// Looks at the peaks of the arithmetic that code for `isa` uses, and at DRAM
+/// bandwidth.
+Look lookAtRates(const StreamingBuffer &buffer, int threads,
+                 std::string_view isa);
 
 /// The median of each rate over some looks.
 Rates medianOf(const std::vector<Rates> &looks);

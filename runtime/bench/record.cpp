@@ -93,6 +93,11 @@ static double relativeError(double predicted, double measured) {
   return predicted / measured - 1;
 }
 
+/// Predictions are made of medians, and so are of the median.
+static double errorOf(const SideResult &side) {
+  return relativeError(side.estimate.predictedSeconds, side.seconds.median);
+}
+
 std::string resultRecord(const BenchContext &context,
                          const CellResult &result) {
   const BenchOptions &options = *context.options;
@@ -161,13 +166,8 @@ std::string resultRecord(const BenchContext &context,
       {"pruned_predicted_s", number(pruned.estimate.predictedSeconds)},
       {"predicted_speedup", number(result.predictedSpeedup())},
       {"measured_speedup", number(result.measuredSpeedup())},
-      {"dense_prediction_error",
-       dense ? number(relativeError(dense->estimate.predictedSeconds,
-                                    dense->seconds.mean))
-             : Json()},
-      {"pruned_prediction_error",
-       number(relativeError(pruned.estimate.predictedSeconds,
-                            pruned.seconds.mean))},
+      {"dense_prediction_error", dense ? number(errorOf(*dense)) : Json()},
+      {"pruned_prediction_error", number(errorOf(pruned))},
       {"speedup_prediction_error",
        number(
            relativeError(result.predictedSpeedup(), result.measuredSpeedup()))},
@@ -218,8 +218,7 @@ std::string tableHeading(bool hasDense) {
 
 std::string tableRow(const CellResult &result) {
   const SideResult &pruned = result.pruned;
-  double prunedError =
-      relativeError(pruned.estimate.predictedSeconds, pruned.seconds.mean);
+  double prunedError = errorOf(pruned);
   std::string cell = format("%-8s %5lld %6lld", nameOf(result.cell.phase),
                             static_cast<long long>(result.cell.batch),
                             static_cast<long long>(result.cell.seq));
@@ -240,10 +239,7 @@ std::string tableRow(const CellResult &result) {
                        dense.seconds.mean * 1e3, pruned.seconds.mean * 1e3,
                        measured.c_str(), result.predictedSpeedup(),
                        result.amdahl, result.idealSpeedup(),
-                       result.boundSpeedup(),
-                       relativeError(dense.estimate.predictedSeconds,
-                                     dense.seconds.mean) *
-                           100,
+                       result.boundSpeedup(), errorOf(dense) * 100,
                        prunedError * 100,
                        relativeError(result.predictedSpeedup(), speedup) * 100);
 }
