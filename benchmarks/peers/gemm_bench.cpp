@@ -170,8 +170,9 @@ void GemmBench::lookAtRates(int threads) {
   std::vector<rt::Rates> seen;
   for (int i = 0; i < looks; ++i) {
     std::this_thread::sleep_for(milliseconds(20));
-    seen.push_back(rt::lookAtRates(stream, threads, ""));
-    machine.at(threads).best.raise(seen.back());
+    rt::Look look = rt::lookAtRates(stream, threads, "");
+    seen.push_back(look.typical);
+    machine.at(threads).best.raise(look.best);
   }
   machine.at(threads).typical.replace(rt::medianOf(seen));
 }
@@ -256,8 +257,9 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
     for (size_t i : order)
       if (Status status = sides[i]->sample(); !status.ok())
         return status;
-    looks.push_back(rt::lookAtRates(stream, cell.threads, *isa));
-    machine.at(cell.threads).best.raise(looks.back());
+    rt::Look look = rt::lookAtRates(stream, cell.threads, *isa);
+    looks.push_back(look.typical);
+    machine.at(cell.threads).best.raise(look.best);
 
     std::chrono::duration<double> time = Clock::now() - begin;
     bool last = round + 1 == options.maxRepeats ||

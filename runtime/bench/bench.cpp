@@ -210,10 +210,10 @@ static bool isTight(const std::vector<double> &dense,
 static void lookAtCeilings(Run &run) {
   if (run.options.hot)
     return;
-  Rates seen =
+  Look seen =
       lookAtRates(run.flush->stream(), run.context.threads, run.context.isa);
-  run.best.raise(seen);
-  run.looks.push_back(seen);
+  run.best.raise(seen.best);
+  run.looks.push_back(seen.typical);
 }
 
 /// What the machine typically does just now: it may be another figure than when
@@ -227,9 +227,10 @@ static void lookBeforePredicting(Run &run) {
   for (int64_t i = 0; i < looks; ++i) {
     if (i > 0)
       std::this_thread::sleep_for(pause);
-    seen.push_back(
-        lookAtRates(run.flush->stream(), run.context.threads, run.context.isa));
-    run.best.raise(seen.back());
+    Look look =
+        lookAtRates(run.flush->stream(), run.context.threads, run.context.isa);
+    seen.push_back(look.typical);
+    run.best.raise(look.best);
   }
   run.context.predictionRates = medianOf(seen);
   run.now = run.machine;
