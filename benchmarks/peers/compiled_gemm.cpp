@@ -8,6 +8,7 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
+#include "runtime/cpu/cpu_features.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <dlfcn.h>
@@ -163,6 +164,9 @@ rt::Result<std::string> isaFor(const std::string &name, rt::DType dtype) {
     return rt::invalidArgument(message);
   if (dtype != rt::DType::BF16 && target->isa == CPUTarget::ISA::AVX512_BF16)
     target->isa = CPUTarget::ISA::AVX512;
+  if (dtype == rt::DType::BF16 && name == "host" &&
+      rt::hasCpuFeature("avx512_bf16"))
+    target->isa = CPUTarget::ISA::AVX512_BF16;
   return target->name().str();
 }
 
