@@ -126,6 +126,7 @@ static Result<MeasuredSide> openSide(const std::string &path,
                              Phase::Decode) != options.phases.end();
   request.target = options.target;
   request.threads = options.threads;
+  request.pin = options.pin;
   return MeasuredSide::open(path, program, request);
 }
 

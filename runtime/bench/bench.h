@@ -25,6 +25,7 @@ struct BenchOptions {
   std::vector<Phase> phases{Phase::Prefill, Phase::Decode};
   std::vector<int64_t> batches{1}, seqs{128};
   int threads = 0; ///< 0: as many as are usable
+  bool pin = false; ///< each thread on a CPU of its own
   bool ops = false, hot = false;
   /// Measure although the bundles are not comparable; the record says so.
   bool force = false;

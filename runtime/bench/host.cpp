@@ -9,7 +9,6 @@
 #include <set>
 
 #include <pthread.h>
-#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,27 +41,7 @@ std::string utcNow() {
 
 std::string buildCommit() { return COPPICE_COMMIT; }
 
-std::vector<int> allowedCpus() {
-  // Larger masks than cpu_set_t's 1024 CPUs make the call fail; then one CPU is
-  // named, and threads stay where the system puts them.
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cpus;
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-      if (CPU_ISSET(cpu, &set))
-        cpus.push_back(cpu);
-  if (cpus.empty())
-    cpus.push_back(0);
-  return cpus;
-}
-
-void pinThread(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof set, &set);
-}
+void pinThread(int cpu) { bindThread(pthread_self(), {cpu}); }
 
 static std::string firstLine(const std::string &path) {
   std::ifstream file(path);

@@ -3,6 +3,7 @@
 #define COPPICE_RUNTIME_BENCH_HOST_H
 
 #include "runtime/costmodel/machine.h"
+#include "runtime/cpu/affinity.h"
 
 #include <cstdint>
 #include <string>
@@ -19,8 +20,6 @@ std::string utcNow();
 /// checkout.
 std::string buildCommit();
 
-/// CPUs that this process may run on.
-std::vector<int> allowedCpus();
 /// Keeps the calling thread on one CPU. Best effort: where the system refuses,
 /// figures are noisier, not wrong.
 void pinThread(int cpu);

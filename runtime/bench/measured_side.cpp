@@ -81,6 +81,7 @@ Result<MeasuredSide> MeasuredSide::open(const std::string &path,
   RunnerOptions options;
   options.target = request.target;
   options.threads = request.threads;
+  options.pin = request.pin;
   options.slots = batch;
   options.context = seq + decode;
   options.maxRows = std::min(program.limits.rows, batch * seq);

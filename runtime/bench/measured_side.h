@@ -23,6 +23,7 @@ struct SideRequest {
   bool decode = false;        ///< one token more
   std::string target;
   int threads = 0;
+  bool pin = false;
 };
 
 /// Where the time of one observed run of a cell's steps went.

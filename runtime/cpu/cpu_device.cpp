@@ -22,8 +22,7 @@ using KernelFunction = void (*)(void *const *args, const int64_t *symbols,
                                 int64_t begin, int64_t end);
 
 struct CpuDevice {
-  explicit CpuDevice(int threads) : pool(threads) {}
-  ThreadPool pool;
+  std::shared_ptr<ThreadPool> pool;
   std::map<void *, AlignedMemory> memory;
 };
 
@@ -64,8 +63,12 @@ coppice_status openDevice(const coppice_device_options *options,
                        "], found ", threads),
                 message);
   try {
-    auto *device = new CpuDevice(threads > 0 ? threads : usableThreads());
-    *out = reinterpret_cast<coppice_device *>(device);
+    auto pool = ThreadPool::shared(threads > 0 ? threads : usableThreads(),
+                                   options->pin != 0);
+    if (!pool)
+      return fail(pool.status().code(), pool.status().message(), message);
+    *out = reinterpret_cast<coppice_device *>(
+        new CpuDevice{*std::move(pool), {}});
     return COPPICE_OK;
   } catch (const std::system_error &error) {
     return fail(COPPICE_OUT_OF_MEMORY,
@@ -127,7 +130,7 @@ coppice_status launch(coppice_device *device, coppice_kernel *kernel,
                       void *const *args, size_t, const int64_t *symbols, size_t,
                       int64_t grid, coppice_device_message *) {
   auto function = reinterpret_cast<KernelFunction>(kernel);
-  deviceOf(device).pool.parallelFor(grid, [&](int64_t begin, int64_t end) {
+  deviceOf(device).pool->parallelFor(grid, [&](int64_t begin, int64_t end) {
     function(args, symbols, begin, end);
   });
   return COPPICE_OK;
@@ -138,12 +141,12 @@ coppice_status synchronize(coppice_device *, coppice_device_message *) {
 }
 
 int32_t threadCount(const coppice_device *device) {
-  return reinterpret_cast<const CpuDevice *>(device)->pool.threads();
+  return reinterpret_cast<const CpuDevice *>(device)->pool->threads();
 }
 
 void hostParallel(coppice_device *device, int64_t count,
                   void (*body)(void *, int64_t, int64_t), void *context) {
-  deviceOf(device).pool.run(count, body, context);
+  deviceOf(device).pool->run(count, body, context);
 }
 
 } // namespace

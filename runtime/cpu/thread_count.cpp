@@ -1,28 +1,17 @@
 #include "runtime/cpu/thread_count.h"
 
+#include "runtime/base/concat.h"
+#include "runtime/cpu/affinity.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <fstream>
 #include <iterator>
-#include <sched.h>
 #include <string>
-#include <thread>
-#include <vector>
 
 namespace coppice::rt {
 namespace {
-
-int affinityCount() {
-  // The fixed cpu_set_t ends at 1024 CPUs; grow until the kernel accepts.
-  for (int cpus = 1024; cpus <= 1 << 16; cpus *= 2) {
-    std::vector<char> bytes(CPU_ALLOC_SIZE(cpus));
-    auto *set = reinterpret_cast<cpu_set_t *>(bytes.data());
-    if (sched_getaffinity(0, bytes.size(), set) == 0)
-      return CPU_COUNT_S(bytes.size(), set);
-  }
-  return int(std::thread::hardware_concurrency());
-}
 
 std::string contents(const std::string &path) {
   std::ifstream in(path);
@@ -43,23 +32,33 @@ std::optional<int> cpusOf(int64_t quota, int64_t period) {
   return int(std::max<int64_t>(1, (quota + period - 1) / period));
 }
 
-// The process's group below a hierarchy's mount, "/" where it is not known.
-std::string groupPath(std::string_view prefix) {
-  std::ifstream in("/proc/self/cgroup");
-  for (std::string line; std::getline(in, line);)
-    if (line.rfind(prefix, 0) == 0)
-      return line.substr(line.rfind(':') + 1);
-  return "/";
+// The process's group by a line of /proc/self/cgroup, "N:CONTROLLERS:PATH", of
+// the hierarchy that has `controller` ("" is v2's); "" for the root, and where
+// it is not known.
+std::string groupPath(std::string_view groups, std::string_view controller) {
+  for (size_t at = 0; at < groups.size();) {
+    size_t end = std::min(groups.find('\n', at), groups.size());
+    std::string_view line = groups.substr(at, end - at);
+    at = end + 1;
+    size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == line.npos || second == line.npos)
+      continue;
+    std::string names =
+        concat(",", line.substr(first + 1, second - first - 1), ",");
+    if (names.find(concat(",", controller, ",")) == names.npos)
+      continue;
+    std::string path(line.substr(second + 1));
+    return path == "/" ? "" : path;
+  }
+  return "";
 }
 
-// The tightest quota from the process's group up to the root.
-std::optional<int> quotaV2() {
+// The tightest quota from a group up to its hierarchy's mount.
+template <typename QuotaFn>
+std::optional<int> tightest(std::string group, QuotaFn quotaOf) {
   std::optional<int> least;
-  std::string group = groupPath("0::");
   while (true) {
-    if (group == "/")
-      group.clear();
-    auto cpus = parseCpuMax(contents("/sys/fs/cgroup" + group + "/cpu.max"));
+    std::optional<int> cpus = quotaOf(group);
     if (cpus && (!least || *cpus < *least))
       least = cpus;
     if (group.empty())
@@ -69,17 +68,10 @@ std::optional<int> quotaV2() {
   }
 }
 
-std::optional<int> quotaV1() {
-  for (const char *mount :
-       {"/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"}) {
-    auto quota =
-        leadingNumber(contents(std::string(mount) + "/cpu.cfs_quota_us"));
-    auto period =
-        leadingNumber(contents(std::string(mount) + "/cpu.cfs_period_us"));
-    if (quota && period)
-      return cpusOf(*quota, *period);
-  }
-  return std::nullopt;
+std::optional<int> quotaV1(const std::string &directory) {
+  auto quota = leadingNumber(contents(directory + "/cpu.cfs_quota_us"));
+  auto period = leadingNumber(contents(directory + "/cpu.cfs_period_us"));
+  return quota && period ? cpusOf(*quota, *period) : std::nullopt;
 }
 
 } // namespace
@@ -93,12 +85,30 @@ std::optional<int> parseCpuMax(std::string_view text) {
   return period ? cpusOf(*quota, *period) : std::nullopt;
 }
 
+// A container often sees its own group as the root of the mount, under the path
+// that the host has for it: levels that are not there have no quota.
+std::optional<int> cgroupQuota(const std::string &mounts,
+                               std::string_view groups) {
+  std::optional<int> least;
+  auto take = [&](std::optional<int> cpus) {
+    if (cpus && (!least || *cpus < *least))
+      least = cpus;
+  };
+  for (const char *mount : {"", "/unified"})
+    take(tightest(groupPath(groups, ""), [&](const std::string &group) {
+      return parseCpuMax(contents(mounts + mount + group + "/cpu.max"));
+    }));
+  for (const char *mount : {"/cpu", "/cpu,cpuacct"})
+    take(tightest(groupPath(groups, "cpu"), [&](const std::string &group) {
+      return quotaV1(mounts + mount + group);
+    }));
+  return least;
+}
+
 int usableThreads() {
-  int count = std::max(1, affinityCount());
-  for (auto quota : {quotaV2(), quotaV1()})
-    if (quota)
-      count = std::min(count, *quota);
-  return count;
+  int count = int(allowedCpus().size());
+  auto quota = cgroupQuota("/sys/fs/cgroup", contents("/proc/self/cgroup"));
+  return quota ? std::min(count, *quota) : count;
 }
 
 } // namespace coppice::rt

@@ -4,6 +4,7 @@
 #define COPPICE_RUNTIME_CPU_THREAD_COUNT_H
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace coppice::rt {
@@ -14,6 +15,12 @@ int usableThreads();
 // CPUs of a cgroup-v2 cpu.max ("150000 100000" is 2, rounded up); nothing for
 // "max ..." and for text that is not of this form.
 std::optional<int> parseCpuMax(std::string_view text);
+
+// The tightest CPU quota of a process's cgroup and of those around it, v1 and
+// v2: `mounts` is where the hierarchies are ("/sys/fs/cgroup"), `groups` the
+// text of /proc/self/cgroup.
+std::optional<int> cgroupQuota(const std::string &mounts,
+                               std::string_view groups);
 
 } // namespace coppice::rt
 

@@ -1,8 +1,11 @@
 #include "runtime/cpu/thread_pool.h"
 
+#include "runtime/base/concat.h"
 #include "runtime/cpu/thread_count.h"
 
 #include <algorithm>
+#include <chrono>
+#include <map>
 
 namespace coppice::rt {
 
@@ -10,36 +13,111 @@ namespace {
 
 constexpr uint32_t open = 1u << 31;
 
+// How long an idle thread looks for the next job before it sleeps: longer than
+// what one thread does alone between two dispatches of a step, short enough not
+// to be seen in a CPU quota.
+constexpr std::chrono::microseconds patience(200);
+
 void pauseCpu() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
 }
 
-} // namespace
-
-ThreadPool::ThreadPool(int threads) {
-  // About 20 us of pauses. With more threads than CPUs, a spinning thread takes
-  // the CPU from one that has work: then sleep at once.
-  spins = threads <= usableThreads() ? 1000 : 0;
-  for (int i = 1; i < threads; ++i)
-    workers.emplace_back([this] { work(); });
+// Spins until ready() or patience ends.
+template <typename ReadyFn> bool spinUntil(ReadyFn ready) {
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point end{};
+  while (true) {
+    // A pause is 40 to 140 cycles; the clock costs as much as one.
+    for (int i = 0; i < 32; ++i) {
+      if (ready())
+        return true;
+      pauseCpu();
+    }
+    auto now = Clock::now();
+    if (end == Clock::time_point())
+      end = now + patience;
+    else if (now > end)
+      return false;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+} // namespace
+
+// With more threads than CPUs, a spinning thread takes the CPU from one that
+// has work: then sleep at once. A chunk is at most half of an even share.
+ThreadPool::ThreadPool(int threads)
+    : parts(2 * int64_t(threads)), spinning(threads <= usableThreads()) {
+  try {
+    for (int i = 1; i < threads; ++i) {
+      workers.emplace_back([this] { work(); });
+      // The thread that starts it may be bound to one CPU.
+      bindThread(workers.back().native_handle(), allowedCpus());
+    }
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+Status ThreadPool::pin() {
+  auto mask = allowedCpus();
+  if (size_t(threads()) > mask.size())
+    return invalidArgument(concat("expected at most ", mask.size(),
+                                  " threads, one for each CPU of the affinity "
+                                  "mask, to pin them; found ",
+                                  threads()));
+  pinning.emplace();
+  cpus = std::move(mask);
+  caller = std::this_thread::get_id();
+  bool bound = bindThread(pthread_self(), {cpus[0]});
+  for (size_t i = 0; i < workers.size(); ++i)
+    bound &= bindThread(workers[i].native_handle(), {cpus[i + 1]});
+  if (bound)
+    return {};
+  return unsupported("the system refuses to bind threads to CPUs; run without "
+                     "pinning");
+}
+
+void ThreadPool::stop() {
   stopping.store(true, std::memory_order_relaxed);
   epoch.fetch_add(1, std::memory_order_release);
   epoch.notify_all();
   for (std::thread &worker : workers)
     worker.join();
+  workers.clear();
+}
+
+ThreadPool::~ThreadPool() {
+  stop();
+  if (pinning && caller == std::this_thread::get_id())
+    bindThread(pthread_self(), cpus);
+}
+
+Result<std::shared_ptr<ThreadPool>> ThreadPool::shared(int threads, bool pin) {
+  static std::mutex guard;
+  static std::map<std::pair<int, bool>, std::weak_ptr<ThreadPool>> pools;
+  std::lock_guard lock(guard);
+  auto &known = pools[{threads, pin}];
+  if (auto pool = known.lock())
+    return pool;
+  auto pool = std::make_shared<ThreadPool>(threads);
+  if (pin)
+    if (Status status = pool->pin(); !status.ok())
+      return status;
+  known = pool;
+  return pool;
 }
 
 void ThreadPool::takeChunks() {
-  while (true) {
-    int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-    if (begin >= count)
-      return;
-    body(context, begin, std::min(begin + chunk, count));
+  int64_t begin = next.load(std::memory_order_relaxed);
+  while (begin < count) {
+    int64_t end = begin + std::max<int64_t>(1, (count - begin) / parts);
+    if (!next.compare_exchange_weak(begin, end, std::memory_order_relaxed))
+      continue;
+    body(context, begin, end);
+    begin = next.load(std::memory_order_relaxed);
   }
 }
 
@@ -50,12 +128,10 @@ void ThreadPool::run(int64_t total, Body function, void *argument) {
     function(argument, 0, total);
     return;
   }
-  // Four chunks a thread even out unequal work items; more would only cost
-  // traffic on the counter.
+  std::lock_guard lock(turn);
   body = function;
   context = argument;
   count = total;
-  chunk = std::max<int64_t>(1, total / (int64_t(threads()) * 4));
   next.store(0, std::memory_order_relaxed);
   state.store(open, std::memory_order_release);
   epoch.fetch_add(1, std::memory_order_release);
@@ -65,29 +141,24 @@ void ThreadPool::run(int64_t total, Body function, void *argument) {
 
   // Close, then wait for those inside. A worker that comes later finds the job
   // closed and never touches it.
-  uint32_t inside = state.fetch_and(~open, std::memory_order_acq_rel) & ~open;
-  for (int spin = 0; inside != 0; ++spin) {
-    if (spin < spins)
-      pauseCpu();
-    else
-      std::this_thread::yield();
-    inside = state.load(std::memory_order_acquire);
-  }
+  if ((state.fetch_and(~open, std::memory_order_acq_rel) & ~open) == 0)
+    return;
+  auto done = [&] { return state.load(std::memory_order_acquire) == 0; };
+  if (spinning && spinUntil(done))
+    return;
+  while (!done())
+    std::this_thread::yield();
 }
 
 void ThreadPool::work() {
   uint32_t seen = 0;
+  auto called = [&] { return epoch.load(std::memory_order_acquire) != seen; };
   while (true) {
-    uint32_t now = epoch.load(std::memory_order_acquire);
-    for (int spin = 0; now == seen && spin < spins; ++spin) {
-      pauseCpu();
-      now = epoch.load(std::memory_order_acquire);
-    }
-    if (now == seen) {
+    if (!called() && !(spinning && spinUntil(called))) {
       epoch.wait(seen, std::memory_order_acquire);
       continue;
     }
-    seen = now;
+    seen = epoch.load(std::memory_order_acquire);
     if (stopping.load(std::memory_order_relaxed))
       return;
     uint32_t entered = state.load(std::memory_order_relaxed);

@@ -44,6 +44,7 @@ Status Runner::createSession(const RunnerOptions &options) {
   wanted.struct_size = sizeof wanted;
   wanted.target = options.target.empty() ? nullptr : options.target.c_str();
   wanted.threads = options.threads;
+  wanted.pin = options.pin;
   wanted.max_rows = options.maxRows;
   wanted.max_head_rows = options.maxHeadRows;
   wanted.slots = options.slots;

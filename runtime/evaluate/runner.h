@@ -18,6 +18,7 @@ namespace coppice::rt {
 struct RunnerOptions {
   std::string target;
   int threads = 0;
+  bool pin = false;
   int64_t maxRows = 0, maxHeadRows = 0, slots = 0, context = 0;
   bool allowNan = false;
 };

@@ -34,10 +34,10 @@ Status checkTarget(const Target &target) {
 }
 
 Result<DeviceHandle> DeviceHandle::open(const coppice_device_driver &driver,
-                                        int32_t threads) {
+                                        int32_t threads, bool pin) {
   DeviceHandle handle;
   handle.driver = &driver;
-  coppice_device_options options = {sizeof(options), threads};
+  coppice_device_options options = {sizeof(options), threads, pin};
   coppice_device_message message = {};
   Status status =
       toStatus(driver.open(&options, &handle.device, &message), message);
@@ -113,7 +113,8 @@ Status DeviceHandle::download(void *target, const void *source, int64_t bytes) {
 
 Status DeviceHandle::launch(coppice_kernel *kernel, std::span<void *const> args,
                             std::span<const int64_t> symbols, int64_t grid) {
-  coppice_device_message message = {};
+  coppice_device_message message; // not zeroed: once a dispatch, and 1 KB
+  message.text[0] = 0;
   return toStatus(driver->launch(device, kernel, args.data(), args.size(),
                                  symbols.data(), symbols.size(), grid,
                                  &message),

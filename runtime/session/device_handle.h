@@ -23,7 +23,7 @@ Status checkTarget(const Target &target);
 class DeviceHandle {
 public:
   static Result<DeviceHandle> open(const coppice_device_driver &driver,
-                                   int32_t threads);
+                                   int32_t threads, bool pin);
   DeviceHandle(DeviceHandle &&other) noexcept;
   DeviceHandle &operator=(DeviceHandle &&other) noexcept;
   ~DeviceHandle();

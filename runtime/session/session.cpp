@@ -160,7 +160,8 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   if (Status status = checkCodeFile(code, **target); !status.ok())
     return status;
   auto device =
-      DeviceHandle::open(*driverFor((*target)->name), options.threads);
+      DeviceHandle::open(*driverFor((*target)->name), options.threads,
+                         options.pin != 0);
   if (!device)
     return device.status();
 

@@ -139,11 +139,7 @@ void addBench(CLI::App &app, Status &result) {
       ->allow_extra_args(false)
       ->check(CLI::Range(int64_t(1), int64_t(1) << 20))
       ->type_name("N,..");
-  command
-      ->add_option("--threads", bench.threads,
-                   "threads (default: as many CPUs as this process may use)")
-      ->check(CLI::Range(1, 4096))
-      ->type_name("N");
+  addThreadFlags(*command, bench.threads, bench.pin);
   command
       ->add_option("--target", bench.target,
                    "target of the bundles (default: the first that this "

@@ -17,17 +17,24 @@ void addBundleArgument(CLI::App &command, std::string &bundle) {
       ->type_name("BUNDLE");
 }
 
+void addThreadFlags(CLI::App &command, int &threads, bool &pin) {
+  command
+      .add_option("--threads", threads,
+                  "threads (default: as many CPUs as this process may use)")
+      ->check(CLI::Range(1, 4096))
+      ->type_name("N");
+  command.add_flag("--pin", pin,
+                   "bind each thread to a CPU of its own (default: threads go "
+                   "where the system puts them)");
+}
+
 void addSessionFlags(CLI::App &command, RunnerOptions &options) {
   command
       .add_option("--target", options.target,
                   "target of the bundle (default: the first that this machine "
                   "can run)")
       ->type_name("NAME");
-  command
-      .add_option("--threads", options.threads,
-                  "threads (default: as many CPUs as this process may use)")
-      ->check(CLI::Range(1, 4096))
-      ->type_name("N");
+  addThreadFlags(command, options.threads, options.pin);
   command.add_flag("--allow-nan", options.allowNan,
                    "accept weights that hold NaN or infinity");
 }

@@ -12,7 +12,10 @@ namespace coppice::rt {
 /// The positional argument BUNDLE.
 void addBundleArgument(CLI::App &command, std::string &bundle);
 
-/// --target, --threads, --allow-nan.
+/// --threads, --pin.
+void addThreadFlags(CLI::App &command, int &threads, bool &pin);
+
+/// --target, --threads, --pin, --allow-nan.
 void addSessionFlags(CLI::App &command, RunnerOptions &options);
 
 /// A list of token ids, separated by commas; an empty one is wrong usage.

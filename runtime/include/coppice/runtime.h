@@ -59,6 +59,9 @@ typedef struct coppice_session_options {
   int32_t allow_nan;     /* 0: weights with NaN or Inf are refused */
   int64_t max_head_rows; /* head rows in one step; 0: max_rows. Logits take most
                             of a small model's arena. */
+  int32_t pin; /* not 0: each thread, the caller's included, is bound to a CPU of
+                  its own of the affinity mask while the session lives; an error
+                  where there are fewer CPUs than threads */
 } coppice_session_options;
 
 /* Checks the target's hash and ISA, loads its code, maps or generates weights,
