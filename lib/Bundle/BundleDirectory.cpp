@@ -1,7 +1,9 @@
 //===- BundleDirectory.cpp - a bundle appears whole or not at all ---------===//
 // The directory is built beside the target, on the same file system, so that a
-// rename puts it in place. A target that is there is moved aside first and
-// removed last: should the second rename fail, the old bundle comes back.
+// rename puts it in place. A target that is there changes names with it in one
+// step, so that there is a bundle at every moment. Where the system cannot do
+// that, the target is moved aside first and removed last: should the second
+// rename fail, the old bundle comes back.
 //===----------------------------------------------------------------------===//
 #include "coppice/Bundle/BundleDirectory.h"
 
@@ -10,6 +12,10 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
+
+#include <cstdio>
+#include <fcntl.h>
+#include <utility>
 
 using namespace llvm;
 using namespace coppice;
@@ -71,12 +77,26 @@ BundleDirectory::~BundleDirectory() {
     sys::fs::remove_directories(temporary);
 }
 
+/// Lets two paths change names at once; false where that cannot be done.
+static bool exchangeNames(const std::string &a, const std::string &b) {
+#ifdef RENAME_EXCHANGE
+  return renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) ==
+         0;
+#else
+  return false;
+#endif
+}
+
 Error BundleDirectory::commit() {
   // Again: it may have appeared in the meantime.
   if (Error error = checkReplaceable(target))
     return error;
-  std::string old = temporary + ".old";
   bool replaces = sys::fs::exists(target);
+  if (replaces && exchangeNames(temporary, target)) {
+    sys::fs::remove_directories(std::exchange(temporary, {})); // the old one
+    return Error::success();
+  }
+  std::string old = temporary + ".old";
   if (replaces)
     if (std::error_code code = sys::fs::rename(target, old))
       return fail("cannot replace %s: %s", target.c_str(),

@@ -3,15 +3,18 @@
 // them is kept. Out: weights.safetensors, each tensor at a multiple of 64
 // bytes, or, for generated weights, the recipe.
 //
-// Everything is checked before the first byte is written: that files are those
-// of the import, that tensors are there with the right type and shape. One
-// weight at a time is packed, its rows over all threads, so that memory is
-// bounded by the largest.
+// That tensors are there with the right type and shape is checked before the
+// first byte is written; that files are those of the import, while their
+// tensors are packed. One weight at a time is packed, its rows over all
+// threads, while the one before is hashed and written: memory is bounded by two
+// of them.
 //===----------------------------------------------------------------------===//
 #include "coppice/Bundle/PackWeights.h"
 
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "runtime/base/aligned_memory.h"
+#include "runtime/base/finite.h"
 #include "runtime/base/packing.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/safetensors_writer.h"
@@ -19,12 +22,14 @@
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Parallel.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 
 #include <atomic>
-#include <cmath>
+#include <chrono>
+#include <future>
 
 using namespace mlir;
 using namespace coppice;
@@ -33,6 +38,10 @@ using llvm::json::Object;
 
 static constexpr llvm::StringLiteral weightsFileName = "weights.safetensors";
 
+/// So small that a few threads find enough of them in a small model, so large
+/// that the hashes of 100 GB are a few megabytes of program.json.
+static constexpr int64_t hashedPieceBytes = int64_t(4) << 20;
+
 namespace {
 /// A weight that comes from a file.
 struct FileWeight {
@@ -40,6 +49,17 @@ struct FileWeight {
   const rt::SafetensorsFile *file;
   const rt::TensorInfo *tensor;
   rt::PackedLayout layout;
+
+  int64_t bytes() const {
+    return layout.packedElements() * rt::sizeOf(tensor->dtype);
+  }
+};
+
+/// A file whose hash the import has recorded, being hashed on a thread.
+struct ImportedFile {
+  exec::WeightOp weight;
+  std::string path, expected;
+  std::future<std::string> found;
 };
 
 class WeightPacker {
@@ -56,12 +76,16 @@ private:
   LogicalResult collectFile(exec::WeightOp weight, decoder::FileAttr source,
                             ArrayRef<rt::KeptAxis> kept,
                             ProgramRecords &records);
-  FailureOr<std::vector<std::byte>> pack(FileWeight &weight);
+  FailureOr<rt::AlignedMemory> pack(FileWeight &weight);
+  LogicalResult packAll(rt::SafetensorsWriter &writer);
+  LogicalResult checkImported();
+  LogicalResult check(const rt::Status &status);
 
   exec::ProgramOp program;
   const PackOptions &options;
   llvm::StringMap<rt::SafetensorsFile> files;
   std::vector<FileWeight> weights;
+  std::vector<ImportedFile> imported; // behind `files`, whose bytes they read
 };
 } // namespace
 
@@ -107,8 +131,8 @@ static std::string shapeText(ArrayRef<int64_t> shape) {
   return text;
 }
 
-/// Opens a weight file once, and sees to it that it is the one that was
-/// imported.
+/// Opens a weight file once, and begins to hash it, to see whether it is the
+/// one that was imported.
 FailureOr<const rt::SafetensorsFile *> WeightPacker::open(exec::WeightOp weight,
                                                           StringRef path) {
   auto [entry, isNew] = files.try_emplace(path);
@@ -127,14 +151,12 @@ FailureOr<const rt::SafetensorsFile *> WeightPacker::open(exec::WeightOp weight,
 
   auto model = program->getParentOp()->getAttrOfType<decoder::ModelAttr>(
       decoder::kModelAttrName);
-  if (model && model.getWeights() == path &&
-      !model.getWeightsSha256().empty()) {
-    std::string found = rt::sha256(entry->second.bytes());
-    if (model.getWeightsSha256() != found)
-      return weight.emitError("weights changed since import: expected ")
-             << full << " to have sha256 " << model.getWeightsSha256()
-             << ", found " << found << "; import the model again";
-  }
+  if (model && model.getWeights() == path && !model.getWeightsSha256().empty())
+    imported.push_back(
+        {weight, std::string(full), model.getWeightsSha256().str(),
+         std::async(std::launch::async, [bytes = entry->second.bytes()] {
+           return rt::sha256(bytes);
+         })});
   return &entry->second;
 }
 
@@ -146,28 +168,41 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
   if (failed(file))
     return failure();
   const rt::TensorInfo *tensor = (*file)->find(std::string(source.getKey()));
-  if (!tensor)
+  // Should the file not be the imported one, then that is what is wrong.
+  if (!tensor) {
+    if (failed(checkImported()))
+      return failure();
     return weight.emitError("expected a tensor '")
            << source.getKey() << "' in " << source.getPath() << ", found none";
+  }
   auto type = cast<MemRefType>(weight.getType());
-  if (tensor->dtype != getDType(type.getElementType()))
+  if (tensor->dtype != getDType(type.getElementType())) {
+    if (failed(checkImported()))
+      return failure();
     return weight.emitError("expected tensor '")
            << source.getKey() << "' of " << source.getPath() << " to be "
            << type.getElementType() << ", found "
            << std::string(rt::nameOf(tensor->dtype));
+  }
   auto layout =
       rt::PackedLayout::make(tensor->shape, kept,
                              rt::Packing{weight.getPacking().getPanels(),
                                          weight.getPacking().getDepth()});
-  if (!layout)
+  if (!layout) {
+    if (failed(checkImported()))
+      return failure();
     return weight.emitError("cannot pack tensor '")
            << source.getKey() << "' of shape " << shapeText(tensor->shape)
            << ": " << layout.status().message();
-  if (ArrayRef<int64_t>(layout->packedShape()) != type.getShape())
+  }
+  if (ArrayRef<int64_t>(layout->packedShape()) != type.getShape()) {
+    if (failed(checkImported()))
+      return failure();
     return weight.emitError("expected shape ")
            << shapeText(type.getShape()) << " packed, found "
            << shapeText(layout->packedShape()) << " from tensor '"
            << source.getKey() << "' of shape " << shapeText(tensor->shape);
+  }
   weights.push_back({weight, *file, tensor, *std::move(layout)});
   records.storages.push_back(
       Object{{"file", weightsFileName},
@@ -218,36 +253,128 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
   return success();
 }
 
-/// Packs and checks that what is kept is finite.
-FailureOr<std::vector<std::byte>> WeightPacker::pack(FileWeight &weight) {
+/// Packs and checks that what is kept is finite. Fresh pages are zeros, which
+/// is what panels are padded with.
+FailureOr<rt::AlignedMemory> WeightPacker::pack(FileWeight &weight) {
   rt::DType dtype = weight.tensor->dtype;
-  int64_t size = rt::sizeOf(dtype);
-  std::vector<std::byte> packed(
-      static_cast<size_t>(weight.layout.packedElements() * size));
+  int64_t size = rt::sizeOf(dtype), rows = weight.layout.rowCount();
+  auto packed = rt::AlignedMemory::allocate(weight.bytes());
+  if (!packed)
+    return weight.op.emitError("cannot pack: ") << packed.status().message();
   const std::byte *source = weight.file->data(*weight.tensor).data();
 
-  constexpr int64_t chunk = 64; // rows
-  int64_t rows = weight.layout.rowCount();
-  std::atomic<int64_t> bad = -1; // index of an element that is not finite
+  // Whole panels: no two threads write to one cache line.
+  int64_t panel = std::max<int64_t>(1, weight.op.getPacking().getPanels());
+  int64_t chunk = panel * std::max<int64_t>(1, 64 / panel); // rows
+  std::atomic<int64_t> bad = INT64_MAX; // first element that is not finite
   llvm::parallelFor(0, (rows + chunk - 1) / chunk, [&](size_t index) {
     int64_t begin = static_cast<int64_t>(index) * chunk,
             end = std::min(rows, begin + chunk);
-    weight.layout.packRows(source, size, packed.data(), begin, end);
-    if (options.allowNonFinite || !rt::isFloat(dtype))
+    weight.layout.packRows(source, size, packed->data(), begin, end);
+    if (options.allowNonFinite)
       return;
-    weight.layout.forEachRun(begin, end, [&](rt::PackedLayout::Run run) {
-      for (int64_t i = 0; i < run.count; ++i)
-        if (!std::isfinite(rt::loadAsF32(dtype, packed.data(), run.place(i)))) {
-          bad = run.source + i;
-          return;
-        }
+    weight.layout.forEachRun(begin, end, [&](const rt::PackedLayout::Run &run) {
+      int64_t stop = run.source + run.count;
+      int64_t found = rt::firstNonFinite(dtype, source, run.source, stop);
+      int64_t least = bad;
+      while (found < stop && found < least &&
+             !bad.compare_exchange_weak(least, found))
+        ;
     });
   });
-  if (bad >= 0)
+  if (bad < INT64_MAX) {
+    if (failed(checkImported()))
+      return failure();
     return weight.op.emitError("tensor '")
            << weight.tensor->name << "' holds NaN or Inf (element "
            << bad.load() << "); --allow-nan takes it as it is";
-  return packed;
+  }
+  return *std::move(packed);
+}
+
+/// Compares the hashes that open() has begun. Each names the import's fault
+/// better than whatever else went wrong with such a file.
+LogicalResult WeightPacker::checkImported() {
+  for (ImportedFile &file : imported) {
+    std::string found = file.found.get();
+    if (found != file.expected)
+      return file.weight.emitError("weights changed since import: expected ")
+             << file.path << " to have sha256 " << file.expected << ", found "
+             << found << "; import the model again";
+  }
+  imported.clear();
+  return success();
+}
+
+namespace {
+/// How far packing is: a line that is written over, on a terminal only.
+class Progress {
+public:
+  Progress(llvm::raw_ostream *stream, int64_t total)
+      : stream(stream), total(total),
+        live(stream && llvm::sys::Process::StandardErrIsDisplayed()) {}
+
+  ~Progress() {
+    if (live)
+      *stream << "\r\x1b[K";
+  }
+
+  void add(int64_t bytes) {
+    done += bytes;
+    if (live)
+      *stream << llvm::formatv("\rpacking weights: {0}%",
+                               100 * done / std::max<int64_t>(1, total));
+  }
+
+  /// Says how fast it was, where it took long enough to wonder.
+  void finish() {
+    std::chrono::duration<double> time = Clock::now() - begin;
+    if (stream && time.count() > 1)
+      *stream << (live ? "\r\x1b[K" : "")
+              << llvm::formatv("packed {0:f2} GB of weights in {1:f1} s\n",
+                               static_cast<double>(total) / 1e9, time.count());
+  }
+
+private:
+  using Clock = std::chrono::steady_clock;
+  llvm::raw_ostream *stream;
+  int64_t total, done = 0;
+  bool live;
+  Clock::time_point begin = Clock::now();
+};
+} // namespace
+
+/// Packs all weights; each is hashed and written while the next is packed.
+LogicalResult WeightPacker::packAll(rt::SafetensorsWriter &writer) {
+  int64_t total = 0;
+  for (const FileWeight &weight : weights)
+    total += weight.bytes();
+  Progress progress(options.progress, total);
+  std::future<rt::Status> writing;
+  auto finishWriting = [&]() -> LogicalResult {
+    return writing.valid() ? check(writing.get()) : success();
+  };
+  for (FileWeight &weight : weights) {
+    FailureOr<rt::AlignedMemory> packed = pack(weight);
+    if (failed(finishWriting()) || failed(packed))
+      return failure();
+    writing = std::async(
+        std::launch::async, [&writer, memory = *std::move(packed)]() mutable {
+          auto size = static_cast<size_t>(memory.size());
+          return writer.write(std::span<const std::byte>(memory.data(), size));
+        });
+    progress.add(weight.bytes());
+  }
+  if (failed(finishWriting()))
+    return failure();
+  progress.finish();
+  return success();
+}
+
+LogicalResult WeightPacker::check(const rt::Status &status) {
+  if (status.ok())
+    return success();
+  return program.emitError("cannot write weights: ") << status.message();
 }
 
 LogicalResult WeightPacker::write(StringRef directory,
@@ -257,34 +384,20 @@ LogicalResult WeightPacker::write(StringRef directory,
   SmallString<128> path(directory);
   llvm::sys::path::append(path, weightsFileName);
   rt::SafetensorsWriter writer(64);
-  auto check = [&](rt::Status status) -> LogicalResult {
-    if (status.ok())
-      return success();
-    return program.emitError("cannot write weights: ") << status.message();
-  };
+  writer.hashPieces(hashedPieceBytes, [](int64_t count, const auto &function) {
+    llvm::parallelFor(0, static_cast<size_t>(count), function);
+  });
   for (FileWeight &weight : weights)
     if (failed(check(writer.declare(weight.op.getName().str(),
                                     weight.tensor->dtype,
                                     weight.layout.packedShape()))))
       return failure();
-  if (failed(check(writer.begin(std::string(path)))))
-    return failure();
-  bool showProgress =
-      options.progress && llvm::sys::Process::StandardErrIsDisplayed();
-  for (auto [index, weight] : llvm::enumerate(weights)) {
-    if (showProgress)
-      *options.progress << "\rpacking weights " << index + 1 << "/"
-                        << weights.size();
-    FailureOr<std::vector<std::byte>> packed = pack(weight);
-    if (failed(packed) || failed(check(writer.write(*packed))))
-      return failure();
-  }
-  if (showProgress)
-    *options.progress << "\n";
-  if (failed(check(writer.commit())))
+  if (failed(check(writer.begin(std::string(path)))) ||
+      failed(packAll(writer)) || failed(checkImported()) ||
+      failed(check(writer.commit())))
     return failure();
   records.files.push_back(
-      {weightsFileName.str(), writer.sha256(), writer.fileBytes()});
+      {weightsFileName.str(), "", writer.fileBytes(), writer.pieceHashes()});
   return success();
 }
 

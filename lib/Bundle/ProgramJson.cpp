@@ -187,9 +187,15 @@ FailureOr<JsonValue> ProgramPrinter::print() {
   }
 
   Array files, targets;
-  for (const BundleFile &file : records.files)
-    files.push_back(Object{
-        {"file", file.file}, {"sha256", file.sha256}, {"bytes", file.bytes}});
+  for (const BundleFile &file : records.files) {
+    Object entry{{"file", file.file}, {"bytes", file.bytes}};
+    if (file.sha256.empty())
+      entry["pieces"] = Object{{"bytes", file.pieces.bytes},
+                               {"sha256", Array(file.pieces.sha256)}};
+    else
+      entry["sha256"] = file.sha256;
+    files.push_back(std::move(entry));
+  }
   for (const BundleTarget &target : records.targets)
     targets.push_back(Object{{"name", target.name},
                              {"file", target.code.file},

@@ -118,34 +118,61 @@ Result<PackedLayout> PackedLayout::make(std::span<const int64_t> original,
   return layout;
 }
 
-// Elements as integers of their size, so that each is one load and one store.
+// Elements as integers of their size, so that each is one load and one store;
+// `place` gives where each goes, in units of Element.
 template <typename Element>
-static void packRun(const PackedLayout::Run &run, const void *source,
-                    void *target) {
-  const auto *from = static_cast<const std::byte *>(source) +
-                     run.source * int64_t(sizeof(Element));
+static void moveElement(const void *from, int64_t i, void *to, int64_t place) {
+  Element element;
+  constexpr auto size = int64_t(sizeof(Element));
+  std::memcpy(&element, static_cast<const std::byte *>(from) + i * size, size);
+  std::memcpy(static_cast<std::byte *>(to) + place * size, &element, size);
+}
+
+template <typename Element>
+static void scatterEach(const PackedLayout::Run &run, int64_t begin, int64_t n,
+                        const void *elements, void *target) {
+  run.forEachPlace(begin, n, [&](int64_t i, int64_t place) {
+    moveElement<Element>(elements, i, target, place);
+  });
+}
+
+void PackedLayout::scatter(const Run &run, int64_t begin, int64_t n,
+                           const void *elements, int64_t elementBytes,
+                           void *target) {
+  if (n <= 0)
+    return;
   auto *to = static_cast<std::byte *>(target);
-  for (int64_t i = 0; i < run.count; ++i) {
-    Element element;
-    std::memcpy(&element, from + i * int64_t(sizeof(Element)), sizeof(Element));
-    std::memcpy(to + run.place(i) * int64_t(sizeof(Element)), &element,
-                sizeof(Element));
+  if (run.stride == 1) {
+    std::memcpy(to + run.place(begin) * elementBytes, elements,
+                size_t(n * elementBytes));
+  } else if (elementBytes == 2 && run.depth == 2 &&
+             (run.first + begin) % 2 == 0) {
+    // Pairs lie side by side in both: they move as one.
+    int64_t at = run.place(begin) / 2, step = run.stride / 2;
+    for (int64_t pair = 0; pair < n / 2; ++pair)
+      moveElement<uint32_t>(elements, pair, target, at + pair * step);
+    if (n % 2)
+      moveElement<uint16_t>(elements, n - 1, target, run.place(begin + n - 1));
+  } else if (elementBytes == 2) {
+    scatterEach<uint16_t>(run, begin, n, elements, target);
+  } else if (elementBytes == 4) {
+    scatterEach<uint32_t>(run, begin, n, elements, target);
+  } else {
+    run.forEachPlace(begin, n, [&](int64_t i, int64_t place) {
+      std::memcpy(to + place * elementBytes,
+                  static_cast<const std::byte *>(elements) + i * elementBytes,
+                  size_t(elementBytes));
+    });
   }
 }
 
 void PackedLayout::packRows(const void *source, int64_t elementBytes,
                             void *target, int64_t rowBegin,
                             int64_t rowEnd) const {
+  const auto *from = static_cast<const std::byte *>(source);
   forEachRun(rowBegin, rowEnd, [&](const Run &run) {
-    if (run.stride == 1)
-      std::memcpy(
-          static_cast<std::byte *>(target) + run.place(0) * elementBytes,
-          static_cast<const std::byte *>(source) + run.source * elementBytes,
-          size_t(run.count * elementBytes));
-    else if (elementBytes == 2)
-      packRun<uint16_t>(run, source, target);
-    else
-      packRun<uint32_t>(run, source, target);
+    scatter(run, 0, run.count, from + run.source * elementBytes, elementBytes,
+            target);
   });
 }
 

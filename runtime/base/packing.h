@@ -73,6 +73,25 @@ public:
       return depth == 1 ? target + k * stride
                         : target + k / depth * stride + k % depth;
     }
+
+    // Calls visit(i, place(begin + i)) for i in [0, n), without a division
+    // each.
+    template <typename Visit>
+    void forEachPlace(int64_t begin, int64_t n, Visit &&visit) const {
+      int64_t at = place(begin);
+      if (depth == 1) {
+        for (int64_t i = 0; i < n; ++i)
+          visit(i, at + i * stride);
+        return;
+      }
+      int64_t within = (first + begin) % depth;
+      for (int64_t i = 0; i < n; ++i) {
+        visit(i, at);
+        bool last = ++within == depth;
+        at += last ? stride - depth + 1 : 1;
+        within = last ? 0 : within;
+      }
+    }
   };
 
   // Calls visit(Run) for rows [rowBegin, rowEnd). Panel padding is not visited:
@@ -93,6 +112,11 @@ public:
       }
     }
   }
+
+  // Stores elements [begin, begin + n) of a run: `elements` has those n, side
+  // by side. Of 2, 4 or any other number of bytes each.
+  static void scatter(const Run &run, int64_t begin, int64_t n,
+                      const void *elements, int64_t elementBytes, void *target);
 
   // Packs rows [rowBegin, rowEnd) of `source` (the original, dense, any
   // alignment) into `target` (zeroed, packedElements() elements).

@@ -72,7 +72,10 @@ Status SafetensorsWriter::begin(const std::string &path) {
 }
 
 Status SafetensorsWriter::emit(std::span<const std::byte> bytes) {
-  hash.update(bytes);
+  if (pieces)
+    pieces->update(bytes);
+  else
+    hash.update(bytes);
   written += int64_t(bytes.size());
   return file->write(bytes);
 }
@@ -114,7 +117,7 @@ Status SafetensorsWriter::write(std::span<const std::byte> bytes) {
 }
 
 Status SafetensorsWriter::finish() {
-  if (!digest.empty())
+  if (finished)
     return {};
   if (Status status = write({}); !status.ok())
     return status;
@@ -123,7 +126,11 @@ Status SafetensorsWriter::finish() {
                                 " has fewer bytes written than declared"));
   if (Status status = file->flush(); !status.ok())
     return status;
-  digest = hash.finish();
+  if (pieces)
+    pieceDigests = pieces->finish();
+  else
+    digest = hash.finish();
+  finished = true;
   return {};
 }
 

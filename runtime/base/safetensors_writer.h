@@ -41,16 +41,23 @@ public:
     metadata[key] = value;
   }
 
+  // Hash the file in pieces instead of as a whole; before begin().
+  void hashPieces(int64_t pieceBytes, PieceHasher::Parallel parallel) {
+    pieces.emplace(pieceBytes, std::move(parallel));
+  }
+
   Status begin(const std::string &path);
   // The next bytes of the tensors' data, padding not included.
   Status write(std::span<const std::byte> bytes);
-  // Ends the data: sha256() is known, the file still has its temporary name.
-  // For writers of two files that must appear together; commit() calls it.
+  // Ends the data: sha256() or pieceHashes() is known, the file still has its
+  // temporary name. For writers of two files that must appear together;
+  // commit() calls it.
   Status finish();
   Status commit();
 
   // Of the finished file.
   const std::string &sha256() const { return digest; }
+  const PieceHashes &pieceHashes() const { return pieceDigests; }
   int64_t fileBytes() const { return written; }
 
 private:
@@ -73,6 +80,9 @@ private:
   std::optional<AtomicFile> file;
   Sha256 hash;
   std::string digest;
+  std::optional<PieceHasher> pieces; // in place of `hash`
+  PieceHashes pieceDigests;
+  bool finished = false;
   int64_t written = 0;
   size_t current = 0; // entry that the next byte belongs to
   int64_t writtenToCurrent = 0;

@@ -2,8 +2,10 @@
 
 #include "runtime/base/mapped_file.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <openssl/evp.h>
+#include <utility>
 
 namespace coppice::rt {
 
@@ -46,6 +48,40 @@ std::string Sha256::finish() {
     text += digits[digest[i] & 15];
   }
   return text;
+}
+
+void PieceHasher::endPiece() {
+  hashes.sha256.push_back(std::exchange(current, Sha256()).finish());
+  filled = 0;
+}
+
+void PieceHasher::update(std::span<const std::byte> bytes) {
+  if (filled > 0) { // complete what an earlier call began
+    size_t count = std::min(bytes.size(), size_t(hashes.bytes - filled));
+    current.update(bytes.first(count));
+    filled += int64_t(count);
+    bytes = bytes.subspan(count);
+    if (filled < hashes.bytes)
+      return;
+    endPiece();
+  }
+  size_t pieceBytes = size_t(hashes.bytes), whole = bytes.size() / pieceBytes,
+         known = hashes.sha256.size();
+  hashes.sha256.resize(known + whole);
+  if (whole > 0)
+    parallel(int64_t(whole), [&](int64_t i) {
+      hashes.sha256[known + size_t(i)] =
+          sha256(bytes.subspan(size_t(i) * pieceBytes, pieceBytes));
+    });
+  bytes = bytes.subspan(whole * pieceBytes);
+  current.update(bytes);
+  filled = int64_t(bytes.size());
+}
+
+PieceHashes PieceHasher::finish() {
+  if (filled > 0)
+    endPiece();
+  return std::move(hashes);
 }
 
 std::string sha256(std::span<const std::byte> bytes) {

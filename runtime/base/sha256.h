@@ -5,10 +5,13 @@
 #include "runtime/base/status.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace coppice::rt {
 
@@ -32,6 +35,37 @@ private:
 std::string sha256(std::span<const std::byte> bytes);
 std::string sha256(std::string_view text);
 Result<std::string> sha256OfFile(const std::string &path);
+
+// Hashes of the pieces of a file, each of `bytes` bytes, the last of what is
+// left: what one hash over all says too, but many threads can check it.
+struct PieceHashes {
+  int64_t bytes = 0;
+  std::vector<std::string> sha256;
+};
+
+// Makes them of a stream. Whole pieces in one call of update() are handed to
+// `parallel`, which calls its function for each index below a count.
+class PieceHasher {
+public:
+  using Parallel =
+      std::function<void(int64_t count, const std::function<void(int64_t)> &)>;
+
+  PieceHasher(int64_t pieceBytes, Parallel parallel)
+      : parallel(std::move(parallel)) {
+    hashes.bytes = pieceBytes;
+  }
+
+  void update(std::span<const std::byte> bytes);
+  PieceHashes finish();
+
+private:
+  void endPiece();
+
+  Parallel parallel;
+  PieceHashes hashes;
+  Sha256 current;
+  int64_t filled = 0; // of the current piece
+};
 
 } // namespace coppice::rt
 

@@ -38,10 +38,11 @@ public:
 
   // Element `index` of the original. Computed in double, rounded once to f32:
   // narrower storage types are rounded from that f32.
-  float operator()(int64_t index) const {
-    double u = double(splitmix64(start + uint64_t(index)) >> 40) * 0x1p-24;
-    return float(mean + scale * (2 * u - 1));
-  }
+  float operator()(int64_t index) const;
+
+  // Elements [index, index + count), with the widest vectors that the CPU has;
+  // the same bits as one by one.
+  void fill(int64_t index, int64_t count, float *target) const;
 
 private:
   uint64_t start;

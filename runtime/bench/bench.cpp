@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <thread>
 
 namespace coppice::rt {
@@ -267,6 +268,16 @@ static Status tightenBounds(const Run &run, CellResult &result) {
   return tighten(*run.pruned, result.pruned);
 }
 
+std::vector<size_t> drawBlock(size_t sides, std::mt19937_64 &random) {
+  std::vector<size_t> order(2 * sides);
+  std::iota(order.begin(), order.begin() + sides, 0);
+  if (random() % 2)
+    std::reverse(order.begin(), order.begin() + sides);
+  std::reverse_copy(order.begin(), order.begin() + sides,
+                    order.begin() + sides);
+  return order;
+}
+
 static Status measureCell(Run &run, CellResult &result) {
   const BenchOptions &options = run.options;
   const Cell &cell = result.cell;
@@ -302,12 +313,11 @@ static Status measureCell(Run &run, CellResult &result) {
   };
   std::vector<std::vector<double>> samples(sides.size());
   while (static_cast<int64_t>(samples[0].size()) < options.maxRepeats) {
-    // A block: two pairs, the second in the reverse order of the first.
-    size_t first = random() % 2;
-    for (size_t pair = 0; pair < 2; ++pair) {
+    std::vector<size_t> order = drawBlock(sides.size(), random);
+    for (size_t pair = 0; pair < order.size(); pair += sides.size()) {
       auto inputs = randomInputs(*steps, vocabulary, random);
       for (size_t turn = 0; turn < sides.size(); ++turn) {
-        size_t side = (first + pair + turn) % sides.size();
+        size_t side = order[pair + turn];
         auto time = sides[side]->time(cell, inputs, run.flusher());
         if (!time)
           return time.status();

@@ -24,7 +24,7 @@ struct BenchOptions {
   std::string target;        ///< empty: the first that this machine can run
   std::vector<Phase> phases{Phase::Prefill, Phase::Decode};
   std::vector<int64_t> batches{1}, seqs{128};
-  int threads = 0; ///< 0: as many as are usable
+  int threads = 0;  ///< 0: as many as are usable
   bool pin = false; ///< each thread on a CPU of its own
   bool ops = false, hot = false;
   /// Measure although the bundles are not comparable; the record says so.
@@ -83,6 +83,11 @@ struct BenchContext {
   std::optional<PeerComparison> denseVsPeer;
   std::vector<std::string> differences; ///< between the bundles, with force
 };
+
+/// Which of `sides` runs when, in a block of two pairs: one pair in one order,
+/// the next in the reverse, so that what drifts steadily meets all alike. Which
+/// begins is drawn.
+std::vector<size_t> drawBlock(size_t sides, std::mt19937_64 &random);
 
 class BenchListener {
 public:

@@ -9,6 +9,7 @@
 #include <set>
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +43,12 @@ std::string utcNow() {
 std::string buildCommit() { return COPPICE_COMMIT; }
 
 void pinThread(int cpu) { bindThread(pthread_self(), {cpu}); }
+
+int64_t peakResidentBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t(usage.ru_maxrss) * 1024;
+}
 
 static std::string firstLine(const std::string &path) {
   std::ifstream file(path);

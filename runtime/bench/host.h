@@ -24,6 +24,9 @@ std::string buildCommit();
 /// figures are noisier, not wrong.
 void pinThread(int cpu);
 
+/// The most memory that this process has had resident so far, in bytes.
+int64_t peakResidentBytes();
+
 /// Bytes of last-level cache in reach: each instance that an allowed CPU shares
 /// counts once. 32 MiB where the system does not say.
 int64_t lastLevelCacheBytes();

@@ -5,6 +5,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/sha256.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <sys/stat.h>
@@ -45,6 +46,9 @@ Status checkSize(const FileRecord *record, size_t found,
 
 Status checkHash(const FileRecord &record, std::span<const std::byte> bytes,
                  const std::string &path) {
+  if (record.sha256.empty())
+    return invalidFile(concat(path, ": expected one sha256 of the whole file "
+                                    "in program.json, found pieces"));
   std::string found = sha256(bytes);
   if (found == record.sha256)
     return {};
@@ -140,16 +144,38 @@ std::span<const std::byte> Bundle::storedWeight(size_t index) const {
   return stored[index];
 }
 
-Status Bundle::checkWeightHashes() const {
+std::vector<Bundle::HashedPart> Bundle::hashedParts() const {
+  std::vector<HashedPart> parts;
   for (const auto &[name, file] : weightFiles) {
     const FileRecord *record = parsed.findFile(name);
     if (!record)
       continue;
-    if (Status status = checkHash(*record, file.bytes(), pathOf(name));
-        !status.ok())
-      return status;
+    std::span<const std::byte> bytes = file.bytes();
+    if (!record->sha256.empty()) {
+      parts.push_back({&name, bytes, &record->sha256, 0, true});
+      continue;
+    }
+    size_t size = size_t(record->pieces.bytes), begin = 0;
+    for (const std::string &expected : record->pieces.sha256) {
+      size_t count = std::min(size, bytes.size() - begin);
+      parts.push_back({&name, bytes.subspan(begin, count), &expected,
+                       int64_t(begin), false});
+      begin += count;
+    }
   }
-  return {};
+  return parts;
+}
+
+bool Bundle::HashedPart::holds() const { return rt::sha256(bytes) == *sha256; }
+
+Status Bundle::hashFailure(const HashedPart &part) const {
+  std::string where = part.whole
+                          ? ""
+                          : concat(" of bytes ", part.begin, " to ",
+                                   part.begin + int64_t(part.bytes.size()));
+  return invalidFile(concat(pathOf(*part.file), ": expected sha256 ",
+                            *part.sha256, where, " by program.json, found ",
+                            rt::sha256(part.bytes)));
 }
 
 bool isBundle(const std::string &path) {

@@ -32,8 +32,21 @@ public:
   // Bytes of a weight that is stored in a file; empty for generated ones.
   std::span<const std::byte> storedWeight(size_t index) const;
 
-  // Hashes the weight files and compares with the program's records.
-  Status checkWeightHashes() const;
+  // A part of a weight file and what program.json says that it hashes to; a
+  // file that is recorded as a whole is one part.
+  struct HashedPart {
+    const std::string *file;
+    std::span<const std::byte> bytes;
+    const std::string *sha256;
+    int64_t begin; // in the file
+    bool whole;
+
+    // Hashes and compares; for any thread.
+    bool holds() const;
+  };
+  std::vector<HashedPart> hashedParts() const;
+  // What to say of a part that does not hold.
+  Status hashFailure(const HashedPart &part) const;
 
 private:
   // Sizes and hashes of files that hold no weights.

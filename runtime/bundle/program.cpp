@@ -235,7 +235,23 @@ FileRecord parseFile(const JsonCursor &json) {
   FileRecord record;
   record.file = json.at("file").fileName();
   record.bytes = json.at("bytes").integer(0);
-  record.sha256 = json.at("sha256").sha256();
+  if (!json.has("pieces")) {
+    record.sha256 = json.at("sha256").sha256();
+    return record;
+  }
+  if (json.has("sha256"))
+    json.fail("expected either sha256 or pieces, found both");
+  JsonCursor pieces = json.at("pieces"), hashes = pieces.at("sha256");
+  record.pieces.bytes = pieces.at("bytes").integer(4096);
+  for (size_t i = 0; json.ok() && i < hashes.size(); ++i)
+    record.pieces.sha256.push_back(hashes.element(i).sha256());
+  if (!json.ok())
+    return record;
+  int64_t expected = record.bytes / record.pieces.bytes +
+                     (record.bytes % record.pieces.bytes != 0);
+  if (int64_t(record.pieces.sha256.size()) != expected)
+    hashes.fail(concat("expected the hashes of ", expected, " pieces, found ",
+                       record.pieces.sha256.size()));
   return record;
 }
 
@@ -402,18 +418,10 @@ void checkLogits(const JsonCursor &json, Program &program) {
                      program.model.vocabulary, "] and a float dtype"));
 }
 
-// The symbols of the largest step that the limits allow.
-SymbolValues largestSymbols(const Limits &limits) {
-  return {limits.rows,
-          limits.rows,
-          limits.slots,
-          limits.context,
-          limits.rows * limits.context,
-          limits.slots * limits.context};
-}
-
 void checkExtents(const JsonCursor &json, const Program &program) {
-  SymbolValues symbols = largestSymbols(program.limits);
+  const Limits &limits = program.limits;
+  SymbolValues symbols =
+      largestStep(limits.rows, limits.rows, limits.slots, limits.context);
   auto arena = program.arena.evaluate(symbols);
   if (!arena)
     return json.fail("arena: " + arena.status().message());
@@ -509,6 +517,11 @@ Program readProgram(const JsonCursor &json) {
 
 std::string_view nameOf(Arithmetic arithmetic) {
   return arithmetic == Arithmetic::BF16 ? "bf16" : "f32";
+}
+
+SymbolValues largestStep(int64_t rows, int64_t headRows, int64_t slots,
+                         int64_t context) {
+  return {rows, headRows, slots, context, rows * context, slots * context};
 }
 
 std::string_view nameOf(DispatchKind kind) { return kindNames[size_t(kind)]; }

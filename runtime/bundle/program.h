@@ -11,6 +11,7 @@
 #include "runtime/base/dtype.h"
 #include "runtime/base/expr.h"
 #include "runtime/base/packing.h"
+#include "runtime/base/sha256.h"
 #include "runtime/base/status.h"
 
 #include <array>
@@ -56,11 +57,13 @@ struct Limits {
   int64_t rows = 0, slots = 0, context = 0;
 };
 
-// A file of the bundle other than code, with what it must hash to.
+// A file of the bundle other than code, with what it must hash to: as a whole,
+// or, where `sha256` is empty, piece by piece.
 struct FileRecord {
   std::string file;
   int64_t bytes = 0;
   std::string sha256;
+  PieceHashes pieces;
 };
 
 // What a field of the step buffer carries, by its name in the file.
@@ -202,6 +205,10 @@ struct Program {
 
   const FileRecord *findFile(std::string_view file) const;
 };
+
+// The symbols of the largest step that a session with these limits takes.
+SymbolValues largestStep(int64_t rows, int64_t headRows, int64_t slots,
+                         int64_t context);
 
 Result<Program> parseProgram(std::string_view json);
 

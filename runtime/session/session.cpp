@@ -25,12 +25,8 @@ Status takeLimit(const char *what, int64_t asked, int64_t limit, int64_t &out) {
 
 // Symbols of the largest step that a session takes: what it allocates for.
 SymbolValues largestStep(const StepLimits &limits) {
-  return {limits.rows,
-          limits.headRows,
-          limits.slots,
-          limits.context,
-          limits.rows * limits.context,
-          limits.slots * limits.context};
+  return rt::largestStep(limits.rows, limits.headRows, limits.slots,
+                         limits.context);
 }
 
 int64_t stepFieldElements(const StepField &field, const StepLimits &limits) {
@@ -159,9 +155,8 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   std::string code = bundle->pathOf((*target)->file);
   if (Status status = checkCodeFile(code, **target); !status.ok())
     return status;
-  auto device =
-      DeviceHandle::open(*driverFor((*target)->name), options.threads,
-                         options.pin != 0);
+  auto device = DeviceHandle::open(*driverFor((*target)->name), options.threads,
+                                   options.pin != 0);
   if (!device)
     return device.status();
 

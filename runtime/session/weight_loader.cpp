@@ -2,42 +2,16 @@
 
 #include "runtime/base/aligned_memory.h"
 #include "runtime/base/concat.h"
+#include "runtime/base/finite.h"
 #include "runtime/base/json.h"
 #include "runtime/base/weight_generator.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <future>
 
 namespace coppice::rt {
 namespace {
-
-// Are all exponent bits set somewhere in [begin, end)? No branch in the loop,
-// so that it vectorises: the check runs at memory speed.
-template <typename Bits>
-bool anyNonFinite(const Bits *data, int64_t begin, int64_t end, Bits exponent) {
-  Bits found = 0;
-  for (int64_t i = begin; i < end; ++i)
-    found |= Bits((data[i] & exponent) == exponent);
-  return found != 0;
-}
-
-template <typename Bits>
-int64_t locateNonFinite(const void *data, int64_t begin, int64_t end,
-                        Bits exponent) {
-  const auto *bits = static_cast<const Bits *>(data);
-  constexpr int64_t block = 4096;
-  for (int64_t at = begin; at < end; at += block) {
-    int64_t stop = std::min(at + block, end);
-    if (!anyNonFinite(bits, at, stop, exponent))
-      continue;
-    while ((bits[at] & exponent) != exponent)
-      ++at;
-    return at;
-  }
-  return end;
-}
 
 Status checkFinite(const Weight &weight, const void *data,
                    DeviceHandle &device) {
@@ -60,6 +34,21 @@ Status checkFinite(const Weight &weight, const void *data,
       concat("weight ", quote(weight.name), ": expected finite values, found ",
              loadAsF32(weight.dtype, data, first), " at element ", first.load(),
              " (--allow-nan accepts it)"));
+}
+
+Status checkHashes(const Bundle &bundle, DeviceHandle &device) {
+  std::vector<Bundle::HashedPart> parts = bundle.hashedParts();
+  std::atomic<size_t> first{parts.size()}; // that does not hold
+  device.hostParallel(int64_t(parts.size()), [&](int64_t begin, int64_t end) {
+    for (auto i = size_t(begin); i < size_t(end); ++i) {
+      if (parts[i].holds())
+        continue;
+      size_t least = first.load();
+      while (i < least && !first.compare_exchange_weak(least, i))
+        ;
+    }
+  });
+  return first == parts.size() ? Status() : bundle.hashFailure(parts[first]);
 }
 
 Status generate(const Weight &weight, const GeneratedStorage &storage,
@@ -113,46 +102,23 @@ Result<void *> loadStored(const Weight &weight,
 
 } // namespace
 
-int64_t firstNonFinite(DType dtype, const void *data, int64_t begin,
-                       int64_t end) {
-  switch (dtype) {
-  case DType::F32:
-    return locateNonFinite<uint32_t>(data, begin, end, 0x7F800000u);
-  case DType::F16:
-    return locateNonFinite<uint16_t>(data, begin, end, 0x7C00u);
-  case DType::BF16:
-    return locateNonFinite<uint16_t>(data, begin, end, 0x7F80u);
-  case DType::F64:
-    return locateNonFinite<uint64_t>(data, begin, end, 0x7FF0000000000000u);
-  default:
-    return end;
-  }
-}
-
 Result<std::vector<void *>> loadWeights(const Bundle &bundle,
                                         DeviceHandle &device, bool allowNan) {
-  // Hashing takes one thread; the others check and generate meanwhile. A wrong
-  // hash is reported first: it explains whatever else is wrong.
-  auto hashes = std::async(std::launch::async,
-                           [&] { return bundle.checkWeightHashes(); });
+  // First: a wrong hash explains whatever else is wrong.
+  if (Status status = checkHashes(bundle, device); !status.ok())
+    return status;
   const Program &program = bundle.program();
   std::vector<void *> addresses;
-  Status failure;
-  for (size_t i = 0; failure.ok() && i < program.weights.size(); ++i) {
+  for (size_t i = 0; i < program.weights.size(); ++i) {
     const Weight &weight = program.weights[i];
     const auto *generated = std::get_if<GeneratedStorage>(&weight.storage);
     auto address = generated ? loadGenerated(weight, *generated, device)
                              : loadStored(weight, bundle.storedWeight(i),
                                           device, allowNan);
-    if (address)
-      addresses.push_back(*address);
-    else
-      failure = address.status();
+    if (!address)
+      return address.status();
+    addresses.push_back(*address);
   }
-  if (Status status = hashes.get(); !status.ok())
-    return status;
-  if (!failure.ok())
-    return failure;
   return addresses;
 }
 

@@ -17,10 +17,6 @@ namespace coppice::rt {
 Result<std::vector<void *>> loadWeights(const Bundle &bundle,
                                         DeviceHandle &device, bool allowNan);
 
-// Index of the first element that is NaN or infinite in [begin, end), or `end`.
-int64_t firstNonFinite(DType dtype, const void *data, int64_t begin,
-                       int64_t end);
-
 } // namespace coppice::rt
 
 #endif

@@ -4,6 +4,7 @@
 #include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
 #include "tools/coppice-run/output.h"
+#include "tools/coppice-run/seed_check.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
@@ -180,6 +181,7 @@ void addBench(CLI::App &app, Status &result) {
   command
       ->add_option("--seed", bench.seed, "seed of tokens, order and bootstrap")
       ->capture_default_str()
+      ->check(seedCheck())
       ->type_name("N");
   command->callback([flags, &result] { result = run(*flags); });
 }

@@ -1,5 +1,6 @@
 // coppice-run generate: a prompt in, the text that follows out, as it comes.
 #include "runtime/evaluate/generate.h"
+#include "tools/coppice-run/seed_check.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
@@ -111,6 +112,7 @@ void addGenerate(CLI::App &app, Status &result) {
       ->add_option("--seed", flags->seed,
                    "seed of the draws; the same seed gives the same text")
       ->capture_default_str()
+      ->check(seedCheck())
       ->excludes(greedy)
       ->type_name("N");
   command->add_flag("--ids", flags->ids,

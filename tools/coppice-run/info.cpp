@@ -6,6 +6,7 @@
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -17,18 +18,45 @@ namespace {
 struct Flags {
   std::string bundle, json;
   RunnerOptions request;
+  int64_t seq = 0; ///< tokens of a prompt; 0: steps as large as the limits
 };
 
 /// Everything that is printed, gathered before the first line is.
 struct Facts {
   Program program;
   std::string sha256;
+  RunnerOptions request; ///< that `memory` is for, defaults resolved
   coppice_memory memory{};
   std::map<std::string, int64_t> kernels; ///< name to dispatches that use it
   std::map<std::string, int64_t> kinds;   ///< kind to dispatches
 };
 
 } // namespace
+
+/// Fills in what was not asked for: the bundle's limits, or with a prompt's
+/// length what `generate` and `bench` take for it.
+static RunnerOptions resolve(const Flags &flags, const Limits &limits) {
+  RunnerOptions request = flags.request;
+  auto fill = [](int64_t &value, int64_t byDefault) {
+    if (value == 0)
+      value = byDefault;
+  };
+  fill(request.slots, flags.seq > 0 ? 1 : limits.slots);
+  if (flags.seq > 0) {
+    fill(request.maxRows, std::min(limits.rows, request.slots * flags.seq));
+    fill(request.context, std::min(limits.context, flags.seq + 1));
+    request.maxHeadRows = std::min(request.slots, request.maxRows);
+  }
+  fill(request.maxRows, limits.rows);
+  fill(request.context, limits.context);
+  fill(request.maxHeadRows, request.maxRows);
+  return request;
+}
+
+static int64_t totalBytes(const coppice_memory &memory) {
+  return memory.weight_bytes + memory.state_bytes + memory.arena_bytes +
+         memory.step_bytes;
+}
 
 static Result<Facts> gather(const Flags &flags) {
   coppice_bundle *opened = nullptr;
@@ -46,9 +74,11 @@ static Result<Facts> gather(const Flags &flags) {
 
   coppice_session_options options{};
   options.struct_size = sizeof options;
-  options.slots = flags.request.slots;
-  options.context = flags.request.context;
-  options.max_rows = flags.request.maxRows;
+  facts.request = resolve(flags, facts.program.limits);
+  options.slots = facts.request.slots;
+  options.context = facts.request.context;
+  options.max_rows = facts.request.maxRows;
+  options.max_head_rows = facts.request.maxHeadRows;
   facts.memory.struct_size = sizeof facts.memory;
   if (coppice_status code =
           coppice_bundle_memory(opened, &options, &facts.memory))
@@ -108,7 +138,12 @@ static std::string toJson(const Facts &facts) {
                 {{"weight_bytes", facts.memory.weight_bytes},
                  {"state_bytes", facts.memory.state_bytes},
                  {"arena_bytes", facts.memory.arena_bytes},
-                 {"step_bytes", facts.memory.step_bytes}}},
+                 {"step_bytes", facts.memory.step_bytes},
+                 {"total_bytes", totalBytes(facts.memory)},
+                 {"batch", facts.request.slots},
+                 {"context", facts.request.context},
+                 {"rows", facts.request.maxRows},
+                 {"head_rows", facts.request.maxHeadRows}}},
                {"targets", targets},
                {"dispatches", facts.kinds},
                {"kernels", facts.kernels}};
@@ -144,7 +179,12 @@ static void print(const Facts &facts) {
                     number(p.limits.context) + " tokens");
   row("memory", megabytes(facts.memory.weight_bytes) + " weights, " +
                     megabytes(facts.memory.state_bytes) + " cache, " +
-                    megabytes(facts.memory.arena_bytes) + " arena");
+                    megabytes(facts.memory.arena_bytes) +
+                    " arena: " + megabytes(totalBytes(facts.memory)) +
+                    " in all for " + number(facts.request.slots) + " x " +
+                    number(facts.request.context) + " tokens, " +
+                    number(facts.request.maxRows) + " rows a step, " +
+                    number(facts.request.maxHeadRows) + " with logits");
   row("producer", shown(p.producer));
   row("bundle sha256", facts.sha256);
   row("source sha256", shown(p.model.sourceSha256));
@@ -183,12 +223,18 @@ void addInfo(CLI::App &app, Status &result) {
         ->check(CLI::Range(int64_t(1), int64_t(1) << 40))
         ->type_name("N");
   };
-  extent("--slots", flags->request.slots,
-         "sequences of the session whose memory is shown (default: the limit)");
+  extent("--batch,--slots", flags->request.slots,
+         "sequences of the session whose memory is shown (default: the limit; "
+         "with --seq: 1)");
+  extent("--seq", flags->seq,
+         "tokens of each prompt, its last row with logits: a session as bench "
+         "makes it");
   extent("--context", flags->request.context,
-         "tokens of each sequence (default: the limit)");
+         "tokens that each sequence holds (default: the limit; with --seq: one "
+         "more than that)");
   extent("--rows", flags->request.maxRows,
-         "rows of a step (default: the limit)");
+         "rows of a step (default: the limit; with --seq: all prompts, at most "
+         "the limit)");
   command
       ->add_option("--json", flags->json,
                    "append an object (schema coppice.info/1); - is stdout")

@@ -1,9 +1,7 @@
 // See session_flags.h.
 #include "tools/coppice-run/session_flags.h"
 
-#include "runtime/base/concat.h"
 #include "runtime/base/mapped_file.h"
-#include "runtime/base/sha256.h"
 
 #include <charconv>
 
@@ -82,10 +80,7 @@ Result<Tokenizer> loadTokenizer(const Runner &runner, const std::string &path) {
   auto file = MappedFile::open(own, /*followLinks=*/false);
   if (!file)
     return file.status();
-  if (const FileRecord *record = runner.program().findFile("tokenizer.bin"))
-    if (std::string found = sha256(file->bytes()); found != record->sha256)
-      return invalidFile(concat(own, ": expected sha256 ", record->sha256,
-                                " by program.json, found ", found));
+  // Opening the bundle has compared its hash with program.json.
   auto tokenizer = Tokenizer::parse(file->text(), runner.vocabulary());
   return tokenizer ? std::move(tokenizer) : tokenizer.status().at(own);
 }

@@ -2,6 +2,7 @@
 #include "Commands.h"
 
 #include "coppice/Import/Import.h"
+#include "tools/coppice-run/seed_check.h"
 
 #include <CLI/CLI.hpp>
 
@@ -31,8 +32,10 @@ void driver::addImportCommand(CLI::App &app, int &exitCode) {
                    "type to store weights and KV caches in [auto: the "
                    "source's; bf16 for presets]")
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16"}));
-  command->add_option("--seed", options->seed,
-                      "seed of a preset's generated weights [0]");
+  command
+      ->add_option("--seed", options->seed,
+                   "seed of a preset's generated weights [0]")
+      ->check(rt::seedCheck());
   command->add_flag("--allow-nan", options->allowNonFinite,
                     "import weights with NaN or Inf all the same");
   command->callback([=, &exitCode] {

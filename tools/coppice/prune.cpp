@@ -11,6 +11,7 @@
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Pass/PassManager.h"
+#include "tools/coppice-run/seed_check.h"
 
 #include <CLI/CLI.hpp>
 
@@ -171,6 +172,7 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
   prune->add_option("--sites", flags.sites,
                     "only sublayers that match, such as 'layers.[0-3].mlp'; L "
                     "counts these [all]");
-  prune->add_option("--seed", flags.seed, "seed of what is drawn [0]");
+  prune->add_option("--seed", flags.seed, "seed of what is drawn [0]")
+      ->check(rt::seedCheck());
   prune->callback([=, &exitCode] { exitCode = runPrune(*command); });
 }

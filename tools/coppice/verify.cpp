@@ -4,6 +4,7 @@
 #include "Commands.h"
 #include "ScratchDirectory.h"
 #include "tools/coppice-run/output.h"
+#include "tools/coppice-run/seed_check.h"
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -142,8 +143,10 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
       ->add_option("--seq", command->compare.workload.length,
                    "tokens of the longest sequence (default: 24)")
       ->check(CLI::Range(1, 1 << 20));
-  verify->add_option("--seed", command->compare.workload.seed,
-                     "seed of token ids and lengths (default: 0)");
+  verify
+      ->add_option("--seed", command->compare.workload.seed,
+                   "seed of token ids and lengths (default: 0)")
+      ->check(rt::seedCheck());
   verify
       ->add_option("--threads", command->compare.threads,
                    "threads (default: all of this process)")

@@ -4,6 +4,7 @@
 
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "runtime/base/sha256.h"
 #include "llvm/Support/JSON.h"
 
 #include <optional>
@@ -12,10 +13,12 @@
 
 namespace coppice {
 
-/// A file of the bundle as program.json records it.
+/// A file of the bundle as program.json records it: with one hash, or with
+/// those of its pieces.
 struct BundleFile {
   std::string file, sha256;
   int64_t bytes = 0;
+  rt::PieceHashes pieces = {};
 };
 
 /// Native code for one target.

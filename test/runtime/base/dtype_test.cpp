@@ -1,9 +1,11 @@
 // Conversions between storage types.
 #include "runtime/base/dtype.h"
+#include "runtime/base/finite.h"
 
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
+#include <vector>
 
 namespace coppice::rt {
 namespace {
@@ -86,6 +88,25 @@ TEST(DTypeTest, ConvertsUnalignedArrays) {
   convertToF32(DType::BF16, bytes + 1, out, 3);
   EXPECT_EQ(out[0], 1.5f);
   EXPECT_EQ(out[1], -2.0f);
+}
+
+TEST(FiniteTest, FindsTheFirstInAnyAlignment) {
+  constexpr int64_t count = 9001;
+  for (DType dtype : {DType::F32, DType::F16, DType::BF16, DType::F64}) {
+    std::vector<std::byte> memory(size_t(count * sizeOf(dtype)) + 1);
+    void *array = memory.data() + 1;
+    for (int64_t i = 0; i < count; ++i)
+      storeFromF32(dtype, array, i, -1.5f);
+    EXPECT_EQ(firstNonFinite(dtype, array, 3, count), count);
+    storeFromF32(dtype, array, 8999, -INFINITY);
+    EXPECT_EQ(firstNonFinite(dtype, array, 3, count), 8999);
+    EXPECT_EQ(firstNonFinite(dtype, array, 3, 8999), 8999);
+    storeFromF32(dtype, array, 4097, NAN);
+    EXPECT_EQ(firstNonFinite(dtype, array, 0, count), 4097);
+    EXPECT_EQ(firstNonFinite(dtype, array, 4098, count), 8999);
+  }
+  int32_t integers[] = {0x7F800000, -1};
+  EXPECT_EQ(firstNonFinite(DType::I32, integers, 0, 2), 2);
 }
 
 } // namespace

@@ -133,5 +133,32 @@ TEST(Sha256Test, EqualsTheStandardsVectors) {
   EXPECT_FALSE(sha256OfFile(directory / "missing"));
 }
 
+// However the bytes come, each piece's hash is that of its bytes.
+TEST(PieceHasherTest, EqualsHashesOfThePieces) {
+  std::string bytes;
+  for (int i = 0; i < 1000; ++i)
+    bytes += char(i * 7 + i / 256);
+  for (size_t pieceBytes : {1, 64, 100, 999, 1000, 4096}) {
+    std::vector<std::string> expected;
+    for (size_t at = 0; at < bytes.size(); at += pieceBytes)
+      expected.push_back(
+          sha256(std::string_view(bytes).substr(at, pieceBytes)));
+    for (size_t step : {3, 64, 250, 1000}) {
+      // Any order must do: here the last piece of a call first.
+      PieceHasher hasher(int64_t(pieceBytes),
+                         [](int64_t count, auto &function) {
+                           while (count > 0)
+                             function(--count);
+                         });
+      for (size_t at = 0; at < bytes.size(); at += step)
+        hasher.update(std::as_bytes(std::span(bytes))
+                          .subspan(at, std::min(step, bytes.size() - at)));
+      PieceHashes hashes = hasher.finish();
+      EXPECT_EQ(hashes.bytes, int64_t(pieceBytes));
+      EXPECT_EQ(hashes.sha256, expected) << pieceBytes << " " << step;
+    }
+  }
+}
+
 } // namespace
 } // namespace coppice::rt

@@ -156,6 +156,48 @@ TEST(WeightGeneratorTest, EqualsTheFormatsDefinition) {
   EXPECT_EQ(generate(1000003), 0x1.088154p-1f);
 }
 
+// Vectors of any width, tails included, give the bits of one element at a time.
+TEST(WeightGeneratorTest, FillsWithTheSameBits) {
+  WeightGenerator generate(7, "w", 0.3, 0.7);
+  for (int64_t begin : {int64_t(0), int64_t(5), int64_t(1) << 33})
+    for (int64_t count : {0, 1, 3, 7, 8, 15, 33, 4099}) {
+      std::vector<float> filled(size_t(count) + 1, -9);
+      generate.fill(begin, count, filled.data());
+      for (int64_t i = 0; i < count; ++i)
+        ASSERT_EQ(filled[size_t(i)], generate(begin + i)) << begin + i;
+      EXPECT_EQ(filled.back(), -9);
+    }
+}
+
+TEST(WeightGeneratorTest, NarrowTypesAreRoundedElementsInPlace) {
+  WeightGenerator generate(5, "w", -0.1, 0.02);
+  Shape shape = {5, 2051};
+  std::vector<KeptAxis> kept = {{1, {{0, 3}, {6, 1030}, {1033, 2051}}}};
+  std::vector<float> dense;
+  for (int64_t i = 0; i < 5 * 2051; ++i)
+    dense.push_back(generate(i));
+  for (DType dtype : {DType::BF16, DType::F16})
+    for (Packing packing :
+         {Packing{}, Packing{4}, Packing{4, 2}, Packing{3, 3}})
+      for (const auto &slices : {std::vector<KeptAxis>{}, kept}) {
+        auto layout = PackedLayout::make(shape, slices, packing);
+        ASSERT_TRUE(layout);
+        std::vector<uint16_t> narrow(dense.size()),
+            expected(size_t(layout->packedElements())), found(expected.size());
+        convertFromF32(dtype, dense.data(), narrow.data(),
+                       int64_t(dense.size()));
+        layout->forEachRun(0, 5, [&](const PackedLayout::Run &run) {
+          for (int64_t i = 0; i < run.count; ++i)
+            expected[size_t(run.place(i))] = narrow[size_t(run.source + i)];
+        });
+        generateRows(generate, *layout, dtype, found.data(), 0, 5);
+        EXPECT_EQ(found, expected) << packing.panels << " " << packing.depth;
+        std::fill(found.begin(), found.end(), uint16_t(0));
+        layout->pack(narrow.data(), 2, found.data());
+        EXPECT_EQ(found, expected) << packing.panels << " " << packing.depth;
+      }
+}
+
 TEST(WeightGeneratorTest, SlicesAndPackingsHoldTheSameElements) {
   WeightGenerator generate(3, "w", 0, 1);
   Shape shape = {9, 7};

@@ -8,7 +8,10 @@
 #include "temporary_directory.h"
 #include "toy_bundle.h"
 
+#include <array>
 #include <gtest/gtest.h>
+#include <random>
+#include <set>
 
 using namespace coppice::rt;
 using namespace coppice::rt::test;
@@ -97,6 +100,28 @@ TEST_F(Bench, MeasuresTheCrossProductInPairs) {
   EXPECT_EQ(predictions["cells"].size(), 4u);
 }
 
+// ABBA or BAAB: in each block every side has the same mean place, so that a
+// machine that gets slower all the time favours none.
+TEST(BenchOrder, EachBlockTreatsSidesAlike) {
+  std::mt19937_64 random(3);
+  std::set<size_t> begun;
+  for (int block = 0; block < 100; ++block) {
+    std::vector<size_t> order = drawBlock(2, random);
+    ASSERT_EQ(order.size(), 4u);
+    std::array<size_t, 2> places{}, counts{};
+    for (size_t place = 0; place < 4; ++place) {
+      ++counts.at(order[place]);
+      places.at(order[place]) += place;
+    }
+    EXPECT_EQ(counts[0], 2u);
+    EXPECT_EQ(places[0], places[1]);
+    EXPECT_NE(order[0], order[1]); // pairs hold one of each
+    begun.insert(order[0]);
+  }
+  EXPECT_EQ(begun.size(), 2u);
+  EXPECT_EQ(drawBlock(1, random), (std::vector<size_t>{0, 0}));
+}
+
 TEST_F(Bench, RecordHasEveryFieldOfTheSchema) {
   options.ops = true;
   options.phases = {Phase::Decode};
@@ -140,6 +165,8 @@ TEST_F(Bench, RecordHasEveryFieldOfTheSchema) {
                             "fallback_sites",
                             "router",
                             "memory_bytes",
+                            "peak_resident_bytes",
+                            "pinned",
                             "excluded",
                             "ops"})
     EXPECT_TRUE(record.contains(field)) << field;

@@ -368,7 +368,9 @@ TEST(BundleTest, OpensAndNamesItself) {
   ASSERT_TRUE(bundle) << bundle.status().message();
   EXPECT_EQ(bundle->storedWeight(0).size(), 140u);
   EXPECT_TRUE(bundle->storedWeight(3).empty());
-  EXPECT_TRUE(bundle->checkWeightHashes().ok());
+  std::vector<Bundle::HashedPart> parts = bundle->hashedParts();
+  ASSERT_EQ(parts.size(), 1u);
+  EXPECT_TRUE(parts[0].holds());
   EXPECT_EQ(bundleSha256(*bundle),
             sha256(test::readBytes(directory / "toy.coppice/program.json")));
   EXPECT_TRUE(isBundle(directory / "toy.coppice"));
@@ -407,6 +409,59 @@ TEST(BundleTest, WeightsMustBeWhatTheProgramSays) {
           "tensor 'vocabulary': expected f32 [1], found i32 [1]");
   refused([](Json &p) { p["files"][0]["bytes"] = 1; },
           "weights.safetensors: expected 1 bytes by program.json");
+}
+
+// Pieces of a weight file are checked one by one; what is wrong is named.
+TEST(BundleTest, PiecesOfAWeightFileHaveHashesOfTheirOwn) {
+  TemporaryDirectory directory;
+  std::string path = directory / "toy.coppice";
+  test::ToyOptions options;
+  options.vocabulary = 701; // 14020 bytes and more: four pieces
+  auto write = [&](const std::function<void(Json &)> &edit) {
+    writeToyBundle(path, options, [&](Json &p) {
+      std::string bytes = test::readBytes(path + "/weights.safetensors");
+      Json hashes = Json::array();
+      for (size_t at = 0; at < bytes.size(); at += 4096)
+        hashes.push_back(sha256(bytes.substr(at, 4096)));
+      p["files"][0].erase("sha256");
+      p["files"][0]["pieces"] = {{"bytes", 4096}, {"sha256", hashes}};
+      edit(p);
+    });
+    return Bundle::open(path);
+  };
+  auto bundle = write([](Json &) {});
+  ASSERT_TRUE(bundle) << bundle.status().message();
+  std::vector<Bundle::HashedPart> parts = bundle->hashedParts();
+  ASSERT_EQ(parts.size(), 4u);
+  for (const Bundle::HashedPart &part : parts)
+    EXPECT_TRUE(part.holds());
+
+  bundle = write([](Json &p) {
+    p["files"][0]["pieces"]["sha256"][2] = std::string(64, '0');
+  });
+  ASSERT_TRUE(bundle);
+  parts = bundle->hashedParts();
+  EXPECT_TRUE(parts[1].holds());
+  EXPECT_FALSE(parts[2].holds());
+  std::string message = bundle->hashFailure(parts[2]).message();
+  EXPECT_NE(message.find("expected sha256 000"), std::string::npos);
+  EXPECT_NE(message.find("of bytes 8192 to 12288"), std::string::npos)
+      << message;
+
+  auto refused = [&](const std::function<void(Json &)> &edit,
+                     const char *part) {
+    auto opened = write(edit);
+    ASSERT_FALSE(opened);
+    EXPECT_NE(opened.status().message().find(part), std::string::npos)
+        << opened.status().message();
+  };
+  refused([](Json &p) { p["files"][0]["pieces"]["sha256"].erase(1); },
+          "expected the hashes of 4 pieces, found 3");
+  refused([](Json &p) { p["files"][0]["pieces"]["bytes"] = 64; }, "4096");
+  refused([](Json &p) { p["files"][0]["sha256"] = std::string(64, '0'); },
+          "either sha256 or pieces");
+  refused([](Json &p) { p["files"][0]["pieces"]["sha256"][0] = "no hash"; },
+          "sha256");
 }
 
 // safetensors itself does not align; kernels need it.

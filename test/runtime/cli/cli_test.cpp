@@ -102,6 +102,10 @@ TEST_F(Cli, WrongUsageExitsWithTwo) {
   expectError(2, "generate " + bundle + " --prompt a --tokens 0", "tokens");
   expectError(2, "generate " + bundle + " --prompt a --top-p 1.5", "top-p");
   expectError(2, "generate " + bundle + " --prompt a --threads 0", "threads");
+  for (std::string seed : {"18446744073709551616", "-1", "1.5", "x", "''"}) {
+    expectError(2, "generate " + bundle + " --prompt a --seed " + seed, "seed");
+    expectError(2, "bench " + bundle + " --seed " + seed, "seed");
+  }
   expectError(2, "nll " + bundle + " --text x --window 4", "stride");
   expectError(2, "bench " + bundle + " --phase both", "phase");
   expectError(2, "bench " + bundle + " --batch 0", "batch");
@@ -120,6 +124,8 @@ TEST_F(Cli, BadInputExitsWithOneAndNamesIt) {
   expectError(1, "nll " + bundle + " --text nowhere.txt", "nowhere.txt");
   expectError(1, "bench " + bundle + " --machine nowhere.json", "nowhere.json");
   expectError(1, "generate " + bundle + " --prompt a --target gpu", "gpu");
+  expectError(1, "generate " + bundle + " --prompt a --pin --threads 4096",
+              "affinity mask");
   expectError(1, "generate " + bundle + " --prompt a --tokenizer nowhere.bin",
               "nowhere.bin");
   writeBytes(bundle + "/tokenizer.bin", "not one");
@@ -157,6 +163,24 @@ TEST_F(Cli, InfoNeedsNoCode) {
   // 5 tokens of 5 floats, rounded up to 64 bytes.
   EXPECT_EQ(info["memory"]["state_bytes"], 128);
   EXPECT_EQ(info["dispatches"]["gemm"], 2);
+  // A prompt's length makes the request that bench makes: 2 x 4 rows, the last
+  // of each with logits.
+  outcome = run("info " + bundle + " --json - --batch 2 --seq 4");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  Json memory = Json::parse(outcome.out)["memory"];
+  EXPECT_EQ(memory["context"], 5);
+  EXPECT_EQ(memory["rows"], 8);
+  EXPECT_EQ(memory["head_rows"], 2);
+  EXPECT_EQ(memory["state_bytes"], 256); // 2 x 5 x 5 floats, rounded up
+  EXPECT_EQ(memory["total_bytes"], memory["weight_bytes"].get<int64_t>() +
+                                       memory["state_bytes"].get<int64_t>() +
+                                       memory["arena_bytes"].get<int64_t>() +
+                                       memory["step_bytes"].get<int64_t>());
+  writeToyBundle(bundle, options);
+  outcome = run("bench " + bundle + " --machine " + machineFile() +
+                " --phase decode --batch 2 --seq 4 --max-repeats 2 --json -");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(Json::parse(outcome.out)["memory_bytes"], memory["total_bytes"]);
   expectError(1, "info " + bundle + " --slots 4", "slots");
 }
 
@@ -200,6 +224,7 @@ TEST_F(Cli, GenerateIsRepeatable) {
   Outcome greedy = run(words + " --greedy");
   ASSERT_EQ(greedy.code, 0) << greedy.err;
   EXPECT_EQ(greedy.out, run(words + " --greedy --threads 2").out);
+  EXPECT_EQ(greedy.out, run(words + " --greedy --threads 1 --pin").out);
   std::string sampled = words + " --temperature 1000 --seed ";
   EXPECT_EQ(run(sampled + "3").out, run(sampled + "3").out);
   EXPECT_NE(run(sampled + "3").out, run(sampled + "4").out);

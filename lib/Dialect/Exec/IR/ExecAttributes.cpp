@@ -89,7 +89,7 @@ Attribute ConfigAttr::parse(AsmParser &parser, Type) {
   SmallVector<NamedAttribute> parameters;
   while (succeeded(parser.parseOptionalComma())) {
     StringRef name;
-    int64_t value;
+    int64_t value = 0;
     SMLoc here = parser.getCurrentLocation();
     if (parser.parseKeyword(&name) || parser.parseEqual() ||
         parser.parseInteger(value))

@@ -32,6 +32,7 @@ with open(sys.argv[1] + "/program.json") as file:
     program = json.load(file)
 for entry in program.get("files", []):
     if entry["file"] == "weights.safetensors":
+        entry.pop("pieces", None)
         entry["sha256"] = digest
 with open(sys.argv[1] + "/program.json", "w") as file:
     json.dump(program, file)
