@@ -479,6 +479,10 @@ std::string caseName(const AttentionCase &shape) {
       .str();
 }
 
+/// With this scale, integer queries and keys make weights that are powers of
+/// two, which are exact in every float type.
+constexpr float kPowersOfTwo = 0.69314718f;
+
 std::string attentionKernel(const AttentionCase &shape) {
   std::string window =
       shape.window ? formatv(", window = {0} : i64", shape.window).str() : "";
@@ -491,7 +495,7 @@ std::string attentionKernel(const AttentionCase &shape) {
                    %v: {3} {{exec.dims = ["slots", "context", {4}]},
                    %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
                    %out: {1} {2}) -> {1} {{
-      %0 = decoder.attention "" %q, %k, %v at %slots, %positions {{head_dim = {5} : i64, scale = 0.3 : f32{6}} : {1}, {3}
+      %0 = decoder.attention "" %q, %k, %v at %slots, %positions {{head_dim = {5} : i64, scale = 0.69314718 : f32{6}} : {1}, {3}
       return %0 : {1}
     })",
                  caseName(shape), rows(width), dims(width), cache,
@@ -499,84 +503,167 @@ std::string attentionKernel(const AttentionCase &shape) {
       .str();
 }
 
-TEST(CodegenCPU, AttentionMatchesItsDefinition) {
-  const AttentionCase cases[] = {{8, 8, 4, "f32", 0},    {64, 12, 4, "bf16", 0},
-                                 {40, 2, 2, "f16", 5},   {13, 3, 1, "bf16", 0},
-                                 {256, 4, 1, "f32", 70}, {80, 10, 2, "f32", 0}};
-  for (const char *isa : {"host", "avx2"}) {
-    std::string source;
-    for (const AttentionCase &shape : cases)
-      source += attentionKernel(shape);
-    auto kernels = Kernels::compile(source, false, isa);
-    ASSERT_TRUE(kernels);
-    for (const AttentionCase &shape : cases) {
-      std::string name = caseName(shape);
-      SCOPED_TRACE(name + " " + isa);
-      EXPECT_EQ(kernels->strategy(name), "attention");
-      const std::vector<int32_t> slots = {2, 0, 0, 1, 2},
-                                 positions = {130, 0, 1, 63, -1};
-      Symbols symbols;
-      symbols.rows = slots.size();
-      symbols.slots = 3;
-      symbols.context = 137;
-      int64_t width = shape.headDim * shape.queryHeads,
-              cacheWidth = shape.headDim * shape.kvHeads;
-      std::vector<float> q = normals(symbols.rows * width);
-      std::vector<float> k = normals(symbols.slots * symbols.context *
-                                     cacheWidth),
-                         v = normals(k.size());
-      // What no row attends to must not matter, whatever it is.
-      auto at = [&](int64_t slot, int64_t position) {
-        return (slot * symbols.context + position) * cacheWidth;
-      };
-      for (auto [slot, end] : {std::pair(0, 2), {1, 64}, {2, 131}})
-        for (int64_t i = at(slot, end); i < at(slot + 1, 0); ++i)
-          k[i] = v[i] = NAN;
-      std::vector<char> keys = store(k, shape.type),
-                        values = store(v, shape.type);
+/// Which rows a step has, and whether all numbers are small integers.
+struct AttentionStep {
+  std::vector<int32_t> slots, positions;
+  bool exact;
+  /// Where a value is infinite, if it is; only later rows of the slot see it.
+  std::optional<std::pair<int32_t, int32_t>> infinite = std::nullopt;
+};
 
-      std::vector<float> expected(q.size(), 0.0f);
-      for (int64_t row = 0; row < symbols.rows; ++row)
-        for (int64_t head = 0; head < shape.queryHeads; ++head) {
-          int64_t kv = head / (shape.queryHeads / shape.kvHeads);
-          int64_t end = positions[row] + 1;
-          int64_t start =
-              shape.window ? std::max<int64_t>(0, end - shape.window) : 0;
-          std::vector<double> weights;
-          double total = 0;
-          for (int64_t j = start; j < end; ++j) {
-            double dot = 0;
-            for (int64_t d = 0; d < shape.headDim; ++d)
-              dot += q[row * width + head * shape.headDim + d] *
-                     k[at(slots[row], j) + kv * shape.headDim + d];
-            weights.push_back(std::exp(0.3 * dot));
-            total += weights.back();
-          }
-          for (int64_t d = 0; d < shape.headDim; ++d) {
-            double sum = 0;
-            for (int64_t j = start; j < end; ++j)
-              sum += weights[j - start] / total *
-                     v[at(slots[row], j) + kv * shape.headDim + d];
-            expected[row * width + head * shape.headDim + d] =
-                static_cast<float>(sum);
-          }
-        }
+/// Kernels of one instruction set.
+struct Compiled {
+  std::string isa;
+  std::unique_ptr<Kernels> kernels;
+};
 
-      std::vector<float> first;
-      for (int64_t chunk : {0, 1, 4}) {
-        Guarded out(std::vector<float>(q.size(), NAN));
-        kernels->run(name,
-                     {q.data(), keys.data(), values.data(), slots.data(),
-                      positions.data(), out.data()},
-                     symbols, chunk);
-        EXPECT_LT(rowError(out.contents(), expected, width), 1e-5);
-        EXPECT_TRUE(out.intact());
-        if (first.empty())
-          first = out.contents();
-        EXPECT_EQ(out.contents(), first);
+void checkAttention(std::vector<Compiled> &compiled, const AttentionCase &shape,
+                    const AttentionStep &step) {
+  std::string name = caseName(shape);
+  Symbols symbols;
+  symbols.rows = step.slots.size();
+  symbols.slots = 3;
+  symbols.context = 170;
+  int64_t width = shape.headDim * shape.queryHeads,
+          cacheWidth = shape.headDim * shape.kvHeads;
+  auto draw = [&](int64_t count, int low, int high) {
+    std::vector<float> values = normals(count);
+    std::uniform_int_distribution<int> integer(low, high);
+    if (step.exact)
+      for (float &value : values)
+        value = static_cast<float>(integer(random()));
+    return values;
+  };
+  int64_t entries = symbols.slots * symbols.context * cacheWidth;
+  std::vector<float> q = draw(symbols.rows * width, -1, 1),
+                     k = draw(entries, -1, 1), v = draw(entries, -4, 4);
+  if (!step.exact)
+    for (float &value : q)
+      value *= 0.2f;
+
+  // What no row attends to must not matter, whatever it is.
+  auto at = [&](int64_t slot, int64_t position) {
+    return (slot * symbols.context + position) * cacheWidth;
+  };
+  for (int64_t slot = 0; slot < symbols.slots; ++slot) {
+    int64_t end = 0;
+    for (int64_t row = 0; row < symbols.rows; ++row)
+      if (step.slots[row] == slot)
+        end = std::max<int64_t>(end, step.positions[row] + 1);
+    for (int64_t i = at(slot, end); i < at(slot + 1, 0); ++i)
+      k[i] = v[i] = NAN;
+  }
+  if (step.infinite) // in every KV head
+    for (int64_t head = 0; head < shape.kvHeads; ++head)
+      v[at(step.infinite->first, step.infinite->second) +
+        head * shape.headDim] = INFINITY;
+  std::vector<char> keys = store(k, shape.type), values = store(v, shape.type);
+
+  std::vector<float> expected(q.size(), 0.0f);
+  for (int64_t row = 0; row < symbols.rows; ++row)
+    for (int64_t head = 0; head < shape.queryHeads; ++head) {
+      int64_t kv = head / (shape.queryHeads / shape.kvHeads);
+      int64_t end = step.positions[row] + 1;
+      int64_t start =
+          shape.window ? std::max<int64_t>(0, end - shape.window) : 0;
+      std::vector<double> weights;
+      double largest = -INFINITY, total = 0;
+      for (int64_t j = start; j < end; ++j) {
+        double dot = 0;
+        for (int64_t d = 0; d < shape.headDim; ++d)
+          dot += q[row * width + head * shape.headDim + d] *
+                 k[at(step.slots[row], j) + kv * shape.headDim + d];
+        weights.push_back(kPowersOfTwo * dot);
+        largest = std::max(largest, weights.back());
+      }
+      for (double &weight : weights)
+        total += weight = std::exp(weight - largest);
+      for (int64_t d = 0; d < shape.headDim && start < end; ++d) {
+        double sum = 0;
+        for (int64_t j = start; j < end; ++j)
+          sum += weights[j - start] / total *
+                 v[at(step.slots[row], j) + kv * shape.headDim + d];
+        expected[row * width + head * shape.headDim + d] =
+            static_cast<float>(sum);
       }
     }
+
+  for (Compiled &each : compiled) {
+    SCOPED_TRACE(name + " " + each.isa);
+    EXPECT_EQ(each.kernels->strategy(name), "attention");
+    // Products of pairs of bf16 round queries and weights: 2^-9 each.
+    double tolerance =
+        step.exact                                                     ? 2e-6
+        : each.isa == "avx512_bf16" && StringRef(shape.type) == "bf16" ? 1e-2
+                                                                       : 1e-5;
+    std::vector<float> first;
+    for (int64_t chunk : {0, 1, 4}) {
+      Guarded out(std::vector<float>(q.size(), NAN));
+      each.kernels->run(name,
+                        {q.data(), keys.data(), values.data(),
+                         step.slots.data(), step.positions.data(), out.data()},
+                        symbols, chunk);
+      std::vector<float> result = out.contents(), wanted = expected;
+      for (size_t i = 0; i < result.size(); ++i)
+        if (std::isinf(wanted[i]) && result[i] == wanted[i])
+          result[i] = wanted[i] = 0;
+      ASSERT_LT(rowError(result, wanted, width), tolerance) << chunk;
+      ASSERT_TRUE(out.intact());
+      if (first.empty())
+        first = result;
+      ASSERT_EQ(result, first);
+    }
   }
+}
+
+/// `count` rows of a slot from a position on.
+void addRun(AttentionStep &step, int32_t slot, int32_t position,
+            int32_t count) {
+  for (int32_t i = 0; i < count; ++i) {
+    step.slots.push_back(slot);
+    step.positions.push_back(position + i);
+  }
+}
+
+/// The instruction sets that this machine has.
+std::vector<std::string> instructionSets() {
+  std::vector<std::string> names{"avx2"};
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+    names.push_back("avx512");
+  if (__builtin_cpu_supports("avx512bf16"))
+    names.push_back("avx512_bf16");
+  return names;
+}
+
+TEST(CodegenCPU, AttentionMatchesItsDefinition) {
+  const AttentionCase cases[] = {
+      {8, 8, 4, "f32", 0},    {64, 6, 2, "bf16", 0},  {40, 2, 2, "f16", 5},
+      {13, 3, 1, "bf16", 0},  {256, 4, 1, "f32", 70}, {80, 10, 2, "f32", 0},
+      {64, 8, 1, "bf16", 33}, {96, 7, 1, "bf16", 0},  {136, 2, 2, "bf16", 150}};
+  AttentionStep single{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, false};
+  // A prompt, one that goes on, and decoding, in an order that is not theirs.
+  AttentionStep ragged{{}, {}, false};
+  addRun(ragged, 1, 0, 90);
+  addRun(ragged, 0, 169, 1);
+  addRun(ragged, 2, 77, 67);
+  std::swap(ragged.slots[20], ragged.slots[140]);
+  std::swap(ragged.positions[20], ragged.positions[140]);
+  AttentionStep exact = ragged;
+  exact.exact = true;
+  AttentionStep infinite = exact;
+  infinite.infinite = std::pair(1, 57);
+
+  std::string source;
+  for (const AttentionCase &shape : cases)
+    source += attentionKernel(shape);
+  std::vector<Compiled> compiled;
+  for (const std::string &isa : instructionSets()) {
+    compiled.push_back({isa, Kernels::compile(source, false, isa)});
+    ASSERT_TRUE(compiled.back().kernels);
+  }
+  for (const AttentionCase &shape : cases)
+    for (const AttentionStep *step : {&single, &ragged, &exact, &infinite})
+      checkAttention(compiled, shape, *step);
 }
 
 //===----------------------------------------------------------------------===//

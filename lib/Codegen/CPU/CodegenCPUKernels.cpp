@@ -97,7 +97,7 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
       emitted = cpu::emitGemm(kernel, target);
     } else if (strategy == cpu::kAttention) {
       ++numAttention;
-      emitted = cpu::emitAttention(kernel);
+      emitted = cpu::emitAttention(kernel, target);
     } else if (strategy == cpu::kLoops || exact) {
       ++numLoops;
       emitted =

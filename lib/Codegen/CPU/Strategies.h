@@ -66,7 +66,8 @@ mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel,
 
 std::optional<mlir::FailureOr<KernelPlan>>
 planAttention(mlir::func::FuncOp kernel, const CPUTarget &target);
-mlir::FailureOr<mlir::func::FuncOp> emitAttention(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitAttention(mlir::func::FuncOp kernel,
+                                                  const CPUTarget &target);
 
 /// Takes everything; `strategy` is `kLoops` or `kPlain`.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel,

@@ -39,18 +39,21 @@ func.func @gemm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %w: tensor<71x3
   return %0 : tensor<?x71xf32>
 }
 
-// Both query heads of a KV head use a key and a value that are loaded once; exp
-// is a polynomial.
+// 3 rows of a block and 2 query heads of a KV head are 6 lines of one product:
+// a key, and a value, is packed once for all of them.
 // CHECK-LABEL: func.func @attention(
 // CHECK:         scf.for
-// CHECK:           vector.load {{.*}} vector<8xf32>
+// CHECK:           scf.while
+// CHECK:             vector.shuffle
+// CHECK-COUNT-12:    vector.fma
+// CHECK:             scf.yield
 // CHECK-NOT:     math.exp
 func.func @attention(%q: tensor<?x32xf32> {exec.dims = ["rows", 32]},
                      %k: tensor<?x?x16xf32> {exec.dims = ["slots", "context", 16]},
                      %v: tensor<?x?x16xf32> {exec.dims = ["slots", "context", 16]},
                      %slots: tensor<?xi32> {exec.dims = ["rows"]}, %positions: tensor<?xi32> {exec.dims = ["rows"]},
                      %out: tensor<?x32xf32> {exec.dims = ["rows", 32]}) -> tensor<?x32xf32>
-    attributes {exec.config = #exec.config<"attention", block = 64, lanes = 16>} {
+    attributes {exec.config = #exec.config<"attention", rows = 3, keys = 64>} {
   %0 = decoder.attention "" %q, %k, %v at %slots, %positions {head_dim = 8 : i64, scale = 0.3 : f32}
     : tensor<?x32xf32>, tensor<?x?x16xf32>
   return %0 : tensor<?x32xf32>

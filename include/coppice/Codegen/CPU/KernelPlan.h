@@ -21,7 +21,7 @@
 // | strategy    | one work item                                              |
 // |-------------|------------------------------------------------------------|
 // | "gemm"      | `rows` rows by one weight panel, `panel` columns wide       |
-// | "attention" | one row and one KV head, with all query heads that share it |
+// | "attention" | `rows` rows and one KV head, with all heads that share it   |
 // | "loops"     | `tile` rows of the result, producers fused                  |
 // | "plain"     | the oracle: `tile` rows, scalar f32, no reassociation       |
 //

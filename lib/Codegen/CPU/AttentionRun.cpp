@@ -1,0 +1,539 @@
+//===- AttentionRun.cpp - a run of rows against a range of keys -----------===//
+
+#include "AttentionRun.h"
+#include "VectorAccess.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace coppice::cpu {
+
+/// Below every score, but so that a difference to one does not overflow.
+static constexpr float kLowest = -1.0e30f;
+
+//===----------------------------------------------------------------------===//
+// Shapes and memory
+//===----------------------------------------------------------------------===//
+
+float AttentionRun::scaleOf(decoder::AttentionOp op) {
+  // Queries are negated where the scale is negative, so that the largest score
+  // is that of the largest product.
+  return std::abs(op.getScale().convertToFloat()) * llvm::numbers::log2ef;
+}
+
+AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
+                           const CPUTarget &target, decoder::AttentionOp op,
+                           int64_t rows, int64_t keys)
+    : KernelBuilder(b, shell), math(b, target), op(op),
+      headDim(op.getHeadDim()), group(op.getQueryHeads() / op.getKvHeads()),
+      lanes(math.lanes()), keys(keys), rows(rows), scale(scaleOf(op)) {
+  bool pairs =
+      math.hasPairProducts() && getElementTypeOrSelf(op.getKeys()).isBF16();
+  depth = pairs ? 2 : 1;
+  element = pairs ? Type(b.getI16Type()) : Type(b.getF32Type());
+
+  // Tiles of equal height, and as many registers as there are beside one row of
+  // the right-hand side and a broadcast.
+  int64_t heads = rows * group;
+  int64_t highest = lanes == 16 ? 8 : 6;
+  height = llvm::divideCeil(heads, llvm::divideCeil(heads, highest));
+  vectors = 4;
+  while (vectors > 1 && (height * vectors + vectors + 1 > math.registers() ||
+                         height * vectors > 16 || keys % (vectors * lanes)))
+    vectors /= 2;
+  heads = llvm::alignTo(heads, height);
+
+  int64_t width = vectors * lanes, panels = llvm::divideCeil(headDim, width);
+  int64_t padded = vectorsOfHead() * lanes;
+  int64_t steps = llvm::divideCeil(headDim, depth);
+  queries = allocate({heads, padded}, true);
+  packedKeys = allocate({keys / width, steps, width * depth}, true);
+  packedValues = allocate({panels, keys / depth, width * depth}, true);
+  weights = allocate({heads, keys}, true);
+  scores = allocate({height, keys}, false);
+  sums = allocate({heads, panels * width}, false);
+  for (Value *memory : {&largest, &totals, &shrinks})
+    *memory = allocate({heads, lanes}, false);
+
+  // The columns that fill up the last panel are never written again.
+  Value nothing =
+      arith::ConstantOp::create(b, b.getZeroAttr(packedType(lanes)));
+  for (int64_t v = vectorsOfHead(); v < panels * vectors; ++v)
+    loop(index(0), index(keys / depth), 1, [&](Value key) {
+      store(nothing, packedValues,
+            {index(v / vectors), key, index(v % vectors * lanes * depth)});
+    });
+}
+
+Value AttentionRun::allocate(ArrayRef<int64_t> shape, bool packed) {
+  return onStack(shape, packed ? element : Type(b.getF32Type()));
+}
+
+/// A mask of the first `kept` of `count` lanes; null if that is all.
+Value AttentionRun::mask(int64_t kept, int64_t count) {
+  if (kept >= count)
+    return {};
+  SmallVector<bool> bits(count);
+  std::fill(bits.begin(), bits.begin() + kept, true);
+  return arith::ConstantOp::create(
+      b, DenseElementsAttr::get(VectorType::get(count, b.getI1Type()),
+                                ArrayRef<bool>(bits)));
+}
+
+/// The positions of a block, counted from its first, that some of the rows
+/// [first, last] of a run attend to.
+AttentionRun::Range AttentionRun::rangeOf(const Run &run, const Block &block,
+                                          Value first, Value last) {
+  auto clamp = [&](Value value) {
+    return min(max(value, index(0)), block.count);
+  };
+  Value past = sub(add(run.position, 1), block.from);
+  Range range{index(0), clamp(add(past, last))};
+  if (std::optional<uint64_t> window = op.getWindow())
+    range.from = clamp(sub(add(past, first), index(*window)));
+  return range;
+}
+
+/// The same for a tile of heads, in whole registers of keys, but for the end.
+AttentionRun::Range
+AttentionRun::rangeOfTile(const Run &run, const Block &block, Value firstHead) {
+  Range range = rangeOf(run, block, rowOf(run, firstHead),
+                        rowOf(run, add(firstHead, height - 1)));
+  int64_t width = vectors * lanes;
+  range.from = mul(div(range.from, width), width);
+  return range;
+}
+
+//===----------------------------------------------------------------------===//
+// Packing
+//===----------------------------------------------------------------------===//
+
+/// Fetches the queries and clears all sums. Heads that fill up the last tile
+/// are copies of the last one.
+void AttentionRun::prepare(const Run &run) {
+  Value last = sub(headsOf(run), index(1));
+  Value firstHead = mul(run.kvHead, group);
+  Type storage = getElementTypeOrSelf(op.getQuery());
+  loop(index(0), mul(tilesOf(run), height), 1, [&](Value line) {
+    Value head = min(line, last);
+    Value row = add(run.row, div(head, group));
+    Value column = mul(add(firstHead, rem(head, group)), headDim);
+    for (int64_t v = 0; v < vectorsOfHead(); ++v) {
+      Value query = loadVector(b, argumentOf(op.getQuery()), storage, lanes,
+                               {row, add(column, v * lanes)},
+                               mask(headDim - v * lanes, lanes));
+      if (op.getScale().isNegative())
+        query = arith::NegFOp::create(b, query);
+      if (depth == 1)
+        query = convertFloat(b, query, b.getF32Type());
+      else if (!storage.isBF16())
+        query = math.toBF16(convertFloat(b, query, b.getF32Type()));
+      storeVector(b, query, queries, {line, index(v * lanes)});
+    }
+    int64_t width = cast<MemRefType>(sums.getType()).getDimSize(1);
+    for (int64_t column = 0; column < width; column += lanes)
+      store(zeros(math.f32s()), sums, {line, index(column)});
+    store(zeros(math.f32s()), totals, {line, index(0)});
+    store(constant(kLowest), largest, {line, index(0)});
+  });
+}
+
+/// Packs keys by transposing squares: `lanes` keys by `lanes` times `depth`
+/// columns. Behind the last key come copies of it, up to a whole panel.
+void AttentionRun::packKeys(const Run &run, const Block &block) {
+  Value memory = argumentOf(op.getKeys());
+  int64_t width = vectors * lanes, square = lanes * depth;
+  int64_t whole = headDim / square * square;
+  Value end = mul(ceilDiv(block.count, width), width);
+  loop(index(0), end, lanes, [&](Value key) {
+    if (whole)
+      loop(index(0), index(whole), square, [&](Value column) {
+        packKeyColumns(memory, run, block, key, column, square);
+      });
+    if (whole < headDim)
+      packKeyColumns(memory, run, block, key, index(whole), headDim - whole);
+  });
+}
+
+void AttentionRun::packKeyColumns(Value memory, const Run &run,
+                                  const Block &block, Value key, Value column,
+                                  int64_t count) {
+  Type storage = getElementTypeOrSelf(op.getKeys());
+  Value from = add(mul(run.kvHead, headDim), column);
+  Value last = sub(block.count, index(1));
+  SmallVector<Value> rows;
+  for (int64_t i = 0; i < lanes; ++i) {
+    Value position = add(block.from, min(add(key, i), last));
+    Value row =
+        loadVector(b, memory, storage, lanes * depth,
+                   {run.slot, position, from}, mask(count, lanes * depth));
+    if (depth == 2)
+      row = vector::BitCastOp::create(b, VectorType::get(lanes, b.getI32Type()),
+                                      row);
+    else
+      row = convertFloat(b, row, b.getF32Type());
+    rows.push_back(row);
+  }
+  SmallVector<Value> columns = math.transpose(rows);
+
+  int64_t width = vectors * lanes;
+  Value panel = div(key, width), within = mul(rem(key, width), depth);
+  for (int64_t i = 0; i < llvm::divideCeil(count, depth); ++i)
+    storeVector(
+        b,
+        depth == 2 ? vector::BitCastOp::create(b, packedType(lanes), columns[i])
+                         .getResult()
+                   : columns[i],
+        packedKeys, {panel, add(div(column, depth), i), within});
+}
+
+/// Packs values: rows as they are, or two of them with their columns side by
+/// side. Behind the last comes a copy of it.
+void AttentionRun::packValues(const Run &run, const Block &block) {
+  Value memory = argumentOf(op.getValues());
+  Type storage = getElementTypeOrSelf(op.getValues());
+  Value column = mul(run.kvHead, headDim);
+  Value last = sub(block.count, index(1));
+  auto pairType = VectorType::get(lanes, b.getI32Type());
+  loop(index(0), ceilDiv(block.count, depth), 1, [&](Value step) {
+    for (int64_t v = 0; v < vectorsOfHead(); ++v) {
+      auto loadRow = [&](int64_t i) {
+        Value key = min(add(mul(step, depth), i), last);
+        return loadVector(
+            b, memory, storage, lanes,
+            {run.slot, add(block.from, key), add(column, v * lanes)},
+            mask(headDim - v * lanes, lanes));
+      };
+      Value packed;
+      if (depth == 1) {
+        packed = convertFloat(b, loadRow(0), b.getF32Type());
+      } else {
+        auto bits = [&](int64_t i) -> Value {
+          auto narrow = VectorType::get(lanes, b.getI16Type());
+          return arith::ExtUIOp::create(
+              b, pairType, arith::BitcastOp::create(b, narrow, loadRow(i)));
+        };
+        Value sixteen = arith::ConstantOp::create(
+            b, DenseElementsAttr::get(pairType, b.getI32IntegerAttr(16)));
+        Value pairs = arith::OrIOp::create(
+            b, bits(0), arith::ShLIOp::create(b, bits(1), sixteen));
+        packed = vector::BitCastOp::create(b, packedType(lanes), pairs);
+      }
+      store(packed, packedValues,
+            {index(v / vectors), step, index(v % vectors * lanes * depth)});
+    }
+  });
+}
+
+/// Is there a value in the block that is not finite and that not all rows of
+/// the run attend to? The first row does not look at the last positions, the
+/// last row not at those that have left its window.
+Value AttentionRun::isDoubtful(const Run &run, const Block &block) {
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  if (rows == 1)
+    return no;
+  Value edge =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::sgt,
+                            add(block.from, block.count), add(run.position, 1));
+  if (std::optional<uint64_t> window = op.getWindow()) {
+    Value start = sub(add(run.position, run.count), index(*window));
+    edge = arith::OrIOp::create(
+        b, edge,
+        arith::CmpIOp::create(b, arith::CmpIPredicate::slt, block.from, start));
+  }
+  auto check = scf::IfOp::create(b, TypeRange(b.getI1Type()), edge,
+                                 /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(check.thenBlock());
+  scf::YieldOp::create(b, hasNonFiniteValue(block));
+  b.setInsertionPointToStart(check.elseBlock());
+  scf::YieldOp::create(b, no);
+  return check.getResult(0);
+}
+
+Value AttentionRun::hasNonFiniteValue(const Block &block) {
+  // Without the sign, the bits of numbers are in the order of the numbers.
+  Type bits = depth == 2 ? b.getI16Type() : b.getI32Type();
+  auto type = VectorType::get(lanes * depth, bits);
+  auto splatOf = [&](int64_t value) -> Value {
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(type, b.getIntegerAttr(bits, value)));
+  };
+  Value magnitude = splatOf(depth == 2 ? 0x7fff : 0x7fffffff);
+  ValueRange most =
+      loop(index(0), ceilDiv(block.count, depth), 1, zeros(type),
+           [&](Value step, ValueRange carried) -> SmallVector<Value> {
+             Value most = carried[0];
+             for (int64_t v = 0; v < vectorsOfHead(); ++v) {
+               Value value = vector::LoadOp::create(
+                   b, packedType(lanes), packedValues,
+                   ValueRange{index(v / vectors), step,
+                              index(v % vectors * lanes * depth)});
+               if (depth == 1)
+                 value = arith::BitcastOp::create(b, type, value);
+               most = arith::MaxUIOp::create(
+                   b, most, arith::AndIOp::create(b, value, magnitude));
+             }
+             return {most};
+           });
+  Value top =
+      vector::ReductionOp::create(b, vector::CombiningKind::MAXUI, most[0]);
+  return arith::CmpIOp::create(
+      b, arith::CmpIPredicate::uge, top,
+      arith::ConstantOp::create(
+          b, b.getIntegerAttr(bits, depth == 2 ? 0x7f80 : 0x7f800000)));
+}
+
+//===----------------------------------------------------------------------===//
+// Products, weights and sums
+//===----------------------------------------------------------------------===//
+
+/// sums[r, c] + sum over k in [from, to) of lhs[firstRow + r, k] *
+/// rhs[panel, k, c], k in steps of `depth` elements.
+SmallVector<Value> AttentionRun::product(ValueRange sums, Value lhs,
+                                         Value firstRow, Value rhs, Value panel,
+                                         Value from, Value to) {
+  SmallVector<Value> lines;
+  for (int64_t r = 0; r < height; ++r)
+    lines.push_back(add(firstRow, r));
+  return loop(from, to, 1, sums, [&](Value k, ValueRange carried) {
+    SmallVector<Value> right, next;
+    for (int64_t v = 0; v < vectors; ++v)
+      right.push_back(vector::LoadOp::create(
+          b, packedType(lanes), rhs,
+          ValueRange{panel, k, index(v * lanes * depth)}));
+    for (int64_t r = 0; r < height; ++r) {
+      Value left;
+      if (depth == 1) {
+        left = splat(memref::LoadOp::create(b, lhs, ValueRange{lines[r], k}),
+                     math.f32s());
+      } else {
+        Value pair = vector::LoadOp::create(b, VectorType::get(2, element), lhs,
+                                            ValueRange{lines[r], mul(k, 2)});
+        pair = vector::BitCastOp::create(b, VectorType::get(1, b.getI32Type()),
+                                         pair);
+        left = vector::BitCastOp::create(
+            b, packedType(lanes),
+            splat(vector::ExtractOp::create(b, pair, 0),
+                  VectorType::get(lanes, b.getI32Type())));
+      }
+      for (int64_t v = 0; v < vectors; ++v) {
+        Value sum = carried[r * vectors + v];
+        next.push_back(
+            depth == 2
+                ? math.addPairProducts(sum, left, right[v])
+                : vector::FMAOp::create(b, left, right[v], sum).getResult());
+      }
+    }
+    return next;
+  });
+}
+
+/// The weights of a tile of heads for the keys of a block, and what their sums
+/// have to shrink by.
+void AttentionRun::emitWeights(const Run &run, const Block &block, Value tile) {
+  Value first = mul(tile, height);
+  Range range = rangeOfTile(run, block, first);
+  int64_t width = vectors * lanes;
+  Value firstPanel = div(range.from, width),
+        lastPanel = ceilDiv(range.to, width);
+  loop(firstPanel, lastPanel, 1, [&](Value panel) {
+    SmallVector<Value> none(height * vectors, zeros(math.f32s()));
+    SmallVector<Value> dots =
+        product(none, queries, first, packedKeys, panel, index(0),
+                index(llvm::divideCeil(headDim, depth)));
+    for (int64_t r = 0; r < height; ++r)
+      for (int64_t v = 0; v < vectors; ++v)
+        store(dots[r * vectors + v], scores,
+              {index(r), add(mul(panel, width), v * lanes)});
+  });
+  Range whole{range.from, mul(lastPanel, width)};
+  loop(index(0), index(height), 1, [&](Value line) {
+    emitSoftmax(run, block, add(first, line), line, whole);
+  });
+}
+
+/// The weights of one head. Most see all of a block: without masks, all in
+/// registers.
+void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
+                               Value line, Range keysOfTile) {
+  Value row = rowOf(run, head);
+  Range range = rangeOf(run, block, row, row);
+  Value seen = sub(range.to, range.from);
+  Value all =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, seen, index(keys));
+  auto split = scf::IfOp::create(b, all, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+
+  b.setInsertionPointToStart(split.thenBlock());
+  int64_t pieces = keys / lanes;
+  SmallVector<Value> values;
+  for (int64_t i = 0; i < pieces; ++i)
+    values.push_back(load(scores, {line, index(i * lanes)}));
+  auto fold = [&](SmallVector<Value> list,
+                  llvm::function_ref<Value(Value, Value)> combine) {
+    for (; list.size() > 1; list.resize((list.size() + 1) / 2))
+      for (size_t i = 0, half = (list.size() + 1) / 2; i + half < list.size();
+           ++i)
+        list[i] = combine(list[i], list[i + half]);
+    return list[0];
+  };
+  Value offset = updateLargest(
+      head, fold(values, [&](Value x, Value y) { return math.maximum(x, y); }));
+  for (int64_t i = 0; i < pieces; ++i) {
+    values[i] = weightOf(values[i], offset);
+    storeWeight(values[i], head, index(i * lanes));
+  }
+  addTotal(head,
+           fold(values, [&](Value x, Value y) { return this->sum(x, y); }));
+
+  b.setInsertionPointToStart(split.elseBlock());
+  auto intType = VectorType::get(lanes, b.getI32Type());
+  auto asInts = [&](Value value) {
+    return splat(arith::IndexCastOp::create(b, b.getI32Type(), value), intType);
+  };
+  SmallVector<int32_t> numbers(llvm::to_vector(llvm::seq<int32_t>(lanes)));
+  Value ascending = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(intType, ArrayRef<int32_t>(numbers)));
+  Value limit = asInts(seen);
+  auto maskAt = [&](Value key) -> Value {
+    Value offset =
+        arith::AddIOp::create(b, ascending, asInts(sub(key, range.from)));
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, offset, limit);
+  };
+  ValueRange best =
+      loop(keysOfTile.from, keysOfTile.to, lanes, constant(kLowest),
+           [&](Value key, ValueRange carried) -> SmallVector<Value> {
+             Value score = arith::SelectOp::create(
+                 b, maskAt(key), load(scores, {line, key}), constant(kLowest));
+             return {math.maximum(carried[0], score)};
+           });
+  offset = updateLargest(head, best[0]);
+  ValueRange total =
+      loop(keysOfTile.from, keysOfTile.to, lanes, zeros(math.f32s()),
+           [&](Value key, ValueRange carried) -> SmallVector<Value> {
+             Value weight = weightOf(load(scores, {line, key}), offset);
+             weight = arith::SelectOp::create(b, maskAt(key), weight,
+                                              zeros(math.f32s()));
+             storeWeight(weight, head, key);
+             return {this->sum(carried[0], weight)};
+           });
+  addTotal(head, total[0]);
+}
+
+/// Takes note of the largest scores of a head, lane by lane. Gives what turns a
+/// scaled score into the exponent of its weight by being added.
+Value AttentionRun::updateLargest(Value head, Value best) {
+  SmallVector<Value> at{head, index(0)};
+  Value before = load(largest, at);
+  Value now = math.maximum(before, math.maximumOfLanes(best));
+  store(now, largest, at);
+  Value offset = arith::NegFOp::create(b, multiply(now, constant(scale)));
+  Value shrink = math.exp2(
+      vector::FMAOp::create(b, before, constant(scale), offset), false);
+  store(shrink, shrinks, at);
+  store(multiply(load(totals, at), shrink), totals, at);
+  return offset;
+}
+
+void AttentionRun::addTotal(Value head, Value total) {
+  SmallVector<Value> at{head, index(0)};
+  store(sum(load(totals, at), total), totals, at);
+}
+
+void AttentionRun::storeWeight(Value weight, Value head, Value key) {
+  if (depth == 2)
+    weight = math.toBF16(weight);
+  storeVector(b, weight, weights, {head, key});
+}
+
+/// sums = sums * shrink + weights . values, for a tile of heads.
+void AttentionRun::emitSums(const Run &run, const Block &block, Value tile) {
+  Value first = mul(tile, height);
+  Range range = rangeOfTile(run, block, first);
+  int64_t width = vectors * lanes;
+  loop(index(0), index(llvm::divideCeil(headDim, width)), 1, [&](Value panel) {
+    SmallVector<Value> columns, before;
+    for (int64_t v = 0; v < vectors; ++v)
+      columns.push_back(add(mul(panel, width), v * lanes));
+    for (int64_t r = 0; r < height; ++r) {
+      Value head = add(first, r);
+      Value shrink = load(shrinks, {head, index(0)});
+      for (Value column : columns)
+        before.push_back(multiply(load(sums, {head, column}), shrink));
+    }
+    SmallVector<Value> after =
+        product(before, weights, first, packedValues, panel,
+                div(range.from, depth), ceilDiv(range.to, depth));
+    for (int64_t r = 0; r < height; ++r)
+      for (int64_t v = 0; v < vectors; ++v)
+        store(after[r * vectors + v], sums, {add(first, r), columns[v]});
+  });
+}
+
+Value AttentionRun::attend(const Run &run, Value from, Value to) {
+  prepare(run);
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  Value tiles = tilesOf(run);
+  return loop(
+      from, to, keys, no,
+      [&](Value at, ValueRange carried) -> SmallVector<Value> {
+        Block block{at, min(sub(to, at), index(keys))};
+        packKeys(run, block);
+        packValues(run, block);
+        loop(index(0), tiles, 1,
+             [&](Value tile) { emitWeights(run, block, tile); });
+        loop(index(0), tiles, 1,
+             [&](Value tile) { emitSums(run, block, tile); });
+        return {arith::OrIOp::create(b, carried[0], isDoubtful(run, block))};
+      })[0];
+}
+
+//===----------------------------------------------------------------------===//
+// Results
+//===----------------------------------------------------------------------===//
+
+Value AttentionRun::shareOf(Value total) {
+  Value none = zeros(math.f32s());
+  Value any = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, total, none);
+  return arith::SelectOp::create(
+      b, any, arith::DivFOp::create(b, constant(1.0f), total), none);
+}
+
+void AttentionRun::storeColumns(Value sum, Value share, Value row, Value head,
+                                int64_t vector) {
+  Type storage = getElementTypeOrSelf(op.getResult());
+  Value value = multiply(sum, share);
+  value = storage.isBF16() && math.hasPairProducts()
+              ? math.toBF16(value)
+              : convertFloat(b, value, storage);
+  storeVector(b, value, shell.arguments.back(),
+              {row, add(mul(head, headDim), vector * lanes)},
+              mask(headDim - vector * lanes, lanes));
+}
+
+void AttentionRun::storeResult(const Run &run) {
+  Value firstHead = mul(run.kvHead, group);
+  loop(index(0), headsOf(run), 1, [&](Value line) {
+    Value share = shareOf(math.sumOfLanes(load(totals, {line, index(0)})));
+    Value row = add(run.row, div(line, group));
+    Value head = add(firstHead, rem(line, group));
+    for (int64_t v = 0; v < vectorsOfHead(); ++v)
+      storeColumns(load(sums, {line, index(v * lanes)}), share, row, head, v);
+  });
+}
+
+void AttentionRun::storePartial(const Run &run, Value workspace, Value offset) {
+  loop(index(0), headsOf(run), 1, [&](Value line) {
+    Value at = add(offset, mul(line, partialWidth(headDim)));
+    for (int64_t v = 0; v < vectorsOfHead(); ++v)
+      store(load(sums, {line, index(v * lanes)}), workspace,
+            add(at, v * lanes));
+    store(load(largest, {line, index(0)}), workspace,
+          add(at, partialLargest(headDim)));
+    store(math.sumOfLanes(load(totals, {line, index(0)})), workspace,
+          add(at, partialTotal(headDim)));
+  });
+}
+
+} // namespace coppice::cpu

@@ -1,0 +1,169 @@
+//===- AttentionRun.h - a run of rows against a range of keys ---*- C++ -*-===//
+//
+// A *run* is some consecutive rows of one sequence at consecutive positions.
+// With the query heads that share a KV head it makes rows x group *heads*; here
+// is the code that lets all of them attend to a range of positions, by the
+// online softmax (Milakov and Gimelshein, arXiv 1805.02867), blocked as in Dao
+// et al., arXiv 2205.14135:
+//
+//   for each block of positions:
+//     pack keys, so that a register holds one column of many keys, and values,
+//       so that it holds many columns of one value
+//     for each tile of heads: scores = queries . keys
+//       weights = exp(scores - the largest so far), 0 where a head may not look
+//     for each tile of heads: sums = sums * shrink + weights . values
+//
+// Products are register tiles of `height` heads by `vectors` registers. Where
+// there are products of pairs of bf16 and the cache is bf16, queries and
+// weights are rounded to bf16; else all is f32. The softmax and its sums always
+// are.
+//
+// A tile skips the registers of keys that none of its heads attends to. Where
+// only some of them do, the others have weight 0, which hides every value but
+// one that is not finite: `attend` tells when that has happened, and the caller
+// attends again, row by row.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
+#define COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
+
+#include "KernelBuilder.h"
+#include "VectorMath.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+
+namespace coppice::cpu {
+
+class AttentionRun : public KernelBuilder {
+public:
+  /// Allocates memory for runs of up to `rows` rows and blocks of `keys`
+  /// positions, a multiple of 32.
+  AttentionRun(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
+               const CPUTarget &target, decoder::AttentionOp op, int64_t rows,
+               int64_t keys);
+
+  struct Run {
+    Value row, count;     // of the query
+    Value slot, position; // of its first row
+    Value kvHead;
+  };
+
+  /// Lets the run attend to the positions [from, to) that it may look at. Gives
+  /// an i1: was there a value that is not finite and not for all of its rows?
+  Value attend(const Run &run, Value from, Value to);
+
+  /// Writes the result: sums / total, or 0 for a row that attended to nothing.
+  void storeResult(const Run &run);
+
+  /// Writes what was found, to be merged with what was found elsewhere:
+  /// `partialWidth` floats for each query head, from workspace[offset].
+  void storePartial(const Run &run, Value workspace, Value offset);
+
+  /// A partial result: a head's sums, padded; 16 times its largest score; 16
+  /// times its total.
+  static int64_t partialWidth(int64_t headDim) {
+    return partialLargest(headDim) + 32;
+  }
+  static int64_t partialLargest(int64_t headDim) {
+    return llvm::alignTo(headDim, 16);
+  }
+  static int64_t partialTotal(int64_t headDim) {
+    return partialLargest(headDim) + 16;
+  }
+
+  /// 2^((score - largest) * this) is a weight.
+  static float scaleOf(decoder::AttentionOp op);
+
+  /// Writes one vector of a head's result, times `share`.
+  void storeColumns(Value sum, Value share, Value row, Value head,
+                    int64_t vector);
+
+  /// 1 / total, or 0 for 0. A total that is NaN is passed on.
+  Value shareOf(Value total);
+
+  int64_t vectorsOfHead() const { return llvm::divideCeil(headDim, lanes); }
+
+private:
+  struct Block {
+    Value from, count;
+  };
+  struct Range {
+    Value from, to;
+  };
+
+  mlir::Value allocate(llvm::ArrayRef<int64_t> shape, bool packed);
+  mlir::VectorType packedType(int64_t count) {
+    return mlir::VectorType::get(count * depth, element);
+  }
+  Value load(Value memref, mlir::ValueRange indices) {
+    return mlir::vector::LoadOp::create(b, math.f32s(), memref, indices);
+  }
+  void store(Value vector, Value memref, mlir::ValueRange indices) {
+    mlir::vector::StoreOp::create(b, vector, memref, indices);
+  }
+  Value multiply(Value lhs, Value rhs) {
+    return mlir::arith::MulFOp::create(b, lhs, rhs);
+  }
+  Value sum(Value lhs, Value rhs) {
+    return mlir::arith::AddFOp::create(b, lhs, rhs);
+  }
+  Value constant(float value) {
+    return mlir::arith::ConstantOp::create(
+        b, mlir::DenseElementsAttr::get(math.f32s(), value));
+  }
+  Value ceilDiv(Value value, int64_t by) { return div(add(value, by - 1), by); }
+  Value mask(int64_t kept, int64_t count);
+
+  Value headsOf(const Run &run) { return mul(run.count, group); }
+  Value tilesOf(const Run &run) { return ceilDiv(headsOf(run), height); }
+  Value rowOf(const Run &run, Value head) {
+    return min(div(head, group), sub(run.count, index(1)));
+  }
+  Range rangeOf(const Run &run, const Block &block, Value first, Value last);
+  Range rangeOfTile(const Run &run, const Block &block, Value firstHead);
+
+  void prepare(const Run &run);
+  void packKeys(const Run &run, const Block &block);
+  void packKeyColumns(Value keys, const Run &run, const Block &block, Value key,
+                      Value column, int64_t count);
+  void packValues(const Run &run, const Block &block);
+  Value isDoubtful(const Run &run, const Block &block);
+  Value hasNonFiniteValue(const Block &block);
+  llvm::SmallVector<Value> product(mlir::ValueRange sums, Value lhs,
+                                   Value firstRow, Value rhs, Value panel,
+                                   Value from, Value to);
+  void emitWeights(const Run &run, const Block &block, Value tile);
+  void emitSoftmax(const Run &run, const Block &block, Value head, Value line,
+                   Range keysOfTile);
+  Value updateLargest(Value head, Value best);
+  Value weightOf(Value score, Value offset) {
+    Value power =
+        mlir::vector::FMAOp::create(b, score, constant(scale), offset);
+    return math.exp2(power, /*coarse=*/depth == 2);
+  }
+  void storeWeight(Value weight, Value head, Value key);
+  void addTotal(Value head, Value total);
+  void emitSums(const Run &run, const Block &block, Value tile);
+
+  VectorMath math;
+  decoder::AttentionOp op;
+  int64_t headDim, group, lanes;
+  int64_t keys;            // positions of a block
+  int64_t rows;            // of a run, at most
+  int64_t height, vectors; // of a register tile
+  int64_t depth;           // elements that a product adds up: 2 or 1
+  mlir::Type element;      // of what is packed: i16 (of bf16) or f32
+  float scale;
+  /// [heads, padded head]; [panels, columns / depth, keys x depth];
+  /// [panels, keys / depth, columns x depth]; [heads, keys].
+  Value queries, packedKeys, packedValues, weights;
+  /// [height, keys]; [heads, padded head].
+  Value scores, sums;
+  /// [heads, lanes], equal lanes except in `totals`: the largest score so far;
+  /// the sum of weights, in parts; what the last block shrank sums by.
+  Value largest, totals, shrinks;
+};
+
+} // namespace coppice::cpu
+
+#endif // COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
