@@ -292,8 +292,9 @@ double rowError(const std::vector<float> &a, const std::vector<float> &b,
     }
     double error =
         norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
-    if (!(error <= worst))
-      worst = error;
+    if (std::isnan(error))
+      return error;
+    worst = std::max(worst, error);
   }
   return worst;
 }
@@ -592,10 +593,8 @@ void checkAttention(std::vector<Compiled> &compiled, const AttentionCase &shape,
     SCOPED_TRACE(name + " " + each.isa);
     EXPECT_EQ(each.kernels->strategy(name), "attention");
     // Products of pairs of bf16 round queries and weights: 2^-9 each.
-    double tolerance =
-        step.exact                                                     ? 2e-6
-        : each.isa == "avx512_bf16" && StringRef(shape.type) == "bf16" ? 1e-2
-                                                                       : 1e-5;
+    bool rounds = each.isa == "avx512_bf16" && StringRef(shape.type) == "bf16";
+    double tolerance = step.exact ? 4e-6 : rounds ? 1e-2 : 1e-5;
     std::vector<float> first;
     for (int64_t chunk : {0, 1, 4}) {
       Guarded out(std::vector<float>(q.size(), NAN));
@@ -638,8 +637,7 @@ std::vector<std::string> instructionSets() {
 TEST(CodegenCPU, AttentionMatchesItsDefinition) {
   const AttentionCase cases[] = {
       {8, 8, 4, "f32", 0},    {64, 6, 2, "bf16", 0},  {40, 2, 2, "f16", 5},
-      {13, 3, 1, "bf16", 0},  {256, 4, 1, "f32", 70}, {80, 10, 2, "f32", 0},
-      {64, 8, 1, "bf16", 33}, {96, 7, 1, "bf16", 0},  {136, 2, 2, "bf16", 150}};
+      {13, 3, 1, "bf16", 33}, {256, 4, 1, "f32", 70}, {136, 7, 1, "bf16", 150}};
   AttentionStep single{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, false};
   // A prompt, one that goes on, and decoding, in an order that is not theirs.
   AttentionStep ragged{{}, {}, false};

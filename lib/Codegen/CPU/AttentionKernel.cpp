@@ -9,6 +9,11 @@
 // is fast. Causal work grows with the position, so the last blocks come first:
 // what is left for the end is small.
 //
+// "attention_split", then "attention_merge", for few rows: a work item is one
+// row, one KV head and one of `splits` chunks of the positions that the row
+// attends to; what it finds goes to the workspace, and the second stage adds up
+// the chunks. How long a chunk is depends on the row alone.
+//
 //===----------------------------------------------------------------------===//
 
 #include "AttentionRun.h"
@@ -20,12 +25,16 @@ using namespace mlir;
 namespace coppice::cpu {
 namespace {
 
-class AttentionEmitter : KernelBuilder {
+//===----------------------------------------------------------------------===//
+// Blocks of rows
+//===----------------------------------------------------------------------===//
+
+class PrefillEmitter : AttentionBuilder {
 public:
-  AttentionEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
-                   const CPUTarget &target, decoder::AttentionOp op,
-                   int64_t rows, int64_t keys)
-      : KernelBuilder(b, shell), op(op), rows(rows),
+  PrefillEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
+                 const CPUTarget &target, decoder::AttentionOp op, int64_t rows,
+                 int64_t keys)
+      : AttentionBuilder(b, shell, target, op), rows(rows),
         attention(b, shell, target, op, rows, keys) {}
 
   void emit() {
@@ -34,19 +43,9 @@ public:
   }
 
 private:
-  Value load(Value tensor, Value row) {
-    Value element =
-        memref::LoadOp::create(b, argumentOf(tensor), ValueRange{row});
-    return arith::IndexCastOp::create(b, b.getIndexType(), element);
-  }
-  Value compare(arith::CmpIPredicate predicate, Value lhs, Value rhs) {
-    return arith::CmpIOp::create(b, predicate, lhs, rhs);
-  }
-
   void emitItem(Value item);
   Value countRun(Value row, Value slot, Value position, Value limit);
 
-  decoder::AttentionOp op;
   int64_t rows;
   AttentionRun attention;
   Value extent;
@@ -54,11 +53,10 @@ private:
 
 /// Walks over the runs of a block of rows. Where a run turns out to hold values
 /// that some of its rows must not see, it is done again, row by row.
-void AttentionEmitter::emitItem(Value item) {
-  int64_t heads = op.getKvHeads();
-  Value blocks = div(add(extent, rows - 1), rows);
-  Value block = sub(sub(blocks, index(1)), div(item, heads));
-  Value kvHead = rem(item, heads);
+void PrefillEmitter::emitItem(Value item) {
+  Value blocks = ceilDiv(extent, rows);
+  Value block = sub(sub(blocks, index(1)), div(item, kvHeads));
+  Value kvHead = rem(item, kvHeads);
   Value first = mul(block, rows);
   Value end = min(add(first, rows), extent);
 
@@ -77,15 +75,13 @@ void AttentionEmitter::emitItem(Value item) {
   Value limit = arith::SelectOp::create(
       b, compare(arith::CmpIPredicate::slt, row, single), index(1),
       sub(end, row));
-  Value slot = load(op.getSlots(), row);
-  Value position = load(op.getPositions(), row);
+  Value slot = loadIndex(op.getSlots(), row);
+  Value position = loadIndex(op.getPositions(), row);
   AttentionRun::Run run{row, countRun(row, slot, position, limit), slot,
                         position, kvHead};
-  Value start = index(0);
-  if (std::optional<uint64_t> window = op.getWindow())
-    start = max(start, sub(add(position, 1), index(*window)));
   Value next = add(row, run.count);
-  Value doubtful = attention.attend(run, start, add(position, run.count));
+  Value doubtful =
+      attention.attend(run, startOf(position), add(position, run.count));
   attention.storeResult(run);
   scf::YieldOp::create(
       b, ValueRange{arith::SelectOp::create(b, doubtful, row, next),
@@ -93,8 +89,8 @@ void AttentionEmitter::emitItem(Value item) {
 }
 
 /// How many rows from `row` on are a run; at least 1, at most `limit`.
-Value AttentionEmitter::countRun(Value row, Value slot, Value position,
-                                 Value limit) {
+Value PrefillEmitter::countRun(Value row, Value slot, Value position,
+                               Value limit) {
   Type type = b.getIndexType();
   auto counting =
       scf::WhileOp::create(b, TypeRange{type}, ValueRange{index(1)});
@@ -109,11 +105,11 @@ Value AttentionEmitter::countRun(Value row, Value slot, Value position,
   b.setInsertionPointToStart(inside.thenBlock());
   Value other = add(row, count);
   auto equals = arith::CmpIPredicate::eq;
-  scf::YieldOp::create(b,
-                       ValueRange{arith::AndIOp::create(
-                           b, compare(equals, load(op.getSlots(), other), slot),
-                           compare(equals, load(op.getPositions(), other),
-                                   add(position, count)))});
+  scf::YieldOp::create(
+      b, ValueRange{arith::AndIOp::create(
+             b, compare(equals, loadIndex(op.getSlots(), other), slot),
+             compare(equals, loadIndex(op.getPositions(), other),
+                     add(position, count)))});
   b.setInsertionPointToStart(inside.elseBlock());
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
   scf::YieldOp::create(b, no);
@@ -124,10 +120,134 @@ Value AttentionEmitter::countRun(Value row, Value slot, Value position,
   return counting.getResult(0);
 }
 
+//===----------------------------------------------------------------------===//
+// Split
+//===----------------------------------------------------------------------===//
+
+/// How the positions of a row are cut into chunks: where the first begins, how
+/// long they are.
+class ChunkedBuilder : protected AttentionBuilder {
+protected:
+  ChunkedBuilder(ImplicitLocOpBuilder &b, const KernelShell &shell,
+                 const CPUTarget &target, decoder::AttentionOp op,
+                 int64_t splits, int64_t keys)
+      : AttentionBuilder(b, shell, target, op), splits(splits), keys(keys) {}
+
+  struct Chunks {
+    Value position, start, end, length;
+  };
+  Chunks chunksOf(Value row) {
+    Value position = loadIndex(op.getPositions(), row);
+    Value start = startOf(position), end = add(position, 1);
+    Value blocks = ceilDiv(max(sub(end, start), index(0)), splits * keys);
+    return {position, start, end, mul(blocks, keys)};
+  }
+  /// The place of the partial results of a chunk.
+  Value offsetOfChunk(Value row, Value kvHead, Value chunk) {
+    Value head = add(mul(row, kvHeads), kvHead);
+    return mul(add(mul(head, splits), chunk), group * partialWidth(headDim));
+  }
+
+  int64_t splits, keys;
+};
+
+class SplitEmitter : ChunkedBuilder {
+public:
+  SplitEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
+               const CPUTarget &target, decoder::AttentionOp op, int64_t splits,
+               int64_t keys)
+      : ChunkedBuilder(b, shell, target, op, splits, keys),
+        attention(b, shell, target, op, /*rows=*/1, keys) {}
+
+  void emit() {
+    loop(shell.begin, shell.end, 1, [&](Value item) {
+      Value kvHead = rem(item, kvHeads), rest = div(item, kvHeads);
+      emitItem(div(rest, splits), rem(rest, splits), kvHead);
+    });
+  }
+
+private:
+  void emitItem(Value row, Value chunk, Value kvHead) {
+    Chunks chunks = chunksOf(row);
+    Value from =
+        add(chunks.start, arith::MulIOp::create(b, chunk, chunks.length));
+    Value to = min(chunks.end, add(from, chunks.length));
+    auto any =
+        scf::IfOp::create(b, compare(arith::CmpIPredicate::slt, from, to));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(any.thenBlock());
+    AttentionRun::Run run{row,
+                          index(1),
+                          loadIndex(op.getSlots(), row),
+                          chunks.position,
+                          kvHead,
+                          add(from, chunks.length),
+                          from,
+                          chunks.length};
+    attention.attend(run, from, to);
+    attention.storePartial(run, offsetOfChunk(row, kvHead, chunk));
+  }
+
+  AttentionRun attention;
+};
+
+/// Adds up the chunks of a row and KV head, in their order.
+class MergeEmitter : ChunkedBuilder {
+public:
+  MergeEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
+               const CPUTarget &target, decoder::AttentionOp op, int64_t splits,
+               int64_t keys)
+      : ChunkedBuilder(b, shell, target, op, splits, keys) {}
+
+  void emit() {
+    loop(shell.begin, shell.end, 1, [&](Value item) {
+      Value row = div(item, kvHeads), kvHead = rem(item, kvHeads);
+      Chunks chunks = chunksOf(row);
+      Value length = max(sub(chunks.end, chunks.start), index(0));
+      Value count =
+          arith::CeilDivUIOp::create(b, length, max(chunks.length, index(1)));
+      loop(index(0), index(group), 1,
+           [&](Value line) { emitHead(row, kvHead, line, count); });
+    });
+  }
+
+private:
+  void emitHead(Value row, Value kvHead, Value line, Value count) {
+    auto partOf = [&](Value chunk, int64_t column) {
+      return load(shell.workspace, add(add(offsetOfChunk(row, kvHead, chunk),
+                                           mul(line, partialWidth(headDim))),
+                                       column));
+    };
+    Value largest = loop(
+        index(0), count, 1, constant(std::numeric_limits<float>::lowest()),
+        [&](Value chunk, ValueRange carried) -> SmallVector<Value> {
+          return {math.maximum(carried[0], partOf(chunk, largestInPartial()))};
+        })[0];
+    Value offset = offsetOf(largest);
+    SmallVector<Value> none(vectorsOfHead() + 1, zeros(f32s()));
+    ValueRange merged =
+        loop(index(0), count, 1, none, [&](Value chunk, ValueRange carried) {
+          Value weight = math.exp2(
+              exponent(partOf(chunk, largestInPartial()), offset), false);
+          SmallVector<Value> next;
+          for (int64_t v = 0; v <= vectorsOfHead(); ++v)
+            next.push_back(vector::FMAOp::create(
+                b,
+                partOf(chunk,
+                       v < vectorsOfHead() ? v * lanes : totalInPartial()),
+                weight, carried[v]));
+          return next;
+        });
+    Value share = shareOf(merged.back());
+    Value head = add(mul(kvHead, group), line);
+    for (int64_t v = 0; v < vectorsOfHead(); ++v)
+      storeColumns(merged[v], share, row, head, v);
+  }
+};
+
 } // namespace
 
-std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel,
-                                                   const CPUTarget &target) {
+std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
   decoder::AttentionOp attention = getOnlyOp<decoder::AttentionOp>(kernel);
   if (!attention)
     return std::nullopt;
@@ -138,39 +258,70 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel,
 
   // 128 query heads share what packing a key costs; blocks of keys and of
   // values, packed, take turns in the L1 cache.
-  int64_t headDim = attention.getHeadDim();
-  int64_t group = attention.getQueryHeads() / attention.getKvHeads();
+  int64_t headDim = attention.getHeadDim(), kvHeads = attention.getKvHeads();
+  int64_t group = attention.getQueryHeads() / kvHeads;
   int64_t rows = std::max<int64_t>(1, (headDim > 128 ? 64 : 128) / group);
   int64_t keys = headDim > 128 ? 32 : headDim > 64 ? 64 : 128;
-  return FailureOr<KernelPlan>(KernelPlan::always(
-      kernel,
-      makeConfig(kernel.getContext(), kAttention,
-                 {{"rows", rows}, {"keys", keys}}),
-      makeGrid(extent->ceilDiv(rows) * attention.getKvHeads())));
+  MLIRContext *context = kernel.getContext();
+  KernelPlan plan = KernelPlan::always(
+      kernel, makeConfig(context, kAttention, {{"rows", rows}, {"keys", keys}}),
+      makeGrid(extent->ceilDiv(rows) * kvHeads));
+
+  // Few rows are not enough to go round, nor do they share keys.
+  constexpr int64_t kFewRows = 16, kSplits = 16;
+  KernelVariant split;
+  split.guard = makeGrid(kFewRows + 1 - *extent);
+  auto addStage = [&](StringRef strategy, StringRef suffix, AffineExpr grid) {
+    split.stages.push_back(
+        {makeConfig(context, strategy, {{"splits", kSplits}, {"keys", keys}}),
+         makeGrid(grid), suffix.str()});
+  };
+  addStage(kAttentionSplit, "split", *extent * (kSplits * kvHeads));
+  addStage(kAttentionMerge, "merge", *extent * kvHeads);
+  split.workspace = makeGrid(getAffineConstantExpr(
+      kFewRows * kvHeads * kSplits * group *
+          AttentionBuilder::partialWidth(headDim) * int64_t(sizeof(float)),
+      context));
+  plan.variants.insert(plan.variants.begin(), std::move(split));
+  return FailureOr<KernelPlan>(plan);
 }
 
 FailureOr<func::FuncOp> emitAttention(func::FuncOp kernel,
                                       const CPUTarget &target) {
   decoder::AttentionOp attention = getOnlyOp<decoder::AttentionOp>(kernel);
   if (!attention)
-    return kernel.emitError("expected one 'decoder.attention' in a kernel of "
-                            "strategy \"attention\"");
-  FailureOr<int64_t> rows = getParameter(kernel, "rows");
+    return kernel.emitError() << "expected one 'decoder.attention' in a kernel "
+                                 "of strategy \""
+                              << getStrategy(kernel) << "\"";
+  StringRef strategy = getStrategy(kernel);
+  bool isPrefill = strategy == kAttention;
+  StringRef name = isPrefill ? "rows" : "splits";
+  FailureOr<int64_t> parts = getParameter(kernel, name);
   FailureOr<int64_t> keys = getParameter(kernel, "keys");
-  if (failed(rows) || failed(keys))
+  if (failed(parts) || failed(keys))
     return failure();
-  if (*rows <= 0)
-    return kernel.emitError() << "expected a positive 'rows', found " << *rows;
+  if (*parts <= 0)
+    return kernel.emitError()
+           << "expected a positive '" << name << "', found " << *parts;
   if (*keys <= 0 || *keys % 32)
     return kernel.emitError()
            << "expected 'keys' to be a multiple of 32, found " << *keys;
+  if (!isPrefill && !kernel->hasAttr(exec::workspaceAttrName))
+    return kernel.emitError()
+           << "expected '" << exec::workspaceAttrName
+           << "' on a kernel of strategy \"" << strategy << "\"";
 
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell =
       createKernelShell(builder, kernel, /*halvesAsBits=*/true);
   if (failed(shell))
     return failure();
-  AttentionEmitter(builder, *shell, target, attention, *rows, *keys).emit();
+  if (isPrefill)
+    PrefillEmitter(builder, *shell, target, attention, *parts, *keys).emit();
+  else if (strategy == kAttentionSplit)
+    SplitEmitter(builder, *shell, target, attention, *parts, *keys).emit();
+  else
+    MergeEmitter(builder, *shell, target, attention, *parts, *keys).emit();
   kernel.erase();
   return shell->function;
 }

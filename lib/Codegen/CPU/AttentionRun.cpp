@@ -15,18 +15,22 @@ static constexpr float kLowest = -1.0e30f;
 // Shapes and memory
 //===----------------------------------------------------------------------===//
 
-float AttentionRun::scaleOf(decoder::AttentionOp op) {
+AttentionBuilder::AttentionBuilder(ImplicitLocOpBuilder &b,
+                                   const KernelShell &shell,
+                                   const CPUTarget &target,
+                                   decoder::AttentionOp op)
+    : KernelBuilder(b, shell), math(b, target), op(op),
+      headDim(op.getHeadDim()), kvHeads(op.getKvHeads()),
+      group(op.getQueryHeads() / op.getKvHeads()), lanes(math.lanes()) {
   // Queries are negated where the scale is negative, so that the largest score
   // is that of the largest product.
-  return std::abs(op.getScale().convertToFloat()) * llvm::numbers::log2ef;
+  scale = std::abs(op.getScale().convertToFloat()) * llvm::numbers::log2ef;
 }
 
 AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
                            const CPUTarget &target, decoder::AttentionOp op,
                            int64_t rows, int64_t keys)
-    : KernelBuilder(b, shell), math(b, target), op(op),
-      headDim(op.getHeadDim()), group(op.getQueryHeads() / op.getKvHeads()),
-      lanes(math.lanes()), keys(keys), rows(rows), scale(scaleOf(op)) {
+    : AttentionBuilder(b, shell, target, op), keys(keys), rows(rows) {
   bool pairs =
       math.hasPairProducts() && getElementTypeOrSelf(op.getKeys()).isBF16();
   depth = pairs ? 2 : 1;
@@ -69,8 +73,7 @@ Value AttentionRun::allocate(ArrayRef<int64_t> shape, bool packed) {
   return onStack(shape, packed ? element : Type(b.getF32Type()));
 }
 
-/// A mask of the first `kept` of `count` lanes; null if that is all.
-Value AttentionRun::mask(int64_t kept, int64_t count) {
+Value AttentionBuilder::mask(int64_t kept, int64_t count) {
   if (kept >= count)
     return {};
   SmallVector<bool> bits(count);
@@ -78,6 +81,19 @@ Value AttentionRun::mask(int64_t kept, int64_t count) {
   return arith::ConstantOp::create(
       b, DenseElementsAttr::get(VectorType::get(count, b.getI1Type()),
                                 ArrayRef<bool>(bits)));
+}
+
+Value AttentionBuilder::loadIndex(Value tensor, Value row) {
+  Value element =
+      memref::LoadOp::create(b, argumentOf(tensor), ValueRange{row});
+  return arith::IndexCastOp::create(b, b.getIndexType(), element);
+}
+
+Value AttentionBuilder::startOf(Value position) {
+  std::optional<uint64_t> window = op.getWindow();
+  if (!window)
+    return index(0);
+  return max(index(0), sub(add(position, 1), index(*window)));
 }
 
 /// The positions of a block, counted from its first, that some of the rows
@@ -155,6 +171,21 @@ void AttentionRun::packKeys(const Run &run, const Block &block) {
   });
 }
 
+/// One cache line of what comes next, in place of the one that `key` has at
+/// `column` of its head. The heads of a cache lie side by side: each of them
+/// fetches a part that is in one piece, so that DRAM is read in order.
+void AttentionRun::prefetch(Value memory, const Run &run, const Block &block,
+                            Value key, Value column) {
+  if (!run.ahead)
+    return;
+  Value entry = add(arith::MulIOp::create(b, run.kvHead, run.length),
+                    add(sub(block.from, run.from), key));
+  memref::PrefetchOp::create(
+      b, memory,
+      ValueRange{run.slot, run.ahead, add(mul(entry, headDim), column)},
+      /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+}
+
 void AttentionRun::packKeyColumns(Value memory, const Run &run,
                                   const Block &block, Value key, Value column,
                                   int64_t count) {
@@ -164,6 +195,7 @@ void AttentionRun::packKeyColumns(Value memory, const Run &run,
   SmallVector<Value> rows;
   for (int64_t i = 0; i < lanes; ++i) {
     Value position = add(block.from, min(add(key, i), last));
+    prefetch(memory, run, block, add(key, i), column);
     Value row =
         loadVector(b, memory, storage, lanes * depth,
                    {run.slot, position, from}, mask(count, lanes * depth));
@@ -188,7 +220,7 @@ void AttentionRun::packKeyColumns(Value memory, const Run &run,
 }
 
 /// Packs values: rows as they are, or two of them with their columns side by
-/// side. Behind the last comes a copy of it.
+/// side.
 void AttentionRun::packValues(const Run &run, const Block &block) {
   Value memory = argumentOf(op.getValues());
   Type storage = getElementTypeOrSelf(op.getValues());
@@ -199,6 +231,10 @@ void AttentionRun::packValues(const Run &run, const Block &block) {
     for (int64_t v = 0; v < vectorsOfHead(); ++v) {
       auto loadRow = [&](int64_t i) {
         Value key = min(add(mul(step, depth), i), last);
+        int64_t bytes =
+            lanes * llvm::divideCeil(storage.getIntOrFloatBitWidth(), 8);
+        if (v * bytes % 64 == 0)
+          prefetch(memory, run, block, key, index(v * lanes));
         return loadVector(
             b, memory, storage, lanes,
             {run.slot, add(block.from, key), add(column, v * lanes)},
@@ -215,8 +251,14 @@ void AttentionRun::packValues(const Run &run, const Block &block) {
         };
         Value sixteen = arith::ConstantOp::create(
             b, DenseElementsAttr::get(pairType, b.getI32IntegerAttr(16)));
+        // An odd number of values is filled up by zeros: the weight 0 alone
+        // would not hide one that is not finite.
+        Value isThere =
+            compare(arith::CmpIPredicate::sle, add(mul(step, 2), 1), last);
+        Value second =
+            arith::SelectOp::create(b, isThere, bits(1), zeros(pairType));
         Value pairs = arith::OrIOp::create(
-            b, bits(0), arith::ShLIOp::create(b, bits(1), sixteen));
+            b, bits(0), arith::ShLIOp::create(b, second, sixteen));
         packed = vector::BitCastOp::create(b, packedType(lanes), pairs);
       }
       store(packed, packedValues,
@@ -428,9 +470,8 @@ Value AttentionRun::updateLargest(Value head, Value best) {
   Value before = load(largest, at);
   Value now = math.maximum(before, math.maximumOfLanes(best));
   store(now, largest, at);
-  Value offset = arith::NegFOp::create(b, multiply(now, constant(scale)));
-  Value shrink = math.exp2(
-      vector::FMAOp::create(b, before, constant(scale), offset), false);
+  Value offset = offsetOf(now);
+  Value shrink = math.exp2(exponent(before, offset), /*coarse=*/false);
   store(shrink, shrinks, at);
   store(multiply(load(totals, at), shrink), totals, at);
   return offset;
@@ -493,15 +534,15 @@ Value AttentionRun::attend(const Run &run, Value from, Value to) {
 // Results
 //===----------------------------------------------------------------------===//
 
-Value AttentionRun::shareOf(Value total) {
+Value AttentionBuilder::shareOf(Value total) {
   Value none = zeros(math.f32s());
   Value any = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, total, none);
   return arith::SelectOp::create(
       b, any, arith::DivFOp::create(b, constant(1.0f), total), none);
 }
 
-void AttentionRun::storeColumns(Value sum, Value share, Value row, Value head,
-                                int64_t vector) {
+void AttentionBuilder::storeColumns(Value sum, Value share, Value row,
+                                    Value head, int64_t vector) {
   Type storage = getElementTypeOrSelf(op.getResult());
   Value value = multiply(sum, share);
   value = storage.isBF16() && math.hasPairProducts()
@@ -523,16 +564,16 @@ void AttentionRun::storeResult(const Run &run) {
   });
 }
 
-void AttentionRun::storePartial(const Run &run, Value workspace, Value offset) {
+void AttentionRun::storePartial(const Run &run, Value offset) {
   loop(index(0), headsOf(run), 1, [&](Value line) {
     Value at = add(offset, mul(line, partialWidth(headDim)));
     for (int64_t v = 0; v < vectorsOfHead(); ++v)
-      store(load(sums, {line, index(v * lanes)}), workspace,
+      store(load(sums, {line, index(v * lanes)}), shell.workspace,
             add(at, v * lanes));
-    store(load(largest, {line, index(0)}), workspace,
-          add(at, partialLargest(headDim)));
-    store(math.sumOfLanes(load(totals, {line, index(0)})), workspace,
-          add(at, partialTotal(headDim)));
+    store(load(largest, {line, index(0)}), shell.workspace,
+          add(at, largestInPartial()));
+    store(math.sumOfLanes(load(totals, {line, index(0)})), shell.workspace,
+          add(at, totalInPartial()));
   });
 }
 

@@ -34,67 +34,13 @@
 
 namespace coppice::cpu {
 
-class AttentionRun : public KernelBuilder {
-public:
-  /// Allocates memory for runs of up to `rows` rows and blocks of `keys`
-  /// positions, a multiple of 32.
-  AttentionRun(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
-               const CPUTarget &target, decoder::AttentionOp op, int64_t rows,
-               int64_t keys);
+/// What all kernels of attention share.
+class AttentionBuilder : public KernelBuilder {
+protected:
+  AttentionBuilder(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
+                   const CPUTarget &target, decoder::AttentionOp op);
 
-  struct Run {
-    Value row, count;     // of the query
-    Value slot, position; // of its first row
-    Value kvHead;
-  };
-
-  /// Lets the run attend to the positions [from, to) that it may look at. Gives
-  /// an i1: was there a value that is not finite and not for all of its rows?
-  Value attend(const Run &run, Value from, Value to);
-
-  /// Writes the result: sums / total, or 0 for a row that attended to nothing.
-  void storeResult(const Run &run);
-
-  /// Writes what was found, to be merged with what was found elsewhere:
-  /// `partialWidth` floats for each query head, from workspace[offset].
-  void storePartial(const Run &run, Value workspace, Value offset);
-
-  /// A partial result: a head's sums, padded; 16 times its largest score; 16
-  /// times its total.
-  static int64_t partialWidth(int64_t headDim) {
-    return partialLargest(headDim) + 32;
-  }
-  static int64_t partialLargest(int64_t headDim) {
-    return llvm::alignTo(headDim, 16);
-  }
-  static int64_t partialTotal(int64_t headDim) {
-    return partialLargest(headDim) + 16;
-  }
-
-  /// 2^((score - largest) * this) is a weight.
-  static float scaleOf(decoder::AttentionOp op);
-
-  /// Writes one vector of a head's result, times `share`.
-  void storeColumns(Value sum, Value share, Value row, Value head,
-                    int64_t vector);
-
-  /// 1 / total, or 0 for 0. A total that is NaN is passed on.
-  Value shareOf(Value total);
-
-  int64_t vectorsOfHead() const { return llvm::divideCeil(headDim, lanes); }
-
-private:
-  struct Block {
-    Value from, count;
-  };
-  struct Range {
-    Value from, to;
-  };
-
-  mlir::Value allocate(llvm::ArrayRef<int64_t> shape, bool packed);
-  mlir::VectorType packedType(int64_t count) {
-    return mlir::VectorType::get(count * depth, element);
-  }
+  mlir::VectorType f32s() { return math.f32s(); }
   Value load(Value memref, mlir::ValueRange indices) {
     return mlir::vector::LoadOp::create(b, math.f32s(), memref, indices);
   }
@@ -112,8 +58,91 @@ private:
         b, mlir::DenseElementsAttr::get(math.f32s(), value));
   }
   Value ceilDiv(Value value, int64_t by) { return div(add(value, by - 1), by); }
+  Value compare(mlir::arith::CmpIPredicate predicate, Value lhs, Value rhs) {
+    return mlir::arith::CmpIOp::create(b, predicate, lhs, rhs);
+  }
+  /// A mask of the first `kept` of `count` lanes; null if that is all.
   Value mask(int64_t kept, int64_t count);
 
+  /// An element of a vector of i32, as an index.
+  Value loadIndex(Value tensor, Value row);
+  /// The first position that a row at `position` attends to.
+  Value startOf(Value position);
+
+  /// Where the score of a head is at most `largest`: its weight is
+  /// 2^(score * scale + offset), with this offset.
+  Value offsetOf(Value largest) {
+    return mlir::arith::NegFOp::create(b, multiply(largest, constant(scale)));
+  }
+  Value exponent(Value score, Value offset) {
+    return mlir::vector::FMAOp::create(b, score, constant(scale), offset);
+  }
+
+  int64_t vectorsOfHead() const { return llvm::divideCeil(headDim, lanes); }
+  /// Writes one vector of a head's result, times `share`.
+  void storeColumns(Value sum, Value share, Value row, Value head,
+                    int64_t vector);
+  /// 1 / total, or 0 for 0. A total that is NaN is passed on.
+  Value shareOf(Value total);
+
+  // A partial result of a head, in a workspace: its sums, padded; 16 times its
+  // largest score; 16 times its total.
+  int64_t largestInPartial() const { return llvm::alignTo(headDim, 16); }
+  int64_t totalInPartial() const { return largestInPartial() + 16; }
+
+public:
+  static int64_t partialWidth(int64_t headDim) {
+    return llvm::alignTo(headDim, 16) + 32;
+  }
+
+protected:
+  VectorMath math;
+  decoder::AttentionOp op;
+  int64_t headDim, kvHeads, group, lanes;
+  float scale;
+};
+
+class AttentionRun : public AttentionBuilder {
+public:
+  /// Allocates memory for runs of up to `rows` rows and blocks of `keys`
+  /// positions, a multiple of 32.
+  AttentionRun(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
+               const CPUTarget &target, decoder::AttentionOp op, int64_t rows,
+               int64_t keys);
+
+  struct Run {
+    Value row, count;     // of the query
+    Value slot, position; // of its first row
+    Value kvHead;
+    /// What will be wanted next: the cache from position `ahead` on, as many
+    /// bytes as all heads read of `length` positions from `from` on. May be
+    /// null.
+    Value ahead = {}, from = {}, length = {};
+  };
+
+  /// Lets the run attend to the positions [from, to) that it may look at. Gives
+  /// an i1: was there a value that is not finite and not for all of its rows?
+  Value attend(const Run &run, Value from, Value to);
+
+  /// Writes the result: sums / total, or 0 for a row that attended to nothing.
+  void storeResult(const Run &run);
+
+  /// Writes what was found, to be merged with what was found elsewhere:
+  /// `partialWidth` floats for each query head, from workspace[offset].
+  void storePartial(const Run &run, Value offset);
+
+private:
+  struct Block {
+    Value from, count;
+  };
+  struct Range {
+    Value from, to;
+  };
+
+  mlir::Value allocate(llvm::ArrayRef<int64_t> shape, bool packed);
+  mlir::VectorType packedType(int64_t count) {
+    return mlir::VectorType::get(count * depth, element);
+  }
   Value headsOf(const Run &run) { return mul(run.count, group); }
   Value tilesOf(const Run &run) { return ceilDiv(headsOf(run), height); }
   Value rowOf(const Run &run, Value head) {
@@ -122,6 +151,8 @@ private:
   Range rangeOf(const Run &run, const Block &block, Value first, Value last);
   Range rangeOfTile(const Run &run, const Block &block, Value firstHead);
 
+  void prefetch(Value memory, const Run &run, const Block &block, Value key,
+                Value column);
   void prepare(const Run &run);
   void packKeys(const Run &run, const Block &block);
   void packKeyColumns(Value keys, const Run &run, const Block &block, Value key,
@@ -137,23 +168,17 @@ private:
                    Range keysOfTile);
   Value updateLargest(Value head, Value best);
   Value weightOf(Value score, Value offset) {
-    Value power =
-        mlir::vector::FMAOp::create(b, score, constant(scale), offset);
-    return math.exp2(power, /*coarse=*/depth == 2);
+    return math.exp2(exponent(score, offset), /*coarse=*/depth == 2);
   }
   void storeWeight(Value weight, Value head, Value key);
   void addTotal(Value head, Value total);
   void emitSums(const Run &run, const Block &block, Value tile);
 
-  VectorMath math;
-  decoder::AttentionOp op;
-  int64_t headDim, group, lanes;
   int64_t keys;            // positions of a block
   int64_t rows;            // of a run, at most
   int64_t height, vectors; // of a register tile
   int64_t depth;           // elements that a product adds up: 2 or 1
   mlir::Type element;      // of what is packed: i16 (of bf16) or f32
-  float scale;
   /// [heads, padded head]; [panels, columns / depth, keys x depth];
   /// [panels, keys / depth, columns x depth]; [heads, keys].
   Value queries, packedKeys, packedValues, weights;

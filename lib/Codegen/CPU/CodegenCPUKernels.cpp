@@ -95,9 +95,14 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
     if (strategy == cpu::kGemm) {
       ++numGemm;
       emitted = cpu::emitGemm(kernel, target);
-    } else if (strategy == cpu::kAttention) {
+    } else if (strategy == cpu::kAttention ||
+               strategy == cpu::kAttentionSplit ||
+               strategy == cpu::kAttentionMerge) {
       ++numAttention;
       emitted = cpu::emitAttention(kernel, target);
+    } else if (strategy == cpu::kRotary) {
+      ++numRotary;
+      emitted = cpu::emitRotary(kernel, target);
     } else if (strategy == cpu::kLoops || exact) {
       ++numLoops;
       emitted =
@@ -106,8 +111,10 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
           });
     } else {
       return kernel.emitError()
-             << "expected a strategy \"gemm\", \"attention\", \"loops\" or "
-                "\"plain\", found \""
+             << "expected a strategy \"gemm\", \"attention\", "
+                "\"attention_split\", "
+                "\"attention_merge\", \"rotary\", \"loops\" or \"plain\", "
+                "found \""
              << strategy << "\"";
     }
     if (succeeded(emitted) && !exact)

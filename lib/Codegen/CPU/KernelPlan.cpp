@@ -16,7 +16,9 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return cpu::planLoops(kernel, cpu::kPlain);
   if (auto plan = cpu::planGemm(kernel, options.target))
     return *plan;
-  if (auto plan = cpu::planAttention(kernel, options.target))
+  if (auto plan = cpu::planAttention(kernel))
+    return *plan;
+  if (auto plan = cpu::planRotary(kernel))
     return *plan;
   return cpu::planLoops(kernel, cpu::kLoops);
 }

@@ -18,6 +18,9 @@ namespace coppice::cpu {
 /// The names of the strategies, as in `exec.config`.
 inline constexpr llvm::StringLiteral kGemm = "gemm";
 inline constexpr llvm::StringLiteral kAttention = "attention";
+inline constexpr llvm::StringLiteral kAttentionSplit = "attention_split";
+inline constexpr llvm::StringLiteral kAttentionMerge = "attention_merge";
+inline constexpr llvm::StringLiteral kRotary = "rotary";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
@@ -65,9 +68,14 @@ mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel,
                                              const CPUTarget &target);
 
 std::optional<mlir::FailureOr<KernelPlan>>
-planAttention(mlir::func::FuncOp kernel, const CPUTarget &target);
+planAttention(mlir::func::FuncOp kernel);
 mlir::FailureOr<mlir::func::FuncOp> emitAttention(mlir::func::FuncOp kernel,
                                                   const CPUTarget &target);
+
+std::optional<mlir::FailureOr<KernelPlan>>
+planRotary(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitRotary(mlir::func::FuncOp kernel,
+                                               const CPUTarget &target);
 
 /// Takes everything; `strategy` is `kLoops` or `kPlain`.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel,

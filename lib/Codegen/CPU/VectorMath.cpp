@@ -1,6 +1,7 @@
 //===- VectorMath.cpp - arithmetic on whole vector registers --------------===//
 
 #include "VectorMath.h"
+#include "BF16Instructions.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -38,14 +39,10 @@ Value VectorMath::addPairProducts(Value sums, Value lhs, Value rhs) {
                ? value
                : arith::BitcastOp::create(b, pairs, value).getResult();
   };
-  return call(f32s(), "llvm.x86.avx512bf16.dpbf16ps.512",
-              {sums, asPairs(lhs), asPairs(rhs)});
+  return dotPairs(b, sums, asPairs(lhs), asPairs(rhs));
 }
 
-Value VectorMath::toBF16(Value value) {
-  return call(VectorType::get(lanes(), b.getBF16Type()),
-              "llvm.x86.avx512bf16.cvtneps2bf16.512", value);
-}
+Value VectorMath::toBF16(Value value) { return roundToBF16(b, value); }
 
 Value VectorMath::maximum(Value lhs, Value rhs) {
   Value greater = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, lhs, rhs);

@@ -2,8 +2,7 @@
 //
 // What builders need beyond `arith`: products of pairs of bf16, powers of two,
 // maxima, sums over the lanes of a register, transposition. Values are vectors
-// that fill one register (or half of one, for 16 bf16). All intrinsics that are
-// those of one instruction set are made in VectorMath.cpp and nowhere else.
+// that fill one register (or half of one, for 16 bf16).
 //
 //===----------------------------------------------------------------------===//
 

@@ -40,6 +40,7 @@ def CodegenCPUKernels : Pass<"codegen-cpu-kernels", "::mlir::ModuleOp"> {
   let statistics = [
     Statistic<"numGemm", "gemm", "Kernels emitted by the GEMM builder">,
     Statistic<"numAttention", "attention", "Kernels emitted by the attention builder">,
+    Statistic<"numRotary", "rotary", "Kernels emitted by the rotary builder">,
     Statistic<"numLoops", "loops", "Kernels lowered to loops">,
   ];
 }

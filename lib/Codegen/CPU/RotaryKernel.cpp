@@ -1,0 +1,129 @@
+//===- RotaryKernel.cpp - the rotary embedding ----------------------------===//
+//
+// In: a kernel that is one `decoder.rotary`. Out: vector code.
+//
+// A work item is one row. Of each head, register v of the lower and of the
+// upper half rotate by the same angles, which are loaded once for all heads:
+//
+//   for each register v of half a head:
+//     load cosines, sines
+//     for each head: lower, upper = lower * cos - upper * sin,
+//                                   upper * cos + lower * sin
+//   for each head: copy the columns that do not rotate
+//
+// Scalar code would need a division for each column, to know its head and its
+// partner.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelBuilder.h"
+#include "Strategies.h"
+#include "VectorAccess.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Exec/IR/Exec.h"
+
+using namespace mlir;
+
+namespace coppice::cpu {
+namespace {
+
+class RotaryEmitter : KernelBuilder {
+public:
+  RotaryEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
+                decoder::RotaryOp op, int64_t lanes)
+      : KernelBuilder(b, shell), op(op), lanes(lanes), headDim(op.getHeadDim()),
+        rotated(op.getAngles().getType().getDimSize(1)),
+        width(op.getInput().getType().getDimSize(1)) {}
+
+  void emit() {
+    loop(shell.begin, shell.end, 1, [&](Value row) {
+      for (int64_t v = 0; v < rotated / 2; v += lanes)
+        rotate(row, v);
+      for (int64_t v = rotated; v < headDim; v += lanes)
+        copy(row, v);
+    });
+  }
+
+private:
+  /// The lanes from column `from` on that are below column `to`.
+  Value mask(int64_t from, int64_t to) {
+    if (to - from >= lanes)
+      return {};
+    SmallVector<bool> bits(lanes);
+    std::fill(bits.begin(), bits.begin() + (to - from), true);
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(VectorType::get(lanes, b.getI1Type()),
+                                  ArrayRef<bool>(bits)));
+  }
+  Value load(Value tensor, Value row, Value column, Value mask) {
+    Value value =
+        loadVector(b, argumentOf(tensor), getElementTypeOrSelf(tensor), lanes,
+                   {row, column}, mask);
+    return convertFloat(b, value, b.getF32Type());
+  }
+  void store(Value value, Value row, Value column, Value mask) {
+    value = convertFloat(b, value, getElementTypeOrSelf(op.getResult()));
+    storeVector(b, value, shell.arguments.back(), {row, column}, mask);
+  }
+
+  void rotate(Value row, int64_t v) {
+    int64_t half = rotated / 2;
+    Value kept = mask(v, half);
+    Value cosine = load(op.getAngles(), row, index(v), kept);
+    Value sine = load(op.getAngles(), row, index(half + v), kept);
+    loop(index(0), index(width), headDim, [&](Value head) {
+      Value low = add(head, v), high = add(head, half + v);
+      Value x = load(op.getInput(), row, low, kept);
+      Value y = load(op.getInput(), row, high, kept);
+      Value crossed =
+          arith::NegFOp::create(b, arith::MulFOp::create(b, y, sine));
+      store(vector::FMAOp::create(b, x, cosine, crossed), row, low, kept);
+      store(vector::FMAOp::create(b, y, cosine,
+                                  arith::MulFOp::create(b, x, sine)),
+            row, high, kept);
+    });
+  }
+
+  void copy(Value row, int64_t v) {
+    Value kept = mask(v, headDim);
+    loop(index(0), index(width), headDim, [&](Value head) {
+      Value column = add(head, v);
+      store(load(op.getInput(), row, column, kept), row, column, kept);
+    });
+  }
+
+  decoder::RotaryOp op;
+  int64_t lanes, headDim, rotated, width;
+};
+
+} // namespace
+
+std::optional<FailureOr<KernelPlan>> planRotary(func::FuncOp kernel) {
+  auto rotary = getOnlyOp<decoder::RotaryOp>(kernel);
+  if (!rotary)
+    return std::nullopt;
+  FailureOr<AffineExpr> extent = getArgumentExtent(
+      kernel, cast<BlockArgument>(rotary.getInput()).getArgNumber(), 0);
+  if (failed(extent))
+    return FailureOr<KernelPlan>(failure());
+  return FailureOr<KernelPlan>(KernelPlan::always(
+      kernel, makeConfig(kernel.getContext(), kRotary, {}), makeGrid(*extent)));
+}
+
+FailureOr<func::FuncOp> emitRotary(func::FuncOp kernel,
+                                   const CPUTarget &target) {
+  auto rotary = getOnlyOp<decoder::RotaryOp>(kernel);
+  if (!rotary)
+    return kernel.emitError("expected one 'decoder.rotary' in a kernel of "
+                            "strategy \"rotary\"");
+  ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
+  FailureOr<KernelShell> shell =
+      createKernelShell(builder, kernel, /*halvesAsBits=*/true);
+  if (failed(shell))
+    return failure();
+  RotaryEmitter(builder, *shell, rotary, target.lanes()).emit();
+  kernel.erase();
+  return shell->function;
+}
+
+} // namespace coppice::cpu
