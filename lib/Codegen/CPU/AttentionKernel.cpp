@@ -10,9 +10,10 @@
 // what is left for the end is small.
 //
 // "attention_split", then "attention_merge", for few rows: a work item is one
-// row, one KV head and one of `splits` chunks of the positions that the row
-// attends to; what it finds goes to the workspace, and the second stage adds up
-// the chunks. How long a chunk is depends on the row alone.
+// row and one of `splits` chunks of the positions that the row attends to; what
+// it finds goes to the workspace, and the second stage, whose work items are
+// one row and one KV head, adds up the chunks. How long a chunk is depends on
+// the row alone.
 //
 //===----------------------------------------------------------------------===//
 
@@ -35,7 +36,7 @@ public:
                  const CPUTarget &target, decoder::AttentionOp op, int64_t rows,
                  int64_t keys)
       : AttentionBuilder(b, shell, target, op), rows(rows),
-        attention(b, shell, target, op, rows, keys) {}
+        attention(b, shell, target, op, rows, keys, /*allHeads=*/false) {}
 
   void emit() {
     extent = memref::DimOp::create(b, argumentOf(op.getSlots()), 0);
@@ -157,17 +158,15 @@ public:
                const CPUTarget &target, decoder::AttentionOp op, int64_t splits,
                int64_t keys)
       : ChunkedBuilder(b, shell, target, op, splits, keys),
-        attention(b, shell, target, op, /*rows=*/1, keys) {}
+        attention(b, shell, target, op, /*rows=*/1, keys, /*allHeads=*/true) {}
 
   void emit() {
-    loop(shell.begin, shell.end, 1, [&](Value item) {
-      Value kvHead = rem(item, kvHeads), rest = div(item, kvHeads);
-      emitItem(div(rest, splits), rem(rest, splits), kvHead);
-    });
+    loop(shell.begin, shell.end, 1,
+         [&](Value item) { emitItem(div(item, splits), rem(item, splits)); });
   }
 
 private:
-  void emitItem(Value row, Value chunk, Value kvHead) {
+  void emitItem(Value row, Value chunk) {
     Chunks chunks = chunksOf(row);
     Value from =
         add(chunks.start, arith::MulIOp::create(b, chunk, chunks.length));
@@ -176,16 +175,13 @@ private:
         scf::IfOp::create(b, compare(arith::CmpIPredicate::slt, from, to));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(any.thenBlock());
-    AttentionRun::Run run{row,
-                          index(1),
-                          loadIndex(op.getSlots(), row),
-                          chunks.position,
-                          kvHead,
-                          add(from, chunks.length),
-                          from,
-                          chunks.length};
-    attention.attend(run, from, to);
-    attention.storePartial(run, offsetOfChunk(row, kvHead, chunk));
+    AttentionRun::Run run{row, index(1), loadIndex(op.getSlots(), row),
+                          chunks.position, Value()};
+    attention.attendAllHeads(run, from, to);
+    loop(index(0), index(kvHeads), 1, [&](Value kvHead) {
+      run.kvHead = kvHead;
+      attention.storePartial(run, offsetOfChunk(row, kvHead, chunk));
+    });
   }
 
   AttentionRun attention;
@@ -272,11 +268,12 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
   KernelVariant split;
   split.guard = makeGrid(kFewRows + 1 - *extent);
   auto addStage = [&](StringRef strategy, StringRef suffix, AffineExpr grid) {
-    split.stages.push_back(
-        {makeConfig(context, strategy, {{"splits", kSplits}, {"keys", keys}}),
-         makeGrid(grid), suffix.str()});
+    split.stages.push_back({makeConfig(context, strategy,
+                                       {{"splits", kSplits},
+                                        {"keys", std::min<int64_t>(keys, 64)}}),
+                            makeGrid(grid), suffix.str()});
   };
-  addStage(kAttentionSplit, "split", *extent * (kSplits * kvHeads));
+  addStage(kAttentionSplit, "split", *extent * kSplits);
   addStage(kAttentionMerge, "merge", *extent * kvHeads);
   split.workspace = makeGrid(getAffineConstantExpr(
       kFewRows * kvHeads * kSplits * group *

@@ -29,7 +29,7 @@ AttentionBuilder::AttentionBuilder(ImplicitLocOpBuilder &b,
 
 AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
                            const CPUTarget &target, decoder::AttentionOp op,
-                           int64_t rows, int64_t keys)
+                           int64_t rows, int64_t keys, bool allHeads)
     : AttentionBuilder(b, shell, target, op), keys(keys), rows(rows) {
   bool pairs =
       math.hasPairProducts() && getElementTypeOrSelf(op.getKeys()).isBF16();
@@ -46,18 +46,20 @@ AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
                          height * vectors > 16 || keys % (vectors * lanes)))
     vectors /= 2;
   heads = llvm::alignTo(heads, height);
+  linesOfHead = allHeads ? heads : 0;
+  int64_t lines = allHeads ? heads * kvHeads : heads;
 
   int64_t width = vectors * lanes, panels = llvm::divideCeil(headDim, width);
   int64_t padded = vectorsOfHead() * lanes;
   int64_t steps = llvm::divideCeil(headDim, depth);
-  queries = allocate({heads, padded}, true);
+  queries = allocate({lines, padded}, true);
   packedKeys = allocate({keys / width, steps, width * depth}, true);
   packedValues = allocate({panels, keys / depth, width * depth}, true);
   weights = allocate({heads, keys}, true);
   scores = allocate({height, keys}, false);
-  sums = allocate({heads, panels * width}, false);
+  sums = allocate({lines, panels * width}, false);
   for (Value *memory : {&largest, &totals, &shrinks})
-    *memory = allocate({heads, lanes}, false);
+    *memory = allocate({lines, lanes}, false);
 
   // The columns that fill up the last panel are never written again.
   Value nothing =
@@ -130,8 +132,8 @@ void AttentionRun::prepare(const Run &run) {
   Value last = sub(headsOf(run), index(1));
   Value firstHead = mul(run.kvHead, group);
   Type storage = getElementTypeOrSelf(op.getQuery());
-  loop(index(0), mul(tilesOf(run), height), 1, [&](Value line) {
-    Value head = min(line, last);
+  loop(index(0), mul(tilesOf(run), height), 1, [&](Value each) {
+    Value line = lineOf(run, each), head = min(each, last);
     Value row = add(run.row, div(head, group));
     Value column = mul(add(firstHead, rem(head, group)), headDim);
     for (int64_t v = 0; v < vectorsOfHead(); ++v) {
@@ -171,19 +173,19 @@ void AttentionRun::packKeys(const Run &run, const Block &block) {
   });
 }
 
-/// One cache line of what comes next, in place of the one that `key` has at
-/// `column` of its head. The heads of a cache lie side by side: each of them
-/// fetches a part that is in one piece, so that DRAM is read in order.
+/// One cache line of the next block, in place of the one that `key` has at
+/// `column` of its head. Each head fetches a part that is in one piece, so that
+/// DRAM is read in order.
 void AttentionRun::prefetch(Value memory, const Run &run, const Block &block,
                             Value key, Value column) {
-  if (!run.ahead)
+  if (!block.prefetchNext)
     return;
-  Value entry = add(arith::MulIOp::create(b, run.kvHead, run.length),
-                    add(sub(block.from, run.from), key));
-  memref::PrefetchOp::create(
-      b, memory,
-      ValueRange{run.slot, run.ahead, add(mul(entry, headDim), column)},
-      /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+  Value entry = add(mul(run.kvHead, keys), key);
+  memref::PrefetchOp::create(b, memory,
+                             ValueRange{run.slot, add(block.from, keys),
+                                        add(mul(entry, headDim), column)},
+                             /*isWrite=*/false, /*localityHint=*/2,
+                             /*isDataCache=*/true);
 }
 
 void AttentionRun::packKeyColumns(Value memory, const Run &run,
@@ -382,7 +384,7 @@ void AttentionRun::emitWeights(const Run &run, const Block &block, Value tile) {
   loop(firstPanel, lastPanel, 1, [&](Value panel) {
     SmallVector<Value> none(height * vectors, zeros(math.f32s()));
     SmallVector<Value> dots =
-        product(none, queries, first, packedKeys, panel, index(0),
+        product(none, queries, lineOf(run, first), packedKeys, panel, index(0),
                 index(llvm::divideCeil(headDim, depth)));
     for (int64_t r = 0; r < height; ++r)
       for (int64_t v = 0; v < vectors; ++v)
@@ -398,8 +400,8 @@ void AttentionRun::emitWeights(const Run &run, const Block &block, Value tile) {
 /// The weights of one head. Most see all of a block: without masks, all in
 /// registers.
 void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
-                               Value line, Range keysOfTile) {
-  Value row = rowOf(run, head);
+                               Value scoresLine, Range keysOfTile) {
+  Value row = rowOf(run, head), line = lineOf(run, head);
   Range range = rangeOf(run, block, row, row);
   Value seen = sub(range.to, range.from);
   Value all =
@@ -411,7 +413,7 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
   int64_t pieces = keys / lanes;
   SmallVector<Value> values;
   for (int64_t i = 0; i < pieces; ++i)
-    values.push_back(load(scores, {line, index(i * lanes)}));
+    values.push_back(load(scores, {scoresLine, index(i * lanes)}));
   auto fold = [&](SmallVector<Value> list,
                   llvm::function_ref<Value(Value, Value)> combine) {
     for (; list.size() > 1; list.resize((list.size() + 1) / 2))
@@ -421,12 +423,12 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
     return list[0];
   };
   Value offset = updateLargest(
-      head, fold(values, [&](Value x, Value y) { return math.maximum(x, y); }));
+      line, fold(values, [&](Value x, Value y) { return math.maximum(x, y); }));
   for (int64_t i = 0; i < pieces; ++i) {
     values[i] = weightOf(values[i], offset);
     storeWeight(values[i], head, index(i * lanes));
   }
-  addTotal(head,
+  addTotal(line,
            fold(values, [&](Value x, Value y) { return this->sum(x, y); }));
 
   b.setInsertionPointToStart(split.elseBlock());
@@ -443,30 +445,30 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
         arith::AddIOp::create(b, ascending, asInts(sub(key, range.from)));
     return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, offset, limit);
   };
-  ValueRange best =
-      loop(keysOfTile.from, keysOfTile.to, lanes, constant(kLowest),
-           [&](Value key, ValueRange carried) -> SmallVector<Value> {
-             Value score = arith::SelectOp::create(
-                 b, maskAt(key), load(scores, {line, key}), constant(kLowest));
-             return {math.maximum(carried[0], score)};
-           });
-  offset = updateLargest(head, best[0]);
+  ValueRange best = loop(
+      keysOfTile.from, keysOfTile.to, lanes, constant(kLowest),
+      [&](Value key, ValueRange carried) -> SmallVector<Value> {
+        Value score = arith::SelectOp::create(
+            b, maskAt(key), load(scores, {scoresLine, key}), constant(kLowest));
+        return {math.maximum(carried[0], score)};
+      });
+  offset = updateLargest(line, best[0]);
   ValueRange total =
       loop(keysOfTile.from, keysOfTile.to, lanes, zeros(math.f32s()),
            [&](Value key, ValueRange carried) -> SmallVector<Value> {
-             Value weight = weightOf(load(scores, {line, key}), offset);
+             Value weight = weightOf(load(scores, {scoresLine, key}), offset);
              weight = arith::SelectOp::create(b, maskAt(key), weight,
                                               zeros(math.f32s()));
              storeWeight(weight, head, key);
              return {this->sum(carried[0], weight)};
            });
-  addTotal(head, total[0]);
+  addTotal(line, total[0]);
 }
 
 /// Takes note of the largest scores of a head, lane by lane. Gives what turns a
 /// scaled score into the exponent of its weight by being added.
-Value AttentionRun::updateLargest(Value head, Value best) {
-  SmallVector<Value> at{head, index(0)};
+Value AttentionRun::updateLargest(Value line, Value best) {
+  SmallVector<Value> at{line, index(0)};
   Value before = load(largest, at);
   Value now = math.maximum(before, math.maximumOfLanes(best));
   store(now, largest, at);
@@ -477,8 +479,8 @@ Value AttentionRun::updateLargest(Value head, Value best) {
   return offset;
 }
 
-void AttentionRun::addTotal(Value head, Value total) {
-  SmallVector<Value> at{head, index(0)};
+void AttentionRun::addTotal(Value line, Value total) {
+  SmallVector<Value> at{line, index(0)};
   store(sum(load(totals, at), total), totals, at);
 }
 
@@ -490,7 +492,7 @@ void AttentionRun::storeWeight(Value weight, Value head, Value key) {
 
 /// sums = sums * shrink + weights . values, for a tile of heads.
 void AttentionRun::emitSums(const Run &run, const Block &block, Value tile) {
-  Value first = mul(tile, height);
+  Value first = mul(tile, height), line = lineOf(run, first);
   Range range = rangeOfTile(run, block, first);
   int64_t width = vectors * lanes;
   loop(index(0), index(llvm::divideCeil(headDim, width)), 1, [&](Value panel) {
@@ -498,36 +500,52 @@ void AttentionRun::emitSums(const Run &run, const Block &block, Value tile) {
     for (int64_t v = 0; v < vectors; ++v)
       columns.push_back(add(mul(panel, width), v * lanes));
     for (int64_t r = 0; r < height; ++r) {
-      Value head = add(first, r);
-      Value shrink = load(shrinks, {head, index(0)});
+      Value at = add(line, r);
+      Value shrink = load(shrinks, {at, index(0)});
       for (Value column : columns)
-        before.push_back(multiply(load(sums, {head, column}), shrink));
+        before.push_back(multiply(load(sums, {at, column}), shrink));
     }
     SmallVector<Value> after =
         product(before, weights, first, packedValues, panel,
                 div(range.from, depth), ceilDiv(range.to, depth));
     for (int64_t r = 0; r < height; ++r)
       for (int64_t v = 0; v < vectors; ++v)
-        store(after[r * vectors + v], sums, {add(first, r), columns[v]});
+        store(after[r * vectors + v], sums, {add(line, r), columns[v]});
   });
+}
+
+Value AttentionRun::attendBlock(const Run &run, const Block &block) {
+  packKeys(run, block);
+  packValues(run, block);
+  Value tiles = tilesOf(run);
+  loop(index(0), tiles, 1, [&](Value tile) { emitWeights(run, block, tile); });
+  loop(index(0), tiles, 1, [&](Value tile) { emitSums(run, block, tile); });
+  return isDoubtful(run, block);
 }
 
 Value AttentionRun::attend(const Run &run, Value from, Value to) {
   prepare(run);
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
-  Value tiles = tilesOf(run);
   return loop(
       from, to, keys, no,
       [&](Value at, ValueRange carried) -> SmallVector<Value> {
         Block block{at, min(sub(to, at), index(keys))};
-        packKeys(run, block);
-        packValues(run, block);
-        loop(index(0), tiles, 1,
-             [&](Value tile) { emitWeights(run, block, tile); });
-        loop(index(0), tiles, 1,
-             [&](Value tile) { emitSums(run, block, tile); });
-        return {arith::OrIOp::create(b, carried[0], isDoubtful(run, block))};
+        return {arith::OrIOp::create(b, carried[0], attendBlock(run, block))};
       })[0];
+}
+
+void AttentionRun::attendAllHeads(Run run, Value from, Value to) {
+  auto forEachHead = [&](llvm::function_ref<void()> body) {
+    loop(index(0), index(kvHeads), 1, [&](Value kvHead) {
+      run.kvHead = kvHead;
+      body();
+    });
+  };
+  forEachHead([&] { prepare(run); });
+  loop(from, to, keys, [&](Value at) {
+    Block block{at, min(sub(to, at), index(keys)), /*prefetchNext=*/true};
+    forEachHead([&] { attendBlock(run, block); });
+  });
 }
 
 //===----------------------------------------------------------------------===//
@@ -555,18 +573,20 @@ void AttentionBuilder::storeColumns(Value sum, Value share, Value row,
 
 void AttentionRun::storeResult(const Run &run) {
   Value firstHead = mul(run.kvHead, group);
-  loop(index(0), headsOf(run), 1, [&](Value line) {
+  loop(index(0), headsOf(run), 1, [&](Value each) {
+    Value line = lineOf(run, each);
     Value share = shareOf(math.sumOfLanes(load(totals, {line, index(0)})));
-    Value row = add(run.row, div(line, group));
-    Value head = add(firstHead, rem(line, group));
+    Value row = add(run.row, div(each, group));
+    Value head = add(firstHead, rem(each, group));
     for (int64_t v = 0; v < vectorsOfHead(); ++v)
       storeColumns(load(sums, {line, index(v * lanes)}), share, row, head, v);
   });
 }
 
 void AttentionRun::storePartial(const Run &run, Value offset) {
-  loop(index(0), headsOf(run), 1, [&](Value line) {
-    Value at = add(offset, mul(line, partialWidth(headDim)));
+  loop(index(0), headsOf(run), 1, [&](Value each) {
+    Value line = lineOf(run, each);
+    Value at = add(offset, mul(each, partialWidth(headDim)));
     for (int64_t v = 0; v < vectorsOfHead(); ++v)
       store(load(sums, {line, index(v * lanes)}), shell.workspace,
             add(at, v * lanes));

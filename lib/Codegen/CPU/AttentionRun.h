@@ -105,24 +105,25 @@ protected:
 class AttentionRun : public AttentionBuilder {
 public:
   /// Allocates memory for runs of up to `rows` rows and blocks of `keys`
-  /// positions, a multiple of 32.
+  /// positions, a multiple of 32. With `allHeads` a run is done for all KV
+  /// heads at the same time, block by block, else for one.
   AttentionRun(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
                const CPUTarget &target, decoder::AttentionOp op, int64_t rows,
-               int64_t keys);
+               int64_t keys, bool allHeads);
 
   struct Run {
     Value row, count;     // of the query
     Value slot, position; // of its first row
     Value kvHead;
-    /// What will be wanted next: the cache from position `ahead` on, as many
-    /// bytes as all heads read of `length` positions from `from` on. May be
-    /// null.
-    Value ahead = {}, from = {}, length = {};
   };
 
   /// Lets the run attend to the positions [from, to) that it may look at. Gives
   /// an i1: was there a value that is not finite and not for all of its rows?
   Value attend(const Run &run, Value from, Value to);
+
+  /// The same for all KV heads, for runs of one row. All heads of a position
+  /// lie side by side: this reads the cache in order.
+  void attendAllHeads(Run run, Value from, Value to);
 
   /// Writes the result: sums / total, or 0 for a row that attended to nothing.
   void storeResult(const Run &run);
@@ -134,6 +135,7 @@ public:
 private:
   struct Block {
     Value from, count;
+    bool prefetchNext = false;
   };
   struct Range {
     Value from, to;
@@ -148,12 +150,17 @@ private:
   Value rowOf(const Run &run, Value head) {
     return min(div(head, group), sub(run.count, index(1)));
   }
+  /// Where a head of the run is in memory that outlives a block.
+  Value lineOf(const Run &run, Value head) {
+    return linesOfHead ? add(mul(run.kvHead, linesOfHead), head) : head;
+  }
   Range rangeOf(const Run &run, const Block &block, Value first, Value last);
   Range rangeOfTile(const Run &run, const Block &block, Value firstHead);
 
   void prefetch(Value memory, const Run &run, const Block &block, Value key,
                 Value column);
   void prepare(const Run &run);
+  Value attendBlock(const Run &run, const Block &block);
   void packKeys(const Run &run, const Block &block);
   void packKeyColumns(Value keys, const Run &run, const Block &block, Value key,
                       Value column, int64_t count);
@@ -164,19 +171,20 @@ private:
                                    Value firstRow, Value rhs, Value panel,
                                    Value from, Value to);
   void emitWeights(const Run &run, const Block &block, Value tile);
-  void emitSoftmax(const Run &run, const Block &block, Value head, Value line,
-                   Range keysOfTile);
-  Value updateLargest(Value head, Value best);
+  void emitSoftmax(const Run &run, const Block &block, Value head,
+                   Value scoresLine, Range keysOfTile);
+  Value updateLargest(Value line, Value best);
   Value weightOf(Value score, Value offset) {
     return math.exp2(exponent(score, offset), /*coarse=*/depth == 2);
   }
   void storeWeight(Value weight, Value head, Value key);
-  void addTotal(Value head, Value total);
+  void addTotal(Value line, Value total);
   void emitSums(const Run &run, const Block &block, Value tile);
 
   int64_t keys;            // positions of a block
   int64_t rows;            // of a run, at most
   int64_t height, vectors; // of a register tile
+  int64_t linesOfHead;     // lines of a KV head; 0: there is only one
   int64_t depth;           // elements that a product adds up: 2 or 1
   mlir::Type element;      // of what is packed: i16 (of bf16) or f32
   /// [heads, padded head]; [panels, columns / depth, keys x depth];

@@ -46,6 +46,26 @@ func.func @panel(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %w: tensor<9x8xf
 
 // -----
 
+// expected-error @below {{expected 'keys' to be a multiple of 32, found 48}}
+func.func @keys(%q: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %k: tensor<?x?x8xf32> {exec.dims = ["slots", "context", 8]},
+                 %s: tensor<?xi32> {exec.dims = ["rows"]}, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"attention", rows = 4, keys = 48>} {
+  %0 = decoder.attention "" %q, %k, %k at %s, %s {head_dim = 8 : i64, scale = 1.0 : f32} : tensor<?x8xf32>, tensor<?x?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error @below {{expected 'exec.workspace' on a kernel of strategy "attention_split"}}
+func.func @workspace(%q: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %k: tensor<?x?x8xf32> {exec.dims = ["slots", "context", 8]},
+                 %s: tensor<?xi32> {exec.dims = ["rows"]}, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"attention_split", splits = 4, keys = 64>} {
+  %0 = decoder.attention "" %q, %k, %k at %s, %s {head_dim = 8 : i64, scale = 1.0 : f32} : tensor<?x8xf32>, tensor<?x?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
 // expected-error @below {{expected 'exec.dims' to name the extent of dimension 0 of argument 0, which is dynamic}}
 func.func @dims(%x: tensor<?x8xf32>, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
     attributes {exec.config = #exec.config<"loops", tile = 1>} {

@@ -22,7 +22,7 @@
 // |-------------|------------------------------------------------------------|
 // | "gemm"      | `rows` rows by one weight panel, `panel` columns wide       |
 // | "attention" | `rows` rows and one KV head, with all heads that share it   |
-// | "attention_split" | one row, KV head and chunk of the positions; then       |
+// | "attention_split" | one row and a chunk of its positions; then            |
 // | "attention_merge" | one row and one KV head, all chunks of it              |
 // | "rotary"    | one row                                                    |
 // | "loops"     | `tile` rows of the result, producers fused                  |
