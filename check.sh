@@ -12,7 +12,7 @@ for argument in "$@"; do
   esac
 done
 
-cmake/install-packages.sh --tests
+cmake/install-packages.sh --tests --peers
 cmake --preset release -DCOPPICE_TESTS=ON -DCOPPICE_WERROR=ON
 cmake --build --preset release
 ctest --test-dir build/release --output-on-failure

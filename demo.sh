@@ -5,7 +5,9 @@ cd "$(dirname "$0")"
 
 run() { echo "\$ $*" >&2; "$@"; }
 
-run cmake/install-packages.sh
+run cmake/install-packages.sh --peers
 run cmake --preset release -DCOPPICE_TESTS=OFF >&2
-run cmake --build --preset release --target coppice coppice-run coppice-opt >&2
+run cmake --build --preset release --target coppice coppice-run coppice-opt bench-gemm >&2
+# First how the dense kernels compare with other libraries: speedups are over these.
+run build/release/bin/bench-gemm --quick --dtype bf16 --rows 1,128 --max-seconds 0.5
 run build/release/bin/coppice demo "$@"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build needs on Debian 12, as root or through sudo. Quick when all is there.
+# --tests: what the tests need; --peers: the libraries that bench-gemm compares with.
 # usage: cmake/install-packages.sh [--tests] [--peers]
 set -euo pipefail
 

@@ -3,6 +3,7 @@
 # `coppice-opt` in a RUN line is `coppice-opt --verify-roundtrip`: what every IR
 # test reads must print and parse back to itself. `%coppice-opt` is the same
 # with nothing added, for the few that read what cannot round-trip.
+import ctypes
 import os
 
 import lit.formats
@@ -35,3 +36,16 @@ if os.path.isfile(os.path.join(test_data, "models", "stories260K", "stories260K.
     config.available_features.add("stories260K")
 else:
     lit_config.note(f"no stories260K in {test_data} (COPPICE_TEST_DATA): its tests are skipped")
+
+# Libraries that bench-gemm compares with.
+def loads(name):
+    try:
+        return bool(ctypes.CDLL(name))
+    except OSError:
+        return False
+
+
+if any(map(loads, ["libdnnl.so.2", "libdnnl.so.3", "libopenblas.so.0"])):
+    config.available_features.add("peers")
+else:
+    lit_config.note("neither oneDNN nor OpenBLAS is installed: the tests of bench-gemm's records are skipped")

@@ -220,8 +220,9 @@ Result<ModelCell> Comparison::measure(const Cell &cell, int threads) {
     return steps.status();
   std::vector<Rates> looks;
   auto look = [&] {
-    looks.push_back(lookAtRates(flush.stream(), threads, ours.isa()));
-    machine.at(threads).best.raise(looks.back());
+    Look seen = lookAtRates(flush.stream(), threads, ours.isa());
+    looks.push_back(seen.typical);
+    machine.at(threads).best.raise(seen.best);
   };
   auto estimated = [&] {
     return estimate(ours.program(), *steps, machine, ours.isa(), threads,

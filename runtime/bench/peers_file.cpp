@@ -40,8 +40,8 @@ static double numberOf(const Json &json, const char *key) {
 std::optional<PeerComparison> comparePeers(std::string_view text,
                                            std::string_view dtype, int threads,
                                            std::string_view cpu) {
-  // The latest by shape and peer: a file grows with each run.
-  std::map<Shape, std::map<std::string, PeerRecord>> shapes;
+  // The latest by shape: a file grows with each run, and our kernels change.
+  std::map<Shape, PeerRecord> shapes;
   while (!text.empty()) {
     size_t end = std::min(text.find('\n'), text.size());
     Result<Json> json = parseJson(text.substr(0, end));
@@ -59,7 +59,7 @@ std::optional<PeerComparison> comparePeers(std::string_view text,
     Shape shape{static_cast<int64_t>(numberOf(*json, "m")),
                 static_cast<int64_t>(numberOf(*json, "n")),
                 static_cast<int64_t>(numberOf(*json, "k"))};
-    PeerRecord &latest = shapes[shape][record.peer];
+    PeerRecord &latest = shapes[shape];
     if (record.date >= latest.date)
       latest = record;
   }
@@ -69,16 +69,10 @@ std::optional<PeerComparison> comparePeers(std::string_view text,
   PeerComparison result;
   std::set<std::string> names;
   double logs = 0;
-  for (const auto &[shape, peers] : shapes) {
-    const PeerRecord *best = nullptr;
-    for (const auto &[name, record] : peers) {
-      // The fastest peer is the one with the least ratio: ours is the same.
-      if (!best || record.ratio < best->ratio)
-        best = &record;
-      result.date = std::max(result.date, record.date);
-    }
-    logs += std::log(best->ratio);
-    names.insert(best->peer);
+  for (const auto &[shape, record] : shapes) {
+    logs += std::log(record.ratio);
+    names.insert(record.peer);
+    result.date = std::max(result.date, record.date);
   }
   result.shapes = static_cast<int64_t>(shapes.size());
   result.ratio = std::exp(logs / static_cast<double>(shapes.size()));

@@ -22,8 +22,8 @@ struct PeerComparison {
 };
 
 /// Of the records of `text` for this dtype, thread count and CPU, the latest of
-/// each shape and peer; of each shape the fastest peer. Nothing where there are
-/// none. Lines that are no such records are passed over: a comparison is no
+/// each shape: a record names the fastest peer of its run. Nothing where there
+/// are none. Lines that are no such records are passed over: a comparison is no
 /// reason to fail.
 std::optional<PeerComparison> comparePeers(std::string_view text,
                                            std::string_view dtype, int threads,

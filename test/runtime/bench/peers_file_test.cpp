@@ -19,15 +19,15 @@ std::string record(const std::string &peer, int n, const std::string &ratio,
 
 } // namespace
 
-TEST(PeersFile, TakesTheLatestOfEachShapeAndTheBestPeer) {
+TEST(PeersFile, TakesTheLatestOfEachShape) {
   std::string text = record("A", 7, "9", "2001") + record("A", 7, "2", "2002") +
-                     record("B", 7, "3", "2003") +
+                     record("B", 7, "8", "2003") +
                      record("A", 9, "0.5", "2002");
   auto found = comparePeers(text, "f32", 2, "c");
   ASSERT_TRUE(found);
-  EXPECT_DOUBLE_EQ(found->ratio, 1); // sqrt(2 * 0.5)
+  EXPECT_DOUBLE_EQ(found->ratio, 2); // sqrt(8 * 0.5)
   EXPECT_EQ(found->shapes, 2);
-  EXPECT_EQ(found->peers, std::vector<std::string>{"A 3"});
+  EXPECT_EQ(found->peers, (std::vector<std::string>{"A 3", "B 3"}));
   EXPECT_EQ(found->date, "2003");
 }
 
