@@ -227,15 +227,22 @@ static LogicalResult checkTargets(ModuleOp module, StringRef list) {
 // The whole
 //===----------------------------------------------------------------------===//
 
-LogicalResult coppice::compileToBundle(ModuleOp module,
-                                       const CompileOptions &options) {
-  if (failed(checkTargets(module, options.target)))
-    return failure();
+static FailureOr<decoder::ModelAttr> findModel(ModuleOp module) {
   auto model =
       module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName);
   if (!model)
     return module.emitError("expected a module with a #decoder.model as '")
            << decoder::kModelAttrName << "': import the model first";
+  return model;
+}
+
+LogicalResult coppice::compileToBundle(ModuleOp module,
+                                       const CompileOptions &options) {
+  if (failed(checkTargets(module, options.target)))
+    return failure();
+  FailureOr<decoder::ModelAttr> model = findModel(module);
+  if (failed(model))
+    return failure();
   auto fail = [&](llvm::Error error) -> LogicalResult {
     return emitOutsideError(module) << llvm::toString(std::move(error));
   };
@@ -258,13 +265,13 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   pack.progress = options.talk;
   if (failed(packWeights(program, directory->path(), pack, records)) ||
       failed(
-          copyTokenizer(module, model, directory->path(), options, records)) ||
+          copyTokenizer(module, *model, directory->path(), options, records)) ||
       failed(emitCode(module, directory->path(), options, records)))
     return failure();
 
-  records.model = recordModel(model);
-  records.plan =
-      recordPlan(plan, countParameters(module, program), model.getParameters());
+  records.model = recordModel(*model);
+  records.plan = recordPlan(plan, countParameters(module, program),
+                            model->getParameters());
   FailureOr<llvm::json::Value> json =
       programToJson(program, std::move(records));
   if (failed(json))
@@ -276,4 +283,31 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   if (llvm::Error error = directory->commit())
     return fail(std::move(error));
   return success();
+}
+
+FailureOr<std::string> coppice::compileToCosts(ModuleOp module,
+                                               const CompileOptions &options) {
+  FailureOr<decoder::ModelAttr> model = findModel(module);
+  if (failed(model))
+    return failure();
+  PlanRecord plan = readPlans(module);
+  if (failed(runPipeline(module, options)))
+    return failure();
+  exec::ProgramOp program = *module.getOps<exec::ProgramOp>().begin();
+
+  // Weights must be somewhere for the reader; nobody looks there.
+  constexpr llvm::StringLiteral nowhere = "weights.safetensors";
+  ProgramRecords records;
+  records.files.push_back({nowhere.str(), std::string(64, '0'), 0});
+  for (auto weight : program.getOps<exec::WeightOp>())
+    records.storages.push_back(Object{
+        {"file", nowhere}, {"key", llvm::json::fixUTF8(weight.getName())}});
+  records.model = recordModel(*model);
+  records.plan = recordPlan(plan, countParameters(module, program),
+                            model->getParameters());
+  FailureOr<llvm::json::Value> json =
+      programToJson(program, std::move(records));
+  if (failed(json))
+    return failure();
+  return llvm::formatv("{0}", *json).str();
 }

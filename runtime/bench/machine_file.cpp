@@ -1,13 +1,16 @@
 #include "runtime/bench/machine_file.h"
 
 #include "runtime/base/atomic_file.h"
+#include "runtime/base/concat.h"
 #include "runtime/base/json.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <vector>
 
 namespace coppice::rt {
 
@@ -66,6 +69,48 @@ Result<Machine> machineToPredictFor(const std::string &named) {
   std::fprintf(stderr, status.ok() ? "wrote %s\n" : "warning: %s\n",
                status.ok() ? path.c_str() : status.message().c_str());
   return machine;
+}
+
+/// share/coppice/machines of the tree that this executable stands in.
+static std::filesystem::path shippedMachines() {
+  std::error_code error;
+  auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return self.parent_path().parent_path() / "share" / "coppice" / "machines";
+}
+
+/// "a100, h100, h200"
+static std::string shippedNames() {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto &entry :
+       std::filesystem::directory_iterator(shippedMachines(), ignored))
+    if (entry.path().extension() == ".json")
+      names.push_back(entry.path().stem());
+  std::sort(names.begin(), names.end());
+  std::string all;
+  for (const std::string &name : names)
+    all += (all.empty() ? "" : ", ") + name;
+  return all.empty() ? "none" : all;
+}
+
+Result<Machine> findMachine(const std::string &named) {
+  std::error_code ignored;
+  if (named.empty()) {
+    std::string path = defaultMachinePath();
+    if (!path.empty() && std::filesystem::exists(path, ignored))
+      return Machine::load(path);
+    return invalidArgument(concat(
+        "expected a machine description: name a file, or one of ",
+        shippedNames(), ", with --machine, or run `coppice-run probe` once"));
+  }
+  if (std::filesystem::exists(named, ignored))
+    return Machine::load(named);
+  bool isName = named.find('/') == std::string::npos;
+  std::filesystem::path shipped = shippedMachines() / (named + ".json");
+  if (isName && std::filesystem::exists(shipped, ignored))
+    return Machine::load(shipped);
+  return ioError(concat("expected a machine description or one of ",
+                        shippedNames(), ", found no file ", quote(named)));
 }
 
 } // namespace coppice::rt

@@ -11,6 +11,12 @@ namespace coppice::rt {
 /// on stderr when it probes; a file that cannot be stored is a warning only.
 Result<Machine> machineToPredictFor(const std::string &named);
 
+/// The description in the file `named`, or that of a machine of this name that
+/// was shipped with this program ("h200"): in share/coppice/machines beside the
+/// folder of the executable. With no name that of the default place. Never
+/// probes.
+Result<Machine> findMachine(const std::string &named);
+
 } // namespace coppice::rt
 
 #endif

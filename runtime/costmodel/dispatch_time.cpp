@@ -22,33 +22,65 @@ static double ceilDiv(double value, double divisor) {
   return std::ceil(value / divisor);
 }
 
+namespace {
+/// How a GPU cuts up a product.
+struct Tiles {
+  double rows, columns; ///< of one tile
+  double count;         ///< of tiles, split in K where there are too few
+};
+} // namespace
+
+/// A tile has as many rows as the product, if it has fewer than the machine's
+/// widest: a power of two, at least the 16 of a tensor core's instruction. K is
+/// split while units are idle and parts are deep enough to be worth a sum.
+static Tiles tilesOf(const DispatchWork &work, const Machine &machine) {
+  constexpr double fewestRows = 16, leastDepth = 256;
+  double rows = static_cast<double>(work.rows);
+  Tiles tiles;
+  tiles.rows = std::min(fewestRows, static_cast<double>(machine.tileRows));
+  while (tiles.rows < rows &&
+         2 * tiles.rows <= static_cast<double>(machine.tileRows))
+    tiles.rows *= 2;
+  tiles.columns = static_cast<double>(machine.tileColumns);
+  tiles.count = ceilDiv(rows, tiles.rows) *
+                ceilDiv(static_cast<double>(work.n), tiles.columns);
+  double idle = std::floor(static_cast<double>(machine.units) / tiles.count);
+  double parts = std::floor(static_cast<double>(work.k) / leastDepth);
+  tiles.count *= std::max(1.0, std::min(idle, parts));
+  return tiles;
+}
+
+static bool hasTiles(const DispatchWork &work, const Machine &machine) {
+  return machine.units > 0 && machine.tileRows > 0 && machine.tileColumns > 0 &&
+         work.n > 0 && work.k > 0 && work.rows > 0;
+}
+
 /// FLOP of whole tiles.
 static double pad(const DispatchWork &work, const Machine &machine) {
   if (work.n == 0 || work.k == 0 || work.rows == 0)
     return work.flops;
-  auto padded = [](int64_t extent, int64_t tile) {
+  auto padded = [](int64_t extent, double tile) {
     double whole = static_cast<double>(extent);
-    double step = static_cast<double>(std::max<int64_t>(tile, 1));
-    return ceilDiv(whole, step) * step / whole;
+    return ceilDiv(whole, tile) * tile / whole;
   };
-  int64_t columns = std::max(work.panel, machine.tileColumns);
-  return work.flops * padded(work.rows, machine.tileRows) *
-         padded(work.n, columns);
+  if (!hasTiles(work, machine))
+    return work.flops * padded(work.n, static_cast<double>(
+                                           std::max<int64_t>(work.panel, 1)));
+  Tiles tiles = tilesOf(work, machine);
+  return work.flops * padded(work.rows, tiles.rows) *
+         padded(work.n, tiles.columns);
 }
 
 /// Workers' time over what it would be if items could be spread evenly.
 static double countWaves(const DispatchWork &work, const Machine &machine,
                          int threads) {
-  double units =
-      static_cast<double>(machine.units > 0 ? machine.units : int64_t(threads));
-  double items = static_cast<double>(work.items);
-  if (machine.tileRows > 0 && machine.tileColumns > 0 && work.n > 0)
-    items = ceilDiv(static_cast<double>(work.rows),
-                    static_cast<double>(machine.tileRows)) *
-            ceilDiv(static_cast<double>(work.n),
-                    static_cast<double>(machine.tileColumns));
-  else if (machine.units > 0)
-    return 1; // the grid is a CPU's
+  double items = static_cast<double>(work.items), units = threads;
+  if (machine.units > 0) {
+    if (!hasTiles(work, machine))
+      return 1; // the grid is a CPU's
+    items = tilesOf(work, machine).count;
+    units = static_cast<double>(machine.units);
+  }
   return items > 0 ? ceilDiv(items, units) * units / items : 1;
 }
 
@@ -56,6 +88,9 @@ DispatchTime timeOf(const DispatchWork &work, const Machine &machine,
                     std::string_view isa, int threads) {
   const Ceilings &ceilings = machine.at(threads);
   DispatchTime time;
+  time.workFlops = work.flops;
+  time.coldBytes = work.coldBytes;
+  time.warmBytes = work.warmBytes;
   time.boundSeconds =
       std::max(work.flops / peakOf(ceilings.best, work.arithmetic, isa),
                work.coldBytes / ceilings.best.dram);

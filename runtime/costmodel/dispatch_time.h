@@ -40,6 +40,7 @@ struct DispatchTime {
   double boundSeconds = 0, predictedSeconds = 0;
 
   // The terms of `predictedSeconds`.
+  double workFlops = 0, coldBytes = 0, warmBytes = 0; ///< as asked for
   double paddedFlops = 0, peakFlopsPerSecond = 0;
   double waves = 1; ///< workers' time over what it would be, evenly spread
   double computeSeconds = 0; ///< with padding and waves

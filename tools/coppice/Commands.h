@@ -17,6 +17,7 @@ void addPruneCommand(CLI::App &app, int &exitCode);
 void addPlanCommand(CLI::App &app, int &exitCode);
 void addCompileCommand(CLI::App &app, int &exitCode);
 void addVerifyCommand(CLI::App &app, int &exitCode);
+void addPredictCommand(CLI::App &app, int &exitCode);
 void addDemoCommand(CLI::App &app, int &exitCode);
 
 /// Runs one driver command line in this process, without the program's name:

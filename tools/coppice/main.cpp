@@ -16,6 +16,7 @@ static constexpr const char *kDescription =
     "  import   model -> M.mlir            prune    M.mlir -> P.mlir\n"
     "  compile  P.mlir -> B.coppice        verify   fast path against the "
     "oracle\n"
+    "  predict  what it will take, without running it\n"
     "  demo     all of it, with a table\n\n"
     "All commands of coppice-run (info, logits, generate, nll, bench, probe) "
     "work here too.";
@@ -37,6 +38,7 @@ int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
   addPlanCommand(app, exitCode);
   addCompileCommand(app, exitCode);
   addVerifyCommand(app, exitCode);
+  addPredictCommand(app, exitCode);
   addDemoCommand(app, exitCode);
   // CLI11 would only say that a subcommand is missing.
   auto isFirst = [&](const CLI::App *command) {

@@ -37,6 +37,12 @@ llvm::StringRef getKnownTargets();
 mlir::LogicalResult compileToBundle(mlir::ModuleOp module,
                                     const CompileOptions &options);
 
+/// The same module as the text of a program.json without code, whose weights are
+/// only named: for cost models. Of the options, output, target and what concerns
+/// weights do not matter.
+mlir::FailureOr<std::string> compileToCosts(mlir::ModuleOp module,
+                                            const CompileOptions &options);
+
 } // namespace coppice
 
 #endif // COPPICE_BUNDLE_COMPILEBUNDLE_H

@@ -1,5 +1,6 @@
 // Terms of a dispatch's time, against figures worked out on paper.
 #include "runtime/costmodel/dispatch_time.h"
+#include "runtime/costmodel/explain.h"
 
 #include <gtest/gtest.h>
 
@@ -98,6 +99,13 @@ TEST(DispatchTime, AGpuComputesWholeTilesInWaves) {
   // Six tiles: two waves, of which half of the second is idle.
   shape.m = 33;
   EXPECT_DOUBLE_EQ(timeOfGemm(shape, machine, "sm_90a", 1).waves, 8.0 / 6);
+  // Three rows take a tile of the fewest; one tile is split into three parts of
+  // K, since three are deep enough, and four units do them.
+  machine.tileRows = 64;
+  shape = {3, 8, 800, "bf16", "bf16", "bf16", 1, 0};
+  time = timeOfGemm(shape, machine, "sm_90a", 1);
+  EXPECT_DOUBLE_EQ(time.paddedFlops, 2.0 * 16 * 8 * 800);
+  EXPECT_DOUBLE_EQ(time.waves, 4.0 / 3);
 }
 
 TEST(DispatchTime, ANormIsItsBytesAndTheOverhead) {
@@ -111,4 +119,27 @@ TEST(DispatchTime, ANormIsItsBytesAndTheOverhead) {
   EXPECT_DOUBLE_EQ(time.predictedSeconds, 2 + 0.125);
   work.warmBytes = 1;
   EXPECT_EQ(timeOf(work, machine, "avx512", 2).limit, Limit::Fixed);
+}
+
+TEST(Explain, NamesTheTermsOfADispatch) {
+  Machine machine = slowMachine();
+  Program program;
+  program.dispatches.resize(1);
+  program.dispatches[0].site = "up";
+  program.dispatches[0].kind = DispatchKind::Gemm;
+  Estimate estimate;
+  estimate.dispatches.resize(1);
+  DispatchEstimate &e = estimate.dispatches[0];
+  e.work.m = 64;
+  e.work.n = 7;
+  e.work.k = 3;
+  e.work.storage = "bf16";
+  GemmShape shape{64, 7, 3, "f32", "bf16", "f32", /*panel=*/4, /*items=*/3};
+  e.steps = {timeOfGemm(shape, machine, "avx512", 2)};
+  std::string text = explain(program, estimate, 0);
+  for (const char *part :
+       {"up (gemm, f32 arithmetic, stored as bf16), m 64 n 7 k 3",
+        "padding x1.143, waves x1.333", "0.042 KB from DRAM",
+        "limit       memory", "(test)"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
 }
