@@ -21,6 +21,7 @@
 #include "runtime/base/sha256.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
@@ -123,7 +124,6 @@ static LogicalResult runPipeline(ModuleOp module,
                                  const CompileOptions &options) {
   PassManager manager(module.getContext());
   ExecPipelineOptions pipeline;
-  pipeline.isa = options.isa;
   pipeline.maxRows = options.maxRows;
   pipeline.maxBatch = options.maxBatch;
   pipeline.maxContext = options.maxContext;
@@ -143,39 +143,93 @@ static LogicalResult runPipeline(ModuleOp module,
   return manager.run(module);
 }
 
-/// Code for target cpu, from a copy of the kernels.
-static LogicalResult emitCode(ModuleOp module, StringRef directory,
-                              const CompileOptions &options,
-                              ProgramRecords &records) {
-  auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
-  OwningOpRef<ModuleOp> copy(kernels.clone());
-  CPUTargetOptions target;
-  std::string message;
-  FailureOr<CPUTarget> cpu = CPUTarget::parse(options.isa, message);
-  if (failed(cpu))
-    return module.emitError(message);
-  PassManager manager(module.getContext());
-  buildCodegenCPUPipeline(manager, *cpu);
-  if (failed(manager.run(*copy)))
-    return failure();
-
-  target.target = *cpu;
-  SmallString<128> path(directory);
-  llvm::sys::path::append(path, "kernels.cpu.so");
-  FailureOr<EmittedTarget> emitted = emitCPU(*copy, path, target);
-  if (failed(emitted))
-    return failure();
-  records.targets.push_back({"cpu",
-                             {"kernels.cpu.so", emitted->sha256,
-                              static_cast<int64_t>(emitted->bytes)},
-                             emitted->requires_});
-  return success();
-}
-
 /// For what is wrong with a flag or an output: no line of the module is to
 /// blame.
 static InFlightDiagnostic emitOutsideError(ModuleOp module) {
   return emitError(UnknownLoc::get(module.getContext()));
+}
+
+/// The instruction sets to emit code for, best first.
+static FailureOr<SmallVector<CPUTarget>>
+chooseISAs(ModuleOp module, decoder::ModelAttr model,
+           const CompileOptions &options) {
+  std::string list = options.isa;
+  if (list.empty()) {
+    // The oracle's plain loops gain nothing from wider vectors.
+    list = "avx2";
+    if (!options.oracle)
+      list += model.getDtype().isBF16() ? ",avx512_bf16" : ",avx512";
+  }
+  SmallVector<StringRef> names;
+  StringRef(list).split(names, ',');
+  SmallVector<CPUTarget> targets;
+  for (StringRef name : names) {
+    std::string message;
+    FailureOr<CPUTarget> target = CPUTarget::parse(name, message);
+    if (failed(target))
+      return emitOutsideError(module) << message;
+    if (llvm::any_of(targets, [&](const CPUTarget &other) {
+          return other.isa == target->isa;
+        }))
+      return emitOutsideError(module)
+             << "instruction set '" << target->name() << "' is given twice";
+    targets.push_back(*target);
+  }
+  llvm::sort(targets, [](const CPUTarget &a, const CPUTarget &b) {
+    return a.isa > b.isa;
+  });
+  return targets;
+}
+
+/// Code for target cpu and one instruction set, from a copy of the kernels.
+static FailureOr<BundleTarget> emitCode(ModuleOp kernels, PassManager &codegen,
+                                        StringRef directory,
+                                        const CPUTarget &isa) {
+  OwningOpRef<ModuleOp> copy(kernels.clone());
+  if (failed(codegen.run(*copy)))
+    return failure();
+  CPUTargetOptions target;
+  target.target = isa;
+  std::string name = ("kernels.cpu." + isa.name() + ".so").str();
+  SmallString<128> path(directory);
+  llvm::sys::path::append(path, name);
+  FailureOr<EmittedTarget> emitted = emitCPU(*copy, path, target);
+  if (failed(emitted))
+    return failure();
+  return BundleTarget{
+      "cpu",
+      isa.name().str(),
+      {name, emitted->sha256, static_cast<int64_t>(emitted->bytes)},
+      emitted->requires_};
+}
+
+/// All instruction sets at once, each in a thread of its own.
+static LogicalResult emitAllCode(ModuleOp module, ArrayRef<CPUTarget> isas,
+                                 StringRef directory, ProgramRecords &records) {
+  MLIRContext *context = module.getContext();
+  auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
+  // Threads may not load dialects: what they need is there before they start.
+  prepareEmitCPU(*context);
+  std::vector<std::unique_ptr<PassManager>> codegen;
+  for (const CPUTarget &isa : isas) {
+    auto &manager =
+        codegen.emplace_back(std::make_unique<PassManager>(context));
+    buildCodegenCPUPipeline(*manager, isa);
+    DialectRegistry registry;
+    manager->getDependentDialects(registry);
+    context->appendDialectRegistry(registry);
+    for (StringRef name : registry.getDialectNames())
+      context->getOrLoadDialect(name);
+  }
+  records.targets.resize(isas.size());
+  return failableParallelForEach(
+      context, llvm::seq<size_t>(0, isas.size()), [&](size_t index) {
+        FailureOr<BundleTarget> target =
+            emitCode(kernels, *codegen[index], directory, isas[index]);
+        if (succeeded(target))
+          records.targets[index] = std::move(*target);
+        return success(succeeded(target));
+      });
 }
 
 static LogicalResult writePart(ModuleOp module, StringRef directory,
@@ -246,6 +300,9 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   auto fail = [&](llvm::Error error) -> LogicalResult {
     return emitOutsideError(module) << llvm::toString(std::move(error));
   };
+  FailureOr<SmallVector<CPUTarget>> isas = chooseISAs(module, *model, options);
+  if (failed(isas))
+    return failure();
   // First of all, so that a bad target costs no work.
   llvm::Expected<BundleDirectory> directory =
       BundleDirectory::create(options.output);
@@ -266,7 +323,7 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   if (failed(packWeights(program, directory->path(), pack, records)) ||
       failed(
           copyTokenizer(module, *model, directory->path(), options, records)) ||
-      failed(emitCode(module, directory->path(), options, records)))
+      failed(emitAllCode(module, *isas, directory->path(), records)))
     return failure();
 
   records.model = recordModel(*model);

@@ -198,6 +198,7 @@ FailureOr<JsonValue> ProgramPrinter::print() {
   }
   for (const BundleTarget &target : records.targets)
     targets.push_back(Object{{"name", target.name},
+                             {"isa", target.isa},
                              {"file", target.code.file},
                              {"sha256", target.code.sha256},
                              {"bytes", target.code.bytes},

@@ -23,7 +23,6 @@ static void addSchedule(OpPassManager &manager,
   manager.addPass(createExecFormDispatches(form));
   ExecSelectKernelsOptions select;
   select.target = options.target;
-  select.isa = options.isa;
   manager.addPass(createExecSelectKernels(select));
   manager.addPass(createExecPlanMemory());
 }

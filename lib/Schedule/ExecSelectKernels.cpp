@@ -160,14 +160,6 @@ void ExecSelectKernels::runOnOperation() {
     return signalPassFailure();
   }
   PlanOptions options;
-  std::string message;
-  FailureOr<CPUTarget> cpu = CPUTarget::parse(isa, message);
-  if (failed(cpu)) {
-    module.emitError(message);
-    return signalPassFailure();
-  }
-  options.target = *cpu;
-
   for (auto program : module.getOps<exec::ProgramOp>()) {
     options.oracle = program.getOracle();
     auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);

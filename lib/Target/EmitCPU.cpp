@@ -224,6 +224,11 @@ FailureOr<EmittedTarget> describe(ModuleOp kernels, StringRef path,
 
 } // namespace
 
+void prepareEmitCPU(MLIRContext &context) {
+  registerBuiltinDialectTranslation(context);
+  registerLLVMDialectTranslation(context);
+}
+
 FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
                                  const CPUTargetOptions &options) {
   FailureOr<std::string> linker = findLinker(kernels, options.linker);
@@ -238,8 +243,7 @@ FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
     return failure();
   }
 
-  registerBuiltinDialectTranslation(*kernels.getContext());
-  registerLLVMDialectTranslation(*kernels.getContext());
+  prepareEmitCPU(*kernels.getContext());
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module =
       translateModuleToLLVMIR(kernels, context, "kernels");

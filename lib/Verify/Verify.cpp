@@ -46,7 +46,7 @@ struct DispatchValue {
 class Program {
 public:
   static Expected<std::unique_ptr<Program>>
-  open(StringRef path, const CompareOptions &options) {
+  open(StringRef path, const CompareOptions &options, StringRef isa) {
     auto program = std::unique_ptr<Program>(new Program);
     if (coppice_bundle_open(path.str().c_str(), &program->bundle))
       return createStringError(Twine(coppice_last_error())); // names the bundle
@@ -54,6 +54,7 @@ public:
       return std::move(error);
     coppice_session_options session = {};
     session.struct_size = sizeof(session);
+    session.isa = isa.empty() ? nullptr : isa.data();
     session.threads = options.threads;
     session.slots = options.workload.batch;
     session.context = options.workload.length;
@@ -320,11 +321,12 @@ Error compareWithScratch(Comparison &comparison) {
 
 Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
                                       const CompareOptions &options) {
-  Expected<std::unique_ptr<Program>> fast = Program::open(fastPath, options);
+  Expected<std::unique_ptr<Program>> fast =
+      Program::open(fastPath, options, options.isa);
   if (!fast)
     return fast.takeError();
   Expected<std::unique_ptr<Program>> oracle =
-      Program::open(oraclePath, options);
+      Program::open(oraclePath, options, "");
   if (!oracle)
     return oracle.takeError();
   if ((*fast)->vocabulary != (*oracle)->vocabulary)

@@ -222,6 +222,8 @@ Buffer parseBuffer(const JsonCursor &json) {
 Target parseTarget(const JsonCursor &json) {
   Target target;
   target.name = json.at("name").text();
+  if (JsonCursor isa = json.at("isa"); json.ok() && !isa.isNull())
+    target.isa = isa.text();
   target.file = json.at("file").fileName();
   target.sha256 = json.at("sha256").sha256();
   target.bytes = json.at("bytes").integer(1);
@@ -469,9 +471,12 @@ void checkNames(const JsonCursor &json, const Program &program) {
     if (!seen.insert(field.name).second)
       return json.fail("step: field " + quote(field.name) + " appears twice");
   seen.clear();
+  std::set<std::pair<std::string_view, std::string_view>> targets;
   for (const Target &target : program.targets)
-    if (!seen.insert(target.name).second)
-      return json.fail("targets: " + quote(target.name) + " appears twice");
+    if (!targets.emplace(target.name, target.isa).second)
+      return json.fail("targets: " + quote(target.name) +
+                       (target.isa.empty() ? "" : " for " + quote(target.isa)) +
+                       " appears twice");
   seen.clear();
   for (const FileRecord &record : program.files)
     if (!seen.insert(record.file).second)

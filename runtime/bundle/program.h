@@ -116,7 +116,7 @@ struct Output {
 };
 
 struct Target {
-  std::string name, file, sha256;
+  std::string name, isa, file, sha256; // isa: of "cpu"; empty: it has none
   int64_t bytes = 0;
   std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
 };

@@ -46,9 +46,8 @@ coppice_status check(const char *target, const char *const *features,
     return COPPICE_OK;
   return fail(COPPICE_UNSUPPORTED,
               concat("target '", target,
-                     "' needs CPU features that this CPU "
-                     "lacks: ",
-                     missing, "; compile the bundle for this machine"),
+                     "' needs CPU features that this CPU lacks: ", missing,
+                     "; compile the bundle for this machine (--isa)"),
               message);
 }
 

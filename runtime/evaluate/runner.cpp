@@ -43,6 +43,7 @@ Status Runner::createSession(const RunnerOptions &options) {
   coppice_session_options wanted{};
   wanted.struct_size = sizeof wanted;
   wanted.target = options.target.empty() ? nullptr : options.target.c_str();
+  wanted.isa = options.isa.empty() ? nullptr : options.isa.c_str();
   wanted.threads = options.threads;
   wanted.pin = options.pin;
   wanted.max_rows = options.maxRows;
@@ -63,6 +64,7 @@ Status Runner::createSession(const RunnerOptions &options) {
   if (coppice_status code = coppice_session_describe(session, &made))
     return lastFailure(code);
   targetName = made.target;
+  isaName = made.isa;
   return {};
 }
 

@@ -16,7 +16,7 @@ namespace coppice::rt {
 
 /// 0 and empty mean "as the bundle and the machine say".
 struct RunnerOptions {
-  std::string target;
+  std::string target, isa;
   int threads = 0;
   bool pin = false;
   int64_t maxRows = 0, maxHeadRows = 0, slots = 0, context = 0;
@@ -50,6 +50,8 @@ public:
   const coppice_memory &memory() const { return taken; }
 
   const std::string &target() const { return targetName; }
+  /// Empty for a target that has none.
+  const std::string &isa() const { return isaName; }
   int threads() const { return made.threads; }
   int64_t maxRows() const { return made.max_rows; }
   int64_t maxHeadRows() const { return made.max_head_rows; }
@@ -79,7 +81,7 @@ private:
     void operator()(coppice_session *s) const { coppice_session_destroy(s); }
   };
 
-  std::string directory, hash, targetName;
+  std::string directory, hash, targetName, isaName;
   Program facts;
   coppice_memory taken{};
   coppice_session_info made{};

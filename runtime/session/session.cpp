@@ -6,6 +6,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
+#include "runtime/session/choose_target.h"
 #include "runtime/session/weight_loader.h"
 
 #include <algorithm>
@@ -38,28 +39,6 @@ bool writesState(const Dispatch &dispatch) {
       dispatch.writes.begin(), dispatch.writes.end(), [&](int64_t written) {
         return dispatch.args[size_t(written)].kind == ArgKind::State;
       });
-}
-
-// The target that is asked for, or the first that this machine can run.
-Result<const Target *> chooseTarget(const Program &program, const char *asked) {
-  std::string reasons;
-  for (const Target &target : program.targets) {
-    if (asked && target.name != asked)
-      continue;
-    Status status = checkTarget(target);
-    if (status.ok())
-      return &target;
-    reasons += (reasons.empty() ? "" : "; ") + status.message();
-  }
-  if (!reasons.empty())
-    return unsupported(reasons);
-  if (!asked)
-    return unsupported("the bundle has no targets");
-  std::string names;
-  for (const Target &target : program.targets)
-    names += (names.empty() ? "" : ", ") + target.name;
-  return invalidArgument(concat("expected one of the bundle's targets (", names,
-                                "), found ", quote(asked)));
 }
 
 // Size and hash of a code file, before any of it is loaded.
@@ -149,7 +128,7 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   auto limits = resolveLimits(program, options);
   if (!limits)
     return limits.status();
-  auto target = chooseTarget(program, options.target);
+  auto target = chooseTarget(program, options.target, options.isa);
   if (!target)
     return target.status();
   std::string code = bundle->pathOf((*target)->file);
@@ -163,6 +142,7 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   std::unique_ptr<Session> session(
       new Session(std::move(bundle), *std::move(device)));
   session->target = (*target)->name;
+  session->isa = (*target)->isa;
   session->threads = session->device.threads();
   session->limits = *limits;
   session->held.assign(size_t(limits->slots), 0);
@@ -442,7 +422,8 @@ coppice_session_info Session::info() const {
           limits.rows,
           limits.headRows,
           limits.slots,
-          limits.context};
+          limits.context,
+          isa.c_str()};
 }
 
 } // namespace coppice::rt

@@ -43,7 +43,7 @@ public:
     observer = function;
     observerContext = context;
   }
-  // Of the session; `target` points into it.
+  // Of the session; `target` and `isa` point into it.
   coppice_session_info info() const;
 
 private:
@@ -61,7 +61,7 @@ private:
   std::shared_ptr<const Bundle> bundle;
   const Program &program;
   DeviceHandle device;
-  std::string target;
+  std::string target, isa;
   int32_t threads = 0;
   StepLimits limits;
   SessionAddresses addresses;

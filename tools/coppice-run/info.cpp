@@ -2,6 +2,7 @@
 #include "runtime/base/json.h"
 #include "runtime/base/sha256.h"
 #include "runtime/cpu/cpu_features.h"
+#include "runtime/session/choose_target.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
@@ -27,6 +28,7 @@ struct Facts {
   std::string sha256;
   RunnerOptions request; ///< that `memory` is for, defaults resolved
   coppice_memory memory{};
+  const Target *taken = nullptr;          ///< by a session that asks for none
   std::map<std::string, int64_t> kernels; ///< name to dispatches that use it
   std::map<std::string, int64_t> kinds;   ///< kind to dispatches
 };
@@ -72,6 +74,9 @@ static Result<Facts> gather(const Flags &flags) {
     return program.status();
   facts.program = *std::move(program);
 
+  if (auto taken = chooseTarget(facts.program, nullptr, nullptr))
+    facts.taken = *taken;
+
   coppice_session_options options{};
   options.struct_size = sizeof options;
   facts.request = resolve(flags, facts.program.limits);
@@ -106,6 +111,8 @@ static std::string toJson(const Facts &facts) {
   Json targets = Json::array();
   for (const Target &target : p.targets)
     targets.push_back({{"name", target.name},
+                       {"isa", target.isa},
+                       {"taken", &target == facts.taken},
                        {"file", target.file},
                        {"bytes", target.bytes},
                        {"sha256", target.sha256},
@@ -191,10 +198,12 @@ static void print(const Facts &facts) {
   row("plan sha256", shown(p.plan.sha256));
   for (const Target &target : p.targets) {
     std::string missing = missingFeatures(target);
-    row("target",
-        shown(target.name) + ": " + shown(target.file) + ", " +
-            number(target.bytes) + " bytes, sha256 " + shown(target.sha256) +
-            (missing.empty() ? ", runs here" : ", needs " + shown(missing)));
+    row("target", shown(describe(target)) + ": " + shown(target.file) + ", " +
+                      number(target.bytes) + " bytes, sha256 " +
+                      shown(target.sha256) +
+                      (!missing.empty()         ? ", needs " + shown(missing)
+                       : &target == facts.taken ? ", runs here: taken"
+                                                : ", runs here"));
   }
   std::string kinds;
   for (const auto &[kind, count] : facts.kinds)

@@ -32,6 +32,11 @@ void addSessionFlags(CLI::App &command, RunnerOptions &options) {
                   "target of the bundle (default: the first that this machine "
                   "can run)")
       ->type_name("NAME");
+  command
+      .add_option("--isa", options.isa,
+                  "instruction set, of those that the bundle has code for "
+                  "(default: the best that this machine runs)")
+      ->type_name("NAME");
   addThreadFlags(command, options.threads, options.pin);
   command.add_flag("--allow-nan", options.allowNan,
                    "accept weights that hold NaN or infinity");

@@ -15,7 +15,7 @@ void addBundleArgument(CLI::App &command, std::string &bundle);
 /// --threads, --pin.
 void addThreadFlags(CLI::App &command, int &threads, bool &pin);
 
-/// --target, --threads, --pin, --allow-nan.
+/// --target, --isa, --threads, --pin, --allow-nan.
 void addSessionFlags(CLI::App &command, RunnerOptions &options);
 
 /// A list of token ids, separated by commas; an empty one is wrong usage.

@@ -45,10 +45,12 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
       ->required();
   command->add_option("--target", options->target,
                       "comma-separated: " + getKnownTargets().str() + " [cpu]");
-  command
-      ->add_option("--isa", options->isa,
-                   "instruction set of target cpu [host: this machine's best]")
-      ->check(CLI::IsMember({"host", "avx2", "avx512", "avx512_bf16"}));
+  command->add_option(
+      "--isa", options->isa,
+      "comma-separated instruction sets of target cpu: avx2, "
+      "avx512, avx512_bf16, host (this machine's best); one file "
+      "of code each [avx2 and avx512, or avx512_bf16 for bf16 "
+      "models]");
   command
       ->add_option("--max-batch", options->maxBatch,
                    "sequences that the KV cache may hold [8]")

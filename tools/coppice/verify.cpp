@@ -39,6 +39,8 @@ int compileBoth(const VerifyCommand &command, const std::string &directory,
     std::vector<std::string> arguments = common;
     arguments.insert(arguments.end(),
                      {"-o", fast, "--target", command.target, "--force"});
+    if (!command.compare.isa.empty())
+      arguments.insert(arguments.end(), {"--isa", command.compare.isa});
     if (int status = runDriver(arguments))
       return status;
   }
@@ -133,6 +135,9 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
       ->required();
   verify->add_option("--target", command->target,
                      "target of the fast path (default: cpu)");
+  verify->add_option("--isa", command->compare.isa,
+                     "instruction set of the fast path (default: the best that "
+                     "this machine runs)");
   verify->add_option("--bundle", command->bundle,
                      "check this bundle of the module, instead of compiling");
   verify

@@ -17,8 +17,10 @@ struct CompileOptions {
   std::string inputDirectory;
   /// Comma-separated; the targets known are those of getKnownTargets().
   std::string target = "cpu";
-  /// Of target cpu: host, avx2 or avx512.
-  std::string isa = "host";
+  /// Instruction sets of target cpu, comma-separated: avx2, avx512,
+  /// avx512_bf16, or host for this machine's best. Empty: avx2, and for the
+  /// fast program avx512, which is avx512_bf16 for bf16 models.
+  std::string isa;
   int64_t maxRows = 4096;
   int64_t maxBatch = 8;
   int64_t maxContext = 0; ///< 0: the model's

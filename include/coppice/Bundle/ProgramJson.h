@@ -21,9 +21,9 @@ struct BundleFile {
   rt::PieceHashes pieces = {};
 };
 
-/// Native code for one target.
+/// Native code for one target and instruction set.
 struct BundleTarget {
-  std::string name;
+  std::string name, isa;
   BundleFile code;
   std::vector<std::string> requirements;
 };

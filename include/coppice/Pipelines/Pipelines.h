@@ -11,9 +11,6 @@ namespace coppice {
 struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
   Option<std::string> target{*this, "target", llvm::cl::desc("Target: cpu"),
                              llvm::cl::init("cpu")};
-  Option<std::string> isa{
-      *this, "isa", llvm::cl::desc("Instruction set: host, avx2 or avx512"),
-      llvm::cl::init("host")};
   Option<int64_t> maxRows{*this, "max-rows",
                           llvm::cl::desc("Limit of rows in one step"),
                           llvm::cl::init(4096)};

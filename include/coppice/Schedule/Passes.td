@@ -116,7 +116,7 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
     `exec.weight`s. This is the only place that chooses.
 
     ```mlir
-    // --exec-form-dispatches=max-context=33 --exec-select-kernels=isa=avx2
+    // --exec-form-dispatches=max-context=33 --exec-select-kernels
     ml_program.global private @w(#ml_program.extern : tensor<11x5xf32>) : tensor<11x5xf32>
     func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?x11xf32> {
       %w = ml_program.global_load_const @w : tensor<11x5xf32>
@@ -137,8 +137,7 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
-    Option<"target", "target", "std::string", "\"cpu\"", "Target: cpu">,
-    Option<"isa", "isa", "std::string", "\"host\"", "Instruction set: host, avx2 or avx512">];
+    Option<"target", "target", "std::string", "\"cpu\"", "Target: cpu">];
   let dependentDialects = ["::coppice::exec::ExecDialect"];
 }
 

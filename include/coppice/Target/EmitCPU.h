@@ -28,6 +28,10 @@ struct EmittedTarget {
   std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
 };
 
+/// What `emitCPU` would otherwise do to the context first; needed once before
+/// it runs in several threads.
+void prepareEmitCPU(mlir::MLIRContext &context);
+
 /// Compiles `kernels` (already in the LLVM dialect) for `options.target` and
 /// writes a shared object to `path`. Errors are reported at the module and
 /// leave no file behind.

@@ -34,6 +34,7 @@ struct VerifyReport {
 struct CompareOptions {
   WorkloadOptions workload; ///< `vocabulary` is taken from the bundle
   int threads = 0;          ///< 0: as many as this process may use
+  std::string isa;          ///< of the fast bundle; empty: the best
 };
 
 /// Tolerance on ||e||/||ref|| per row by the model's storage type: 1e-4 for

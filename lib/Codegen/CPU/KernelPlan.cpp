@@ -14,7 +14,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return kernel.emitError("expected a kernel with one block");
   if (options.oracle)
     return cpu::planLoops(kernel, cpu::kPlain);
-  if (auto plan = cpu::planGemm(kernel, options.target))
+  constexpr CPUTarget widest{CPUTarget::ISA::AVX512};
+  if (auto plan = cpu::planGemm(kernel, widest))
     return *plan;
   if (auto plan = cpu::planAttention(kernel))
     return *plan;

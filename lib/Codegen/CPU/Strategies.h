@@ -11,6 +11,7 @@
 #define COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
 
 #include "coppice/Codegen/CPU/KernelPlan.h"
+#include "coppice/Target/CPUTarget.h"
 #include "mlir/Pass/PassManager.h"
 
 namespace coppice::cpu {

@@ -62,6 +62,7 @@ typedef struct coppice_session_options {
   int32_t pin; /* not 0: each thread, the caller's included, is bound to a CPU of
                   its own of the affinity mask while the session lives; an error
                   where there are fewer CPUs than threads */
+  const char *isa; /* NULL: any; else the target's instruction set */
 } coppice_session_options;
 
 /* Checks the target's hash and ISA, loads its code, maps or generates weights,
@@ -78,6 +79,7 @@ typedef struct coppice_session_info {
   const char *target;
   int32_t threads;
   int64_t max_rows, max_head_rows, slots, context;
+  const char *isa; /* the target's; "" if it has none. Owned by the session. */
 } coppice_session_info;
 
 coppice_status coppice_session_describe(const coppice_session *session,

@@ -198,6 +198,8 @@ const std::vector<BadProgram> &badPrograms() {
        "expected logits of shape [\"head_rows\", 7]"},
       {"logits are integers", "/buffers/3/dtype", "i32",
        "expected logits of shape"},
+      {"isa is a number", "/targets/0/isa", 512,
+       "targets[0].isa: expected a string"},
       {"code outside", "/targets/0/file", "../kernels.so",
        "targets[0].file: expected a file name"},
       {"code is the folder", "/targets/0/file", "..",
@@ -332,7 +334,7 @@ TEST(ProgramTest, EveryOtherKeyIsRequired) {
     EXPECT_FALSE(parseProgram(program.dump())) << key.to_string();
     // And a null in its place is an error where the format does not name it.
     if (key.back() == "group" || key.back() == "guard" ||
-        key.back() == "value" ||
+        key.back() == "value" || key.back() == "isa" ||
         (key.back() == "workspace" && key.to_string() != "/workspace"))
       continue;
     program = good;

@@ -154,7 +154,9 @@ TEST_F(Cli, InfoNeedsNoCode) {
   Outcome outcome = run("info " + bundle);
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_NE(outcome.out.find("toy_gemm"), std::string::npos);
-  EXPECT_NE(outcome.out.find("cpu"), std::string::npos);
+  EXPECT_NE(outcome.out.find("cpu with toy: kernels.cpu.so"),
+            std::string::npos);
+  EXPECT_NE(outcome.out.find("runs here: taken"), std::string::npos);
 
   outcome = run("info " + bundle + " --json - --slots 1 --rows 2 --context 5");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
@@ -163,6 +165,8 @@ TEST_F(Cli, InfoNeedsNoCode) {
   // 5 tokens of 5 floats, rounded up to 64 bytes.
   EXPECT_EQ(info["memory"]["state_bytes"], 128);
   EXPECT_EQ(info["dispatches"]["gemm"], 2);
+  EXPECT_EQ(info["targets"][0]["isa"], "toy");
+  EXPECT_EQ(info["targets"][0]["taken"], true);
   // A prompt's length makes the request that bench makes: 2 x 4 rows, the last
   // of each with logits.
   outcome = run("info " + bundle + " --json - --batch 2 --seq 4");

@@ -183,6 +183,49 @@ TEST_P(Conformance, CodeForAnotherCpuIsNotLoaded) {
   expectRefusedAsIs(COPPICE_INVALID_FILE, {"cannot load code"});
 }
 
+// Two files of code, of which this machine lacks the features for the first.
+TEST_P(Conformance, TheFirstTargetThatRunsIsTaken) {
+  auto twoTargets = [](nlohmann::json &program) {
+    auto &targets = program["targets"];
+    targets.push_back(targets[0]);
+    targets[0]["isa"] = "future";
+    targets[0]["requires"] = {"avx1024f"};
+  };
+  open({}, {}, twoTargets);
+  coppice_session_info info = {};
+  info.struct_size = sizeof(info);
+  ASSERT_EQ(coppice_session_describe(session.get(), &info), COPPICE_OK);
+  EXPECT_STREQ(info.isa, "toy");
+  EXPECT_EQ(feed({3, 1}, 0, 0), ToyReference().logits({3, 1}));
+
+  auto create = [&](const char *isa) {
+    coppice_session_options options = {};
+    options.struct_size = sizeof(options);
+    options.isa = isa;
+    coppice_session *made = nullptr;
+    coppice_status status =
+        coppice_session_create(bundle.get(), &options, &made);
+    coppice_session_destroy(made);
+    return status;
+  };
+  auto expectMessage = [](const std::string &word) {
+    EXPECT_NE(std::string(coppice_last_error()).find(word), std::string::npos)
+        << coppice_last_error();
+  };
+  EXPECT_EQ(create("toy"), COPPICE_OK);
+  EXPECT_EQ(create("future"), COPPICE_UNSUPPORTED);
+  expectMessage("cpu with future: target 'cpu' needs CPU features that this "
+                "CPU lacks: avx1024f");
+  EXPECT_EQ(create("other"), COPPICE_INVALID_ARGUMENT);
+  expectMessage("(cpu with future, cpu with toy), found any target with "
+                "'other'");
+
+  expectRefused(COPPICE_INVALID_FILE, {"'cpu' for 'toy' appears twice"},
+                [](nlohmann::json &program) {
+                  program["targets"].push_back(program["targets"][0]);
+                });
+}
+
 TEST_P(Conformance, UnknownDevicesAndKernelsAreRefused) {
   expectRefused(COPPICE_UNSUPPORTED, {"'cuda:sm_80'", "no such device"},
                 [](nlohmann::json &program) {

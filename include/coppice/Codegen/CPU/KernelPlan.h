@@ -15,6 +15,9 @@
 //   - the packing of each argument, common to all variants, set on the argument
 //     as `exec.packing`.
 //
+// The instruction set is not known here: one plan, and one packing of weights,
+// serves the code for all of them.
+//
 // `exec-select-kernels` gives each stage a copy of the function, with its
 // configuration as `exec.config` and the workspace as `exec.workspace`.
 //
@@ -34,7 +37,6 @@
 #define COPPICE_CODEGEN_CPU_KERNELPLAN_H
 
 #include "coppice/Dialect/Exec/IR/Exec.h"
-#include "coppice/Target/CPUTarget.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineMap.h"
 
@@ -43,7 +45,6 @@ namespace coppice {
 struct PlanOptions {
   /// Plan the oracle's plain loops, whatever the kernel holds.
   bool oracle = false;
-  CPUTarget target;
 };
 
 /// Maps are `()[rows, head_rows, slots, context, attended, cached] -> (one)`.

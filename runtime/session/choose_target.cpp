@@ -1,0 +1,35 @@
+#include "runtime/session/choose_target.h"
+
+#include "runtime/base/concat.h"
+#include "runtime/base/json.h"
+#include "runtime/session/device_handle.h"
+
+namespace coppice::rt {
+
+std::string describe(const Target &target) {
+  return target.isa.empty() ? target.name : target.name + " with " + target.isa;
+}
+
+Result<const Target *> chooseTarget(const Program &program, const char *name,
+                                    const char *isa) {
+  std::string reasons, found;
+  for (const Target &target : program.targets) {
+    found += (found.empty() ? "" : ", ") + describe(target);
+    if ((name && target.name != name) || (isa && target.isa != isa))
+      continue;
+    Status status = checkTarget(target);
+    if (status.ok())
+      return &target;
+    reasons += (reasons.empty() ? "" : "; ") + describe(target) + ": " +
+               status.message();
+  }
+  if (!reasons.empty())
+    return unsupported("the bundle has no code for this machine: " + reasons);
+  if (found.empty())
+    return unsupported("the bundle has no targets");
+  return invalidArgument(concat("expected one of the bundle's targets (", found,
+                                "), found ", quote(name ? name : "any target"),
+                                isa ? " with " + quote(isa) : ""));
+}
+
+} // namespace coppice::rt

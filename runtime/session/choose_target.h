@@ -1,0 +1,20 @@
+// Which of a bundle's code files a session takes.
+#ifndef COPPICE_RUNTIME_SESSION_CHOOSE_TARGET_H
+#define COPPICE_RUNTIME_SESSION_CHOOSE_TARGET_H
+
+#include "runtime/base/status.h"
+#include "runtime/bundle/program.h"
+
+namespace coppice::rt {
+
+// "cpu", or "cpu with avx2" where the target is for an instruction set.
+std::string describe(const Target &target);
+
+// The first target that this machine can run and that has the given name and
+// instruction set; null: any. The bundle lists the best first.
+Result<const Target *> chooseTarget(const Program &program, const char *name,
+                                    const char *isa);
+
+} // namespace coppice::rt
+
+#endif
