@@ -26,7 +26,7 @@ public:
       dlclose(library);
   }
 
-  LogicalResult select(const GemmClass &gemm, const CPUTarget &target);
+  LogicalResult select(const GemmClass &gemm);
   LogicalResult build(const GemmClass &gemm, const CPUTarget &target);
   LogicalResult load(const CPUTarget &target);
 
@@ -91,8 +91,7 @@ CompiledGemm::Variant LoadedGemm::variantFor(int64_t rows) const {
 }
 
 /// Plans a kernel that reads inputs of type `inputType()`: a function a stage.
-LogicalResult LoadedGemm::select(const GemmClass &gemm,
-                                 const CPUTarget &target) {
+LogicalResult LoadedGemm::select(const GemmClass &gemm) {
   std::string source = formatv(
       R"(
     func.func @gemm(%x: tensor<?x{1}x{2}> {{exec.dims = ["rows", {1}]}, %w: tensor<{0}x{1}x{3}>,
@@ -105,7 +104,7 @@ LogicalResult LoadedGemm::select(const GemmClass &gemm,
   if (!module)
     return failure();
   auto function = *module->getOps<func::FuncOp>().begin();
-  FailureOr<KernelPlan> planned = planKernel(function, {false, target});
+  FailureOr<KernelPlan> planned = planKernel(function, {});
   if (failed(planned))
     return failure();
   plan = *std::move(planned);
@@ -125,11 +124,11 @@ LogicalResult LoadedGemm::build(const GemmClass &gemm,
                                 const CPUTarget &target) {
   // Inputs as narrow as the weight, where there is a kernel for that.
   input = gemm.dtype;
-  if (failed(select(gemm, target)))
+  if (failed(select(gemm)))
     return failure();
   if (plan.variants[0].stages[0].config.getStrategy() != "gemm") {
     input = rt::DType::F32;
-    if (failed(select(gemm, target)))
+    if (failed(select(gemm)))
       return failure();
   }
   PassManager manager(&context);

@@ -32,6 +32,8 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
   manager.addPass(decoder::createDecoderCheckModel());
   manager.addPass(prune::createPrunePropagate());
   manager.addPass(prune::createPruneFoldRestricts());
+  if (options.narrowInputs)
+    manager.addPass(createPruneNarrowInputs());
   if (!options.taps)
     manager.addPass(createPruneFuseEpilogues());
   addSchedule(manager, options, /*oracle=*/false);

@@ -47,6 +47,15 @@ static bool isElementwise(linalg::GenericOp op) {
   });
 }
 
+/// Can an epilogue of `gemm` yield the elements of `type` from unrounded sums?
+static bool canYield(prune::GemmOp gemm, RankedTensorType type) {
+  auto from = cast<RankedTensorType>(gemm.getType());
+  return from.getShape() == type.getShape() &&
+         (from.getElementType().isF32()
+              ? type.getElementTypeBitWidth() <= 32
+              : from.getElementTypeBitWidth() > 32 && from == type);
+}
+
 /// The latest GEMM whose only consumer is `op`; as it comes last, the values
 /// that the others make are at hand where it ends up.
 static prune::GemmOp findProducer(linalg::GenericOp op) {
@@ -54,7 +63,7 @@ static prune::GemmOp findProducer(linalg::GenericOp op) {
   for (OpOperand *input : op.getDpsInputOperands()) {
     auto gemm = input->get().getDefiningOp<prune::GemmOp>();
     if (!gemm || !gemm->hasOneUse() || gemm->getBlock() != op->getBlock() ||
-        gemm.getType() != op.getResult(0).getType() ||
+        !canYield(gemm, cast<RankedTensorType>(op.getResult(0).getType())) ||
         !op.getMatchingIndexingMap(input).isIdentity())
       continue;
     if (!latest || latest->isBeforeInBlock(gemm))
@@ -72,7 +81,7 @@ static void fuse(linalg::GenericOp op, prune::GemmOp gemm) {
       extras.push_back(input->get());
 
   auto fused =
-      prune::GemmOp::create(builder, op.getLoc(), gemm.getType(),
+      prune::GemmOp::create(builder, op.getLoc(), op.getResult(0).getType(),
                             gemm.getSite(), gemm.getInput(), gemm.getWeight());
   fused->setDiscardableAttrs(gemm->getDiscardableAttrDictionary());
   StringRef name = getSite(op);

@@ -28,7 +28,7 @@ Result<const Target *> chooseTarget(const Program &program, const char *name,
   if (found.empty())
     return unsupported("the bundle has no targets");
   return invalidArgument(concat("expected one of the bundle's targets (", found,
-                                "), found ", quote(name ? name : "any target"),
+                                "), found ", name ? quote(name) : "any",
                                 isa ? " with " + quote(isa) : ""));
 }
 

@@ -54,7 +54,7 @@ public:
 
     auto kernels = std::make_unique<Kernels>();
     for (auto kernel : llvm::to_vector(module->getOps<func::FuncOp>())) {
-      FailureOr<KernelPlan> plan = planKernel(kernel, {oracle, *target});
+      FailureOr<KernelPlan> plan = planKernel(kernel, {oracle});
       if (failed(plan))
         return nullptr;
       Kernel &entry = kernels->kernels[kernel.getName()];

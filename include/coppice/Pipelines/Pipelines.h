@@ -21,6 +21,12 @@ struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
       *this, "max-context",
       llvm::cl::desc("Limit of tokens per sequence; 0: the model's context"),
       llvm::cl::init(0)};
+  Option<bool> narrowInputs{
+      *this, "narrow-inputs",
+      llvm::cl::desc(
+          "Round the inputs of GEMMs with bf16 weights to bf16 where "
+          "they are made"),
+      llvm::cl::init(true)};
   Option<bool> taps{*this, "taps",
                     llvm::cl::desc("Fuse nothing, so that the value of every "
                                    "site can be observed"),

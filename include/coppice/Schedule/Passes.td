@@ -43,6 +43,40 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
   let statistics = [Statistic<"fused", "fused", "elementwise ops moved into an epilogue">];
 }
 
+def PruneNarrowInputs : Pass<"prune-narrow-inputs"> {
+  let summary = "Round the inputs of GEMMs with bf16 weights where they are made";
+  let description = [{
+    A processor that multiplies pairs of bf16 rounds both factors to bf16. Where
+    the weight of a `prune.gemm` is bf16 and its input is f32, the op that makes
+    the input rounds its result instead, once for all GEMMs that read it (q, k and
+    v; gate and up): a norm and an attention have a narrower result, an
+    elementwise op or a GEMM yields a narrower element. Half as much is then
+    stored and read, and no GEMM converts. What the value is called, and what it
+    has kept, stays as it is.
+
+    ```mlir
+    func.func @qk(%x: tensor<?x6xf32>, %g: tensor<6xbf16>, %wq: tensor<3x6xbf16>, %wk: tensor<5x6xbf16>) -> (tensor<?x3xf32>, tensor<?x5xf32>) {
+      %n = decoder.rms_norm "layers.0.attn.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 6 : i64} : tensor<?x6xf32>, tensor<6xbf16>
+      %q = prune.gemm "layers.0.attn.q" %n, %wq : tensor<?x6xf32>, tensor<3x6xbf16> -> tensor<?x3xf32>
+      %k = prune.gemm "layers.0.attn.k" %n, %wk : tensor<?x6xf32>, tensor<5x6xbf16> -> tensor<?x5xf32>
+      return %q, %k : tensor<?x3xf32>, tensor<?x5xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @qk(%x: tensor<?x6xf32>, ...
+      %n = decoder.rms_norm "layers.0.attn.norm" %x, %g {...} : tensor<?x6xf32>, tensor<6xbf16> -> tensor<?x6xbf16>
+      %q = prune.gemm "layers.0.attn.q" %n, %wq : tensor<?x6xbf16>, tensor<3x6xbf16> -> tensor<?x3xf32>
+      %k = prune.gemm "layers.0.attn.k" %n, %wk : tensor<?x6xbf16>, tensor<5x6xbf16> -> tensor<?x5xf32>
+    ```
+
+    Left alone: weights of other types; a value that someone else reads too, who
+    would see it rounded; and what other ops make (arguments, gathers).
+  }];
+  let statistics = [Statistic<"narrowed", "narrowed", "values rounded where they are made">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def ExecFormDispatches : Pass<"exec-form-dispatches", "::mlir::ModuleOp"> {
   let summary = "Replace @forward by an exec.program and a module of kernels";
   let description = [{

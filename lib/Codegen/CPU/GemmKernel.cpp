@@ -358,8 +358,7 @@ void GemmEmitter::emitEpilogueRow(Value panel, Value scratchRow,
 
 } // namespace
 
-std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
-                                              const CPUTarget &target) {
+std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel) {
   std::optional<GemmOperands> gemm = getGemmOperands(kernel);
   if (!gemm)
     return std::nullopt;

@@ -15,7 +15,7 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
   if (options.oracle)
     return cpu::planLoops(kernel, cpu::kPlain);
   constexpr CPUTarget widest{CPUTarget::ISA::AVX512};
-  if (auto plan = cpu::planGemm(kernel, widest))
+  if (auto plan = cpu::planGemm(kernel))
     return *plan;
   if (auto plan = cpu::planAttention(kernel))
     return *plan;

@@ -109,6 +109,13 @@ static Value widen(OpBuilder &b, Location loc, Value element) {
   return arith::ExtFOp::create(b, loc, b.getF32Type(), element);
 }
 
+/// Rounds an f32 element to what the result stores.
+static Value narrow(OpBuilder &b, Location loc, Value element, Type type) {
+  if (type.isF32())
+    return element;
+  return arith::TruncFOp::create(b, loc, type, element);
+}
+
 static Value asIndex(OpBuilder &b, Location loc, Value element) {
   return arith::IndexCastOp::create(b, loc, b.getIndexType(), element);
 }
@@ -156,8 +163,9 @@ RMSNormOp::decomposeOperation(OpBuilder &builder) {
       });
   llvm::APFloat epsilon = getEpsilon();
   auto divisor = static_cast<float>(getDivisorAttr().getInt());
+  Type storage = getResult().getType().getElementType();
   Value result = d.generic(
-      {input, squares, getGain()}, d.empty({rows, width}, builder.getF32Type()),
+      {input, squares, getGain()}, d.empty({rows, width}, storage),
       {perElement, perRow, perColumn, perElement}, 0, "",
       [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
         Value mean = arith::DivFOp::create(b, loc, in[1], f32(b, loc, divisor));
@@ -165,7 +173,9 @@ RMSNormOp::decomposeOperation(OpBuilder &builder) {
             arith::AddFOp::create(b, loc, mean, f32(b, loc, epsilon));
         Value root = math::SqrtOp::create(b, loc, shifted);
         Value normal = arith::DivFOp::create(b, loc, in[0], root);
-        return arith::MulFOp::create(b, loc, normal, widen(b, loc, in[2]));
+        Value scaled =
+            arith::MulFOp::create(b, loc, normal, widen(b, loc, in[2]));
+        return narrow(b, loc, scaled, storage);
       });
   return SmallVector<Value>{result};
 }
@@ -423,13 +433,14 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
       });
 
   // result[r, c] = sum_j softmax[r, c / D, j] * values[slot, j, column of c].
+  Type storage = getResult().getType().getElementType();
   Value width = query;
   AffineExpr c = d.dim(1);
   Value result = d.generic(
       {softmax, getSlots(), getPositions()},
       d.filled({rows, d.extent(width, 1)}, 0.0f, "start"),
       {d.map(3, {r, c.floorDiv(headDim), j}), perRow, perRow, d.map(3, {r, c})},
-      1, "",
+      1, storage.isF32() ? "" : "exact",
       [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
         Value column = linalg::IndexOp::create(b, loc, 1);
         Value position = linalg::IndexOp::create(b, loc, 2);
@@ -442,5 +453,14 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
         Value product = arith::MulFOp::create(b, loc, in[0], value);
         return arith::AddFOp::create(b, loc, sum, product);
       });
+  if (!storage.isF32()) {
+    AffineMap identity = d.map(2, {d.dim(0), d.dim(1)});
+    result = d.generic(
+        result, d.empty({rows, d.extent(width, 1)}, storage),
+        {identity, identity}, 0, "",
+        [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+          return narrow(b, loc, in[0], storage);
+        });
+  }
   return SmallVector<Value>{result};
 }

@@ -18,6 +18,21 @@ Type coppice::decoder::detail::getIndexPerRowType(Type rows) {
                                IntegerType::get(rows.getContext(), 32));
 }
 
+/// (`->` type)?: absent where the result is not rounded.
+static ParseResult parseRoundedType(OpAsmParser &parser, Type like,
+                                    Type &result) {
+  result = like;
+  if (succeeded(parser.parseOptionalArrow()))
+    return parser.parseType(result);
+  return success();
+}
+
+static void printRoundedType(OpAsmPrinter &printer, Operation *, Type like,
+                             Type result) {
+  if (result != like)
+    printer << " -> " << result;
+}
+
 #define GET_OP_CLASSES
 #include "coppice/Dialect/Decoder/IR/DecoderOps.cpp.inc"
 

@@ -29,6 +29,16 @@ def Decoder_Cache : Decoder_Tensor<3, [F32, F16, BF16],
 def Decoder_Indices : Type<TensorRankOf<[I32], [1]>.predicate,
   "index vector: [rows] of i32", "::mlir::RankedTensorType">;
 
+/// What a GEMM reads may be stored as narrow as it is read: the op computes in
+/// f32 and rounds its result once, to nearest even. The result's type is printed
+/// where it is not that of `like`.
+def Decoder_RoundedRows : Decoder_Tensor<2, [F32, F16, BF16],
+  "row tensor: [rows, width] of f32, f16 or bf16 with a static width">;
+class Decoder_ShapeOf<string like> : PredOpTrait<
+  "the result has the shape of " # like,
+  CPred<"::llvm::cast<::mlir::ShapedType>($" # like # ".getType()).getShape() == "
+        "::llvm::cast<::mlir::ShapedType>($result.getType()).getShape()">>;
+
 /// One i32 for each row of `of`: nothing has to be printed.
 class Decoder_IndexPerRow<string of, string indices> : TypesMatchWith<
   indices # " has one index for each row of " # of, of, indices,
@@ -65,13 +75,13 @@ def Decoder_LookupOp : Decoder_Op<"lookup",
   let hasVerifier = 0;
 }
 
-def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [AllTypesMatch<["input", "result"]>]> {
+def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [Decoder_ShapeOf<"input">]> {
   let summary = "scale rows by the inverse of their root mean square";
   let description = [{
     `result[r, c] = input[r, c] / sqrt(sum_c(input[r, c]^2) / divisor + epsilon) * f32(gain[c])`
     (Zhang and Sennrich, arXiv 1910.07467). `divisor` is the width of the original
     model: where columns that are zero have been removed, the mean is still taken
-    over all that there were.
+    over all that there were. The result may be narrower than f32.
 
     ```mlir
     %n = decoder.rms_norm "final.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 64 : i64}
@@ -80,8 +90,11 @@ def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [AllTypesMatch<["input", "result"
   }];
   let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Vector:$gain,
                        F32Attr:$epsilon, I64Attr:$divisor);
-  let results = (outs Decoder_Rows:$result);
-  let assemblyFormat = "$site $input `,` $gain attr-dict `:` type($input) `,` type($gain)";
+  let results = (outs Decoder_RoundedRows:$result);
+  let assemblyFormat = [{
+    $site $input `,` $gain attr-dict `:` type($input) `,` type($gain)
+    custom<RoundedType>(ref(type($input)), type($result))
+  }];
 }
 
 def Decoder_RotaryTableOp : Decoder_Op<"rotary_table",
@@ -152,7 +165,7 @@ def Decoder_AppendOp : Decoder_Op<"append", [
 }
 
 def Decoder_AttentionOp : Decoder_Op<"attention", [
-    AllTypesMatch<["query", "result"]>, AllTypesMatch<["keys", "values"]>,
+    Decoder_ShapeOf<"query">, AllTypesMatch<["keys", "values"]>,
     Decoder_IndexPerRow<"query", "slots">, Decoder_IndexPerRow<"query", "positions">]> {
   let summary = "causal attention of query rows over KV caches";
   let description = [{
@@ -165,7 +178,8 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
     `z[j] = scale * sum_d query[r, h D + d] * f32(keys[s, j, k D + d])`,
     `result[r, h D + d] = sum_j softmax(z)[j] * f32(values[s, j, k D + d])`,
     all in f32. What the caches hold at other positions has no influence, even if
-    it is NaN. A row that attends to nothing (p < 0) is 0.
+    it is NaN. A row that attends to nothing (p < 0) is 0. The result may be
+    narrower than f32.
 
     ```mlir
     %a = decoder.attention "layers.0.attn.core" %q, %kc, %vc at %slots, %positions
@@ -177,10 +191,10 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
                        Decoder_Cache:$values, Decoder_Indices:$slots,
                        Decoder_Indices:$positions, I64Attr:$head_dim, F32Attr:$scale,
                        OptionalAttr<I64Attr>:$window);
-  let results = (outs Decoder_Rows:$result);
+  let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
     $site $query `,` $keys `,` $values `at` $slots `,` $positions attr-dict
-    `:` type($query) `,` type($keys)
+    `:` type($query) `,` type($keys) custom<RoundedType>(ref(type($query)), type($result))
   }];
   let extraClassDeclaration = [{
     int64_t getQueryHeads() { return getQuery().getType().getDimSize(1) / getHeadDim(); }

@@ -1,0 +1,104 @@
+//===- PruneNarrowInputs.cpp - bf16 where bf16 is multiplied --------------===//
+// In: a propagated @forward whose rows are f32. Out: the same, with the values
+// that only GEMMs with bf16 weights read made in bf16 already.
+//
+// The rounding itself changes nothing for a GEMM on pairs of bf16, which would
+// round its input anyway; where it is done decides how many bytes are stored
+// and read, and how often.
+//===----------------------------------------------------------------------===//
+#include "coppice/Schedule/Passes.h"
+
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace coppice {
+#define GEN_PASS_DEF_PRUNENARROWINPUTS
+#include "coppice/Schedule/Passes.h.inc"
+} // namespace coppice
+
+using namespace mlir;
+using namespace coppice;
+
+/// Is `use` the input of a GEMM whose weight is bf16?
+static bool isNarrowedUse(OpOperand &use) {
+  auto gemm = dyn_cast<prune::GemmOp>(use.getOwner());
+  return gemm && &use == &gemm.getInputMutable() &&
+         gemm.getWeight().getType().getElementType().isBF16();
+}
+
+/// Rounds what the block's terminator yields.
+static void roundYield(Block &block, Type storage) {
+  Operation *yield = block.getTerminator();
+  OpBuilder builder(yield);
+  yield->setOperand(0, arith::TruncFOp::create(builder, yield->getLoc(),
+                                               storage, yield->getOperand(0)));
+}
+
+static LogicalResult narrow(linalg::GenericOp op, RankedTensorType type) {
+  auto empty = op->getNumResults() == 1
+                   ? op.getDpsInits()[0].getDefiningOp<tensor::EmptyOp>()
+                   : tensor::EmptyOp();
+  if (!empty || op.getNumReductionLoops() > 0 ||
+      !op.getRegionOutputArgs()[0].use_empty())
+    return failure();
+  OpBuilder builder(op);
+  op.getDpsInitsMutable()[0].set(tensor::EmptyOp::create(
+      builder, op.getLoc(), empty.getMixedSizes(), type.getElementType()));
+  op.getRegionOutputArgs()[0].setType(type.getElementType());
+  roundYield(*op.getBody(), type.getElementType());
+  op.getResult(0).setType(type);
+  if (empty->use_empty())
+    empty.erase();
+  return success();
+}
+
+static LogicalResult narrow(prune::GemmOp op, RankedTensorType type) {
+  if (!op.getType().getElementType().isF32())
+    return failure();
+  op.getResult().setType(type);
+  if (op.hasEpilogue())
+    roundYield(op.getEpilogue().front(), type.getElementType());
+  return success();
+}
+
+/// Makes `value` in `type`.
+static LogicalResult narrow(Value value, RankedTensorType type) {
+  Operation *op = value.getDefiningOp();
+  if (isa_and_nonnull<decoder::RMSNormOp, decoder::AttentionOp>(op)) {
+    value.setType(type);
+    return success();
+  }
+  if (auto generic = dyn_cast_or_null<linalg::GenericOp>(op))
+    return narrow(generic, type);
+  if (auto gemm = dyn_cast_or_null<prune::GemmOp>(op))
+    return narrow(gemm, type);
+  return failure();
+}
+
+namespace {
+struct PruneNarrowInputs
+    : coppice::impl::PruneNarrowInputsBase<PruneNarrowInputs> {
+  void runOnOperation() override {
+    llvm::SetVector<Value> values;
+    getOperation()->walk([&](prune::GemmOp gemm) {
+      if (isNarrowedUse(gemm.getInputMutable()) &&
+          gemm.getInput().getType().getElementType().isF32())
+        values.insert(gemm.getInput());
+    });
+    for (Value value : values) {
+      // Extents do not depend on the element type.
+      bool onlyNarrowed = llvm::all_of(value.getUses(), [](OpOperand &use) {
+        return isa<tensor::DimOp>(use.getOwner()) || isNarrowedUse(use);
+      });
+      auto type = cast<RankedTensorType>(value.getType());
+      if (onlyNarrowed && succeeded(narrow(value, type.clone(BFloat16Type::get(
+                                                      &getContext())))))
+        ++narrowed;
+    }
+  }
+};
+} // namespace
