@@ -22,7 +22,10 @@ FailureOr<CPUTarget> CPUTarget::host() {
   };
   if (!hasAll(kAVX2Features))
     return failure();
-  return CPUTarget{hasAll(kAVX512Features) ? ISA::AVX512 : ISA::AVX2};
+  if (!hasAll(kAVX512Features))
+    return CPUTarget{ISA::AVX2};
+  return CPUTarget{features.lookup("avx512bf16") ? ISA::AVX512_BF16
+                                                 : ISA::AVX512};
 }
 
 FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {

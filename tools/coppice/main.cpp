@@ -39,6 +39,7 @@ int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
   addCompileCommand(app, exitCode);
   addVerifyCommand(app, exitCode);
   addPredictCommand(app, exitCode);
+  addTuneCommand(app, exitCode);
   addDemoCommand(app, exitCode);
   // CLI11 would only say that a subcommand is missing.
   auto isFirst = [&](const CLI::App *command) {
