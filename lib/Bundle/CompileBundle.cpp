@@ -128,6 +128,7 @@ static LogicalResult runPipeline(ModuleOp module,
   pipeline.maxBatch = options.maxBatch;
   pipeline.maxContext = options.maxContext;
   pipeline.taps = options.taps;
+  pipeline.tuning = options.tuning;
   // A module straight from the importer has no prune.gemm yet.
   WalkResult applied =
       module.walk([](prune::GemmOp) { return WalkResult::interrupt(); });

@@ -23,6 +23,7 @@ static void addSchedule(OpPassManager &manager,
   manager.addPass(createExecFormDispatches(form));
   ExecSelectKernelsOptions select;
   select.target = options.target;
+  select.tuning = options.tuning;
   manager.addPass(createExecSelectKernels(select));
   manager.addPass(createExecPlanMemory());
 }

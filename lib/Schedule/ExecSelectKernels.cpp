@@ -11,6 +11,8 @@
 
 #include "coppice/Codegen/CPU/KernelPlan.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
+#include "coppice/Target/CPUTarget.h"
+#include "coppice/Tune/TuningCache.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace coppice {
@@ -160,6 +162,26 @@ void ExecSelectKernels::runOnOperation() {
     return signalPassFailure();
   }
   PlanOptions options;
+  TuningCache measured;
+  int64_t asked = 0, found = 0;
+  if (!tuning.empty()) {
+    llvm::Expected<TuningCache> loaded = TuningCache::load(tuning);
+    if (!loaded) {
+      emitError(UnknownLoc::get(&getContext()))
+          << llvm::toString(loaded.takeError());
+      return signalPassFailure();
+    }
+    measured = std::move(*loaded);
+  }
+  FailureOr<CPUTarget> host = CPUTarget::host();
+  if (measured.size() > 0 && succeeded(host))
+    options.tuned = [&](const GemmClass &gemm, const RowBucket &bucket) {
+      std::optional<GemmConfig> config =
+          measured.lookup(gemm, bucket, host->name(), &getContext());
+      ++asked;
+      found += config.has_value();
+      return config;
+    };
   for (auto program : module.getOps<exec::ProgramOp>()) {
     options.oracle = program.getOracle();
     auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
@@ -187,4 +209,8 @@ void ExecSelectKernels::runOnOperation() {
         weight.erase();
       }
   }
+  if (found > 0)
+    emitRemark(UnknownLoc::get(&getContext()))
+        << "took " << found << " of " << asked
+        << " configurations of matrix products from '" << tuning << "'";
 }

@@ -91,10 +91,10 @@ static void fill(rt::AlignedMemory &memory, int64_t bytes, int64_t elementBytes,
 llvm::Error TimedGemm::allocate(uint64_t seed) {
   GemmClass gemm = spec.getClass();
   int64_t depth = gemm.weightBytes == 2 && spec.weight == "bf16" ? 2 : 1;
-  weightBytes = llvm::alignTo(gemm.panelCount() * gemm.panel() *
-                                  llvm::alignTo(gemm.k, depth) *
-                                  gemm.weightBytes,
-                              64);
+  weightBytes =
+      llvm::alignTo(gemm.panelCount() * gemm.panel() *
+                        llvm::alignTo(gemm.k, depth) * gemm.weightBytes,
+                    64);
   copies = std::max<int64_t>(
       2, llvm::divideCeil(4 * rt::lastLevelCacheBytes(), weightBytes));
   std::mt19937_64 random(seed);
@@ -108,8 +108,7 @@ llvm::Error TimedGemm::allocate(uint64_t seed) {
     fill(memory, llvm::alignTo(bytes, 64), elementBytes, random);
     return llvm::Error::success();
   };
-  if (llvm::Error error =
-          make(weights, weightBytes * copies, gemm.weightBytes))
+  if (llvm::Error error = make(weights, weightBytes * copies, gemm.weightBytes))
     return error;
   if (llvm::Error error =
           make(input, rows * gemm.k * gemm.inputBytes, gemm.inputBytes))
@@ -202,8 +201,7 @@ llvm::Expected<TunedGemm> tuneGemm(const GemmClass &gemm,
   for (size_t i = 1; i < candidates.size(); ++i)
     if (result.candidates[i].seconds * leastGain <
             result.candidates.front().seconds &&
-        result.candidates[i].seconds <
-            result.candidates[result.best].seconds)
+        result.candidates[i].seconds < result.candidates[result.best].seconds)
       result.best = i;
   return result;
 }

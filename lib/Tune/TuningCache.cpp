@@ -166,29 +166,29 @@ static bool endsInLine(int file) {
 
 Error TuningCache::append(const std::string &path, const TuningEntry &entry) {
   std::string line;
-  raw_string_ostream(line) << json::Value(json::Object{
-      {"schema", schemaName},
-      {"cpu", json::fixUTF8(entry.cpu)},
-      {"isa", entry.isa},
-      {"version", entry.version},
-      {"threads", entry.threads},
-      {"n", entry.gemm.n},
-      {"k", entry.gemm.k},
-      {"input_bytes", entry.gemm.inputBytes},
-      {"weight_bytes", entry.gemm.weightBytes},
-      {"weights", entry.gemm.weights},
-      {"least_rows", entry.bucket.least},
-      {"most_rows", entry.bucket.most},
-      {"config", entry.config},
-      {"seconds", entry.seconds},
-      {"default_seconds", entry.defaultSeconds},
-      {"date", entry.date}});
+  raw_string_ostream(line) << json::Value(
+      json::Object{{"schema", schemaName},
+                   {"cpu", json::fixUTF8(entry.cpu)},
+                   {"isa", entry.isa},
+                   {"version", entry.version},
+                   {"threads", entry.threads},
+                   {"n", entry.gemm.n},
+                   {"k", entry.gemm.k},
+                   {"input_bytes", entry.gemm.inputBytes},
+                   {"weight_bytes", entry.gemm.weightBytes},
+                   {"weights", entry.gemm.weights},
+                   {"least_rows", entry.bucket.least},
+                   {"most_rows", entry.bucket.most},
+                   {"config", entry.config},
+                   {"seconds", entry.seconds},
+                   {"default_seconds", entry.defaultSeconds},
+                   {"date", entry.date}});
   line += "\n";
 
   StringRef folder = sys::path::parent_path(path);
-  if (std::error_code code =
-          folder.empty() ? std::error_code()
-                         : sys::fs::create_directories(folder))
+  if (std::error_code code = folder.empty()
+                                 ? std::error_code()
+                                 : sys::fs::create_directories(folder))
     return createStringError(code, "cannot make the folder of '%s': %s",
                              path.c_str(), code.message().c_str());
   int file = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

@@ -143,8 +143,8 @@ TEST_F(TuningCacheTest, SaysWhatCannotBeReadOrWritten) {
   ASSERT_FALSE(bool(cache));
   EXPECT_NE(llvm::toString(cache.takeError()).find("cannot read"),
             std::string::npos);
-  llvm::Error error = TuningCache::append("/dev/null/x/tuning.jsonl",
-                                          entryOf(640));
+  llvm::Error error =
+      TuningCache::append("/dev/null/x/tuning.jsonl", entryOf(640));
   ASSERT_TRUE(bool(error));
   EXPECT_NE(llvm::toString(std::move(error)).find("cannot make the folder"),
             std::string::npos);

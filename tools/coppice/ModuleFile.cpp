@@ -39,9 +39,10 @@ void ModuleSession::report(mlir::Diagnostic &diagnostic) {
 
 void ModuleSession::print(mlir::Diagnostic &diagnostic) {
   mlir::Location location = diagnostic.getLocation();
-  if (llvm::isa<mlir::UnknownLoc>(location) &&
-      diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error) {
-    llvm::errs() << "coppice: error: " << diagnostic << "\n";
+  if (llvm::isa<mlir::UnknownLoc>(location)) {
+    bool isError = diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error;
+    llvm::errs() << "coppice: " << (isError ? "error" : "note") << ": "
+                 << diagnostic << "\n";
     return;
   }
   printer->emitDiagnostic(location, diagnostic.str(), diagnostic.getSeverity(),

@@ -3,6 +3,7 @@
 #include "ModuleFile.h"
 
 #include "coppice/Bundle/CompileBundle.h"
+#include "coppice/Tune/TuningCache.h"
 
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
@@ -63,6 +64,16 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
       ->add_option("--max-rows", options->maxRows,
                    "token rows in one step [4096]")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 24));
+  options->tuning = TuningCache::defaultPath();
+  auto *tuning = command->add_option(
+      "--tuning", options->tuning,
+      "file of `coppice tune`; products that it does not know are blocked as "
+      "the cost model says [$XDG_CACHE_HOME/coppice/tuning.jsonl]");
+  command
+      ->add_flag_callback(
+          "--no-tuning", [options] { options->tuning.clear(); },
+          "leave all choices to the cost model, as on any other machine")
+      ->excludes(tuning);
   command->add_flag("--oracle", options->oracle,
                     "compile the masks as they are written, in plain f32 "
                     "loops: the meaning that fast programs are checked with");

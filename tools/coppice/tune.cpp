@@ -29,7 +29,7 @@ using namespace coppice::driver;
 namespace {
 
 struct TuneCommand {
-  std::string input, isa = "host", cache, json;
+  std::string input, cache, json;
   int threads = 0;
   TuneOptions options;
 };
@@ -110,7 +110,7 @@ int runTune(TuneCommand command) {
   if (rt::Status status = rt::checkAppendable(command.json); !status.ok())
     return fail(status.message());
   std::string message;
-  FailureOr<CPUTarget> target = CPUTarget::parse(command.isa, message);
+  FailureOr<CPUTarget> target = CPUTarget::parse("host", message);
   if (failed(target))
     return fail(message);
   command.options.target = *target;
@@ -125,10 +125,9 @@ int runTune(TuneCommand command) {
 
   rt::ThreadPool pool(command.threads > 0 ? command.threads
                                           : rt::usableThreads());
-  std::printf("%s, %s, %d thread%s; entries go to %s\n",
-              rt::cpuName().c_str(), target->name().str().c_str(),
-              pool.threads(), pool.threads() == 1 ? "" : "s",
-              command.cache.c_str());
+  std::printf("%s, %s, %d thread%s; entries go to %s\n", rt::cpuName().c_str(),
+              target->name().str().c_str(), pool.threads(),
+              pool.threads() == 1 ? "" : "s", command.cache.c_str());
   std::printf("%6s x %-6s %-8s %9s %10s %10s %8s  %s\n", "n", "k", "weights",
               "rows", "default_us", "best_us", "gain", "configuration");
   for (const GemmClass &gemm : classes)
@@ -154,8 +153,7 @@ int runTune(TuneCommand command) {
         printRow(entry, *tuned);
       if (!command.json.empty())
         if (rt::Status status = rt::appendLine(
-                command.json,
-                toJson(entry, *tuned, &session.context()).dump());
+                command.json, toJson(entry, *tuned, &session.context()).dump());
             !status.ok())
           return fail(status.message());
     }
@@ -174,9 +172,6 @@ void coppice::driver::addTuneCommand(CLI::App &app, int &exitCode) {
   tune->add_option("--cache", command->cache,
                    "where entries are kept "
                    "[$XDG_CACHE_HOME/coppice/tuning.jsonl]");
-  tune->add_option("--isa", command->isa,
-                   "instruction set of the kernels [host: this machine's best]")
-      ->check(CLI::IsMember({"host", "avx2", "avx512", "avx512_bf16"}));
   tune->add_option("--threads", command->threads,
                    "threads [all of this process]")
       ->check(CLI::Range(1, 4096));

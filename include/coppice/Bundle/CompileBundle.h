@@ -21,6 +21,9 @@ struct CompileOptions {
   /// avx512_bf16, or host for this machine's best. Empty: avx2, and for the
   /// fast program avx512, which is avx512_bf16 for bf16 models.
   std::string isa;
+  /// File of `coppice tune`; what it does not know the cost model chooses.
+  /// Empty: all of it.
+  std::string tuning;
   int64_t maxRows = 4096;
   int64_t maxBatch = 8;
   int64_t maxContext = 0; ///< 0: the model's

@@ -11,6 +11,12 @@ namespace coppice {
 struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
   Option<std::string> target{*this, "target", llvm::cl::desc("Target: cpu"),
                              llvm::cl::init("cpu")};
+  Option<std::string> tuning{
+      *this, "tuning",
+      llvm::cl::desc(
+          "File of `coppice tune` with what was measured to be best; "
+          "empty: the cost model chooses"),
+      llvm::cl::init("")};
   Option<int64_t> maxRows{*this, "max-rows",
                           llvm::cl::desc("Limit of rows in one step"),
                           llvm::cl::init(4096)};

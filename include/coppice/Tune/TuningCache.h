@@ -29,10 +29,10 @@ struct TuningEntry {
   RowBucket bucket;
   std::string cpu, isa, version;
   int threads = 1;
-  std::string config;           // `#exec.config<"gemm", ..>`
-  double seconds = 0;           // of one product with it
-  double defaultSeconds = 0;    // with the cost model's choice, in the same run
-  std::string date;             // ISO 8601, UTC
+  std::string config;        // `#exec.config<"gemm", ..>`
+  double seconds = 0;        // of one product with it
+  double defaultSeconds = 0; // with the cost model's choice, in the same run
+  std::string date;          // ISO 8601, UTC
 };
 
 class TuningCache {
@@ -54,8 +54,7 @@ public:
   /// The measured choice for a class, a bucket and an instruction set; nothing
   /// where none was measured.
   std::optional<GemmConfig> lookup(const GemmClass &gemm,
-                                   const RowBucket &bucket,
-                                   llvm::StringRef isa,
+                                   const RowBucket &bucket, llvm::StringRef isa,
                                    mlir::MLIRContext *context) const;
 
   size_t size() const { return configs.size(); }

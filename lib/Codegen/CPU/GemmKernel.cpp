@@ -358,7 +358,17 @@ void GemmEmitter::emitEpilogueRow(Value panel, Value scratchRow,
 
 } // namespace
 
-std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel) {
+/// What was measured to be best, else the cost model's choice.
+static GemmConfig chooseConfig(const GemmClass &gemm, const RowBucket &bucket,
+                               const PlanOptions &options) {
+  if (options.tuned)
+    if (std::optional<GemmConfig> tuned = options.tuned(gemm, bucket))
+      return *tuned;
+  return gemmCandidates(gemm, bucket).front();
+}
+
+std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
+                                              const PlanOptions &options) {
   std::optional<GemmOperands> gemm = getGemmOperands(kernel);
   if (!gemm)
     return std::nullopt;
@@ -370,7 +380,7 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel) {
   KernelPlan plan;
   plan.packings.assign(kernel.getNumArguments(), {});
   for (const RowBucket &bucket : gemmRowBuckets()) {
-    GemmConfig config = gemmCandidates(gemm->getClass(), bucket).front();
+    GemmConfig config = chooseConfig(gemm->getClass(), bucket, options);
     bool isLast = &bucket == &gemmRowBuckets().back();
     KernelStage stage;
     stage.config = config.toAttr(kernel.getContext());

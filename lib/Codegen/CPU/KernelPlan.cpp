@@ -14,8 +14,7 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return kernel.emitError("expected a kernel with one block");
   if (options.oracle)
     return cpu::planLoops(kernel, cpu::kPlain);
-  constexpr CPUTarget widest{CPUTarget::ISA::AVX512};
-  if (auto plan = cpu::planGemm(kernel))
+  if (auto plan = cpu::planGemm(kernel, options))
     return *plan;
   if (auto plan = cpu::planAttention(kernel))
     return *plan;

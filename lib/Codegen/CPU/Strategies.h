@@ -63,7 +63,8 @@ using PipelineRunner = llvm::function_ref<mlir::LogicalResult(
 
 // Each `plan` returns nothing for a kernel that the strategy does not take.
 
-std::optional<mlir::FailureOr<KernelPlan>> planGemm(mlir::func::FuncOp kernel);
+std::optional<mlir::FailureOr<KernelPlan>> planGemm(mlir::func::FuncOp kernel,
+                                                    const PlanOptions &options);
 mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel,
                                              const CPUTarget &target);
 

@@ -36,15 +36,21 @@
 #ifndef COPPICE_CODEGEN_CPU_KERNELPLAN_H
 #define COPPICE_CODEGEN_CPU_KERNELPLAN_H
 
+#include "coppice/Codegen/CPU/GemmCandidates.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineMap.h"
+#include <functional>
 
 namespace coppice {
 
 struct PlanOptions {
   /// Plan the oracle's plain loops, whatever the kernel holds.
   bool oracle = false;
+  /// What was measured to be best for a class of products and a bucket of row
+  /// counts; where it gives nothing, or is empty, the cost model chooses.
+  std::function<std::optional<GemmConfig>(const GemmClass &, const RowBucket &)>
+      tuned;
 };
 
 /// Maps are `()[rows, head_rows, slots, context, attended, cached] -> (one)`.
