@@ -21,7 +21,7 @@ using rt::Result;
 
 Result<std::unique_ptr<ModelPeer>> ModelPeer::start(const std::string &command,
                                                     int threads) {
-  // A peer that has died shows as a failed write.
+  // A peer that has died shows as the end of its answers.
   std::signal(SIGPIPE, SIG_IGN);
   int in[2], out[2];
   if (pipe2(in, O_CLOEXEC) != 0)
@@ -81,10 +81,12 @@ ModelPeer::~ModelPeer() {
 
 Result<std::string> ModelPeer::ask(const std::string &request) {
   std::fprintf(requests, "%s\n", request.c_str());
+  // One who answered and went before reading has still answered: whether the
+  // request was taken does not matter.
+  std::fflush(requests);
   char *line = nullptr;
   size_t capacity = 0;
-  ssize_t length =
-      std::fflush(requests) == 0 ? getline(&line, &capacity, answers) : -1;
+  ssize_t length = getline(&line, &capacity, answers);
   std::string answer = length > 0 ? std::string(line, size_t(length)) : "";
   std::free(line);
   while (!answer.empty() && answer.back() == '\n')
