@@ -29,6 +29,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <future>
 
 using namespace mlir;
@@ -53,6 +54,15 @@ struct FileWeight {
   int64_t bytes() const {
     return layout.packedElements() * rt::sizeOf(tensor->dtype);
   }
+
+  /// Are there places that no element goes to?
+  bool isPadded() const {
+    int64_t width = 0; // of a row
+    if (layout.rowCount() > 0)
+      layout.forEachRun(
+          0, 1, [&](const rt::PackedLayout::Run &run) { width += run.count; });
+    return layout.rowCount() * width != layout.packedElements();
+  }
 };
 
 /// A file whose hash the import has recorded, being hashed on a thread.
@@ -76,7 +86,7 @@ private:
   LogicalResult collectFile(exec::WeightOp weight, decoder::FileAttr source,
                             ArrayRef<rt::KeptAxis> kept,
                             ProgramRecords &records);
-  FailureOr<rt::AlignedMemory> pack(FileWeight &weight);
+  LogicalResult pack(FileWeight &weight, std::byte *packed);
   LogicalResult packAll(rt::SafetensorsWriter &writer);
   LogicalResult checkImported();
   LogicalResult check(const rt::Status &status);
@@ -253,14 +263,12 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
   return success();
 }
 
-/// Packs and checks that what is kept is finite. Fresh pages are zeros, which
-/// is what panels are padded with.
-FailureOr<rt::AlignedMemory> WeightPacker::pack(FileWeight &weight) {
+/// Packs into weight.bytes() bytes, and checks that what is kept is finite.
+LogicalResult WeightPacker::pack(FileWeight &weight, std::byte *packed) {
   rt::DType dtype = weight.tensor->dtype;
   int64_t size = rt::sizeOf(dtype), rows = weight.layout.rowCount();
-  auto packed = rt::AlignedMemory::allocate(weight.bytes());
-  if (!packed)
-    return weight.op.emitError("cannot pack: ") << packed.status().message();
+  if (weight.isPadded())
+    std::memset(packed, 0, static_cast<size_t>(weight.bytes()));
   const std::byte *source = weight.file->data(*weight.tensor).data();
 
   // Whole panels: no two threads write to one cache line.
@@ -270,7 +278,7 @@ FailureOr<rt::AlignedMemory> WeightPacker::pack(FileWeight &weight) {
   llvm::parallelFor(0, (rows + chunk - 1) / chunk, [&](size_t index) {
     int64_t begin = static_cast<int64_t>(index) * chunk,
             end = std::min(rows, begin + chunk);
-    weight.layout.packRows(source, size, packed->data(), begin, end);
+    weight.layout.packRows(source, size, packed, begin, end);
     if (options.allowNonFinite)
       return;
     weight.layout.forEachRun(begin, end, [&](const rt::PackedLayout::Run &run) {
@@ -289,7 +297,7 @@ FailureOr<rt::AlignedMemory> WeightPacker::pack(FileWeight &weight) {
            << weight.tensor->name << "' holds NaN or Inf (element "
            << bad.load() << "); --allow-nan takes it as it is";
   }
-  return *std::move(packed);
+  return success();
 }
 
 /// Compares the hashes that open() has begun. Each names the import's fault
@@ -344,25 +352,36 @@ private:
 };
 } // namespace
 
-/// Packs all weights; each is hashed and written while the next is packed.
+/// Packs all weights; each is hashed and written while the next is packed. Two
+/// buffers take turns: pages are asked from the system once.
 LogicalResult WeightPacker::packAll(rt::SafetensorsWriter &writer) {
-  int64_t total = 0;
-  for (const FileWeight &weight : weights)
+  int64_t total = 0, largest = 0;
+  for (const FileWeight &weight : weights) {
     total += weight.bytes();
+    largest = std::max(largest, weight.bytes());
+  }
+  rt::AlignedMemory buffers[2];
+  for (rt::AlignedMemory &buffer : buffers) {
+    auto allocated = rt::AlignedMemory::allocate(largest);
+    if (!allocated)
+      return program.emitError("cannot pack weights: ")
+             << allocated.status().message();
+    buffer = *std::move(allocated);
+  }
   Progress progress(options.progress, total);
   std::future<rt::Status> writing;
   auto finishWriting = [&]() -> LogicalResult {
     return writing.valid() ? check(writing.get()) : success();
   };
-  for (FileWeight &weight : weights) {
-    FailureOr<rt::AlignedMemory> packed = pack(weight);
-    if (failed(finishWriting()) || failed(packed))
+  for (auto [index, weight] : llvm::enumerate(weights)) {
+    std::byte *packed = buffers[index % 2].data();
+    LogicalResult done = pack(weight, packed);
+    if (failed(finishWriting()) || failed(done))
       return failure();
-    writing = std::async(
-        std::launch::async, [&writer, memory = *std::move(packed)]() mutable {
-          auto size = static_cast<size_t>(memory.size());
-          return writer.write(std::span<const std::byte>(memory.data(), size));
-        });
+    std::span<const std::byte> bytes(packed,
+                                     static_cast<size_t>(weight.bytes()));
+    writing = std::async(std::launch::async,
+                         [&writer, bytes] { return writer.write(bytes); });
     progress.add(weight.bytes());
   }
   if (failed(finishWriting()))

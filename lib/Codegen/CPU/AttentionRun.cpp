@@ -212,7 +212,7 @@ void AttentionRun::packKeyColumns(Value memory, const Run &run,
 
   int64_t width = vectors * lanes;
   Value panel = div(key, width), within = mul(rem(key, width), depth);
-  for (int64_t i = 0; i < llvm::divideCeil(count, depth); ++i)
+  for (int64_t i = 0, steps = llvm::divideCeil(count, depth); i < steps; ++i)
     storeVector(
         b,
         depth == 2 ? vector::BitCastOp::create(b, packedType(lanes), columns[i])

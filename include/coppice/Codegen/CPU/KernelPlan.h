@@ -26,10 +26,10 @@
 // | "gemm"      | `rows` rows by one weight panel, `panel` columns wide       |
 // | "attention" | `rows` rows and one KV head, with all heads that share it   |
 // | "attention_split" | one row and a chunk of its positions; then            |
-// | "attention_merge" | one row and one KV head, all chunks of it              |
-// | "rotary"    | one row                                                    |
-// | "loops"     | `tile` rows of the result, producers fused                  |
-// | "plain"     | the oracle: `tile` rows, scalar f32, no reassociation       |
+// | "attention_merge" | one row and one KV head, all chunks of it | | "rotary"
+// | one row                                                    | | "loops" |
+// `tile` rows of the result, producers fused                  | | "plain"     |
+// the oracle: `tile` rows, scalar f32, no reassociation       |
 //
 //===----------------------------------------------------------------------===//
 
@@ -50,7 +50,7 @@ struct PlanOptions {
   /// What was measured to be best for a class of products and a bucket of row
   /// counts; where it gives nothing, or is empty, the cost model chooses.
   std::function<std::optional<GemmConfig>(const GemmClass &, const RowBucket &)>
-      tuned;
+      tuned = nullptr;
 };
 
 /// Maps are `()[rows, head_rows, slots, context, attended, cached] -> (one)`.
