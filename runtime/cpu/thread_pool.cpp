@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <sched.h>
 
 namespace coppice::rt {
 
@@ -48,12 +49,13 @@ template <typename ReadyFn> bool spinUntil(ReadyFn ready) {
 // With more threads than CPUs, a spinning thread takes the CPU from one that
 // has work: then sleep at once. A chunk is at most half of an even share.
 ThreadPool::ThreadPool(int threads)
-    : parts(2 * int64_t(threads)), spinning(threads <= usableThreads()) {
+    : parts(2 * int64_t(threads)), spinning(threads <= usableThreads()),
+      cpus(allowedCpus()) {
   try {
     for (int i = 1; i < threads; ++i) {
       workers.emplace_back([this] { work(); });
       // The thread that starts it may be bound to one CPU.
-      bindThread(workers.back().native_handle(), allowedCpus());
+      bindThread(workers.back().native_handle(), cpus);
     }
   } catch (...) {
     stop();
@@ -62,14 +64,12 @@ ThreadPool::ThreadPool(int threads)
 }
 
 Status ThreadPool::pin() {
-  auto mask = allowedCpus();
-  if (size_t(threads()) > mask.size())
-    return invalidArgument(concat("expected at most ", mask.size(),
+  if (size_t(threads()) > cpus.size())
+    return invalidArgument(concat("expected at most ", cpus.size(),
                                   " threads, one for each CPU of the affinity "
                                   "mask, to pin them; found ",
                                   threads()));
   pinning.emplace();
-  cpus = std::move(mask);
   caller = std::this_thread::get_id();
   bool bound = bindThread(pthread_self(), {cpus[0]});
   for (size_t i = 0; i < workers.size(); ++i)
@@ -78,6 +78,23 @@ Status ThreadPool::pin() {
     return {};
   return unsupported("the system refuses to bind threads to CPUs; run without "
                      "pinning");
+}
+
+void ThreadPool::place() {
+  if (pinning || size_t(threads()) > cpus.size())
+    return;
+  int cpu = sched_getcpu();
+  if (cpu == placedBeside)
+    return;
+  placedBeside = cpu;
+  std::vector<int> others = cpus;
+  std::erase(others, cpu);
+  for (size_t i = 0; i < workers.size(); ++i) {
+    std::vector<int> share;
+    for (size_t at = i; at < others.size(); at += workers.size())
+      share.push_back(others[at]);
+    bindThread(workers[i].native_handle(), share);
+  }
 }
 
 void ThreadPool::stop() {
@@ -129,6 +146,7 @@ void ThreadPool::run(int64_t total, Body function, void *argument) {
     return;
   }
   std::lock_guard lock(turn);
+  place();
   body = function;
   context = argument;
   count = total;

@@ -62,6 +62,8 @@ public:
 private:
   // Binds worker i to cpus[i + 1], the caller to cpus[0].
   Status pin();
+  // Shares the CPUs other than the caller's out among the workers.
+  void place();
   void stop();
   void work();
   void takeChunks();
@@ -82,9 +84,11 @@ private:
   std::atomic<bool> stopping{false};
   bool spinning;
 
-  // Of a pinned pool: the mask, and who has been bound beside the workers.
+  std::vector<int> cpus; // the affinity mask
+  int placedBeside = -1; // the CPU that the workers keep off
+
+  // Of a pinned pool: who has been bound beside the workers.
   std::optional<ScopedPinning> pinning;
-  std::vector<int> cpus;
   std::thread::id caller;
 
   std::vector<std::thread> workers;
