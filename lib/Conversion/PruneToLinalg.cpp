@@ -12,7 +12,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace coppice {
@@ -198,86 +197,10 @@ static void lower(RewriterBase &rewriter, ExtendOp op) {
 // GEMM
 //===----------------------------------------------------------------------===//
 
-static Value widen(OpBuilder &builder, Location loc, Value element, Type type) {
-  if (element.getType() == type)
-    return element;
-  return arith::ExtFOp::create(builder, loc, type, element);
-}
-
-/// The epilogue, cloned into an element-wise generic over the product; rounding
-/// to the result's type if there is none.
-static Operation *lowerEpilogue(RewriterBase &rewriter, GemmOp op,
-                                Value product) {
-  auto type = cast<RankedTensorType>(op.getResult().getType());
-  SmallVector<Value> inputs = {product};
-  llvm::append_range(inputs, op.getExtras());
-  auto maps = identityMaps(rewriter.getContext(), 2, inputs.size() + 1);
-  for (auto [index, extra] : llvm::enumerate(op.getExtras()))
-    if (cast<RankedTensorType>(extra.getType()).getRank() == 1)
-      maps[1 + index] = axisMap(rewriter.getContext(), 2, 1);
-
-  Value init = emptyLike(rewriter, op.getLoc(), type, product);
-  return linalg::GenericOp::create(
-      rewriter, op.getLoc(), type, inputs, init, maps, parallel(2),
-      [&](OpBuilder &b, Location l, ValueRange elements) {
-        if (!op.hasEpilogue()) {
-          linalg::YieldOp::create(
-              b, l,
-              arith::TruncFOp::create(b, l, type.getElementType(), elements[0])
-                  .getResult());
-          return;
-        }
-        Block &body = op.getEpilogue().front();
-        IRMapping mapping;
-        mapping.map(body.getArguments(), elements.drop_back());
-        for (Operation &inner : body.without_terminator())
-          b.clone(inner, mapping);
-        Value result = cast<YieldOp>(body.getTerminator()).getValue();
-        linalg::YieldOp::create(b, l, mapping.lookupOrDefault(result));
-      });
-}
-
 static void lower(RewriterBase &rewriter, GemmOp op) {
-  Location loc = op.getLoc();
-  MLIRContext *context = rewriter.getContext();
-  auto resultType = cast<RankedTensorType>(op.getResult().getType());
-  auto type = cast<RankedTensorType>(resultType.clone(op.getSumType()));
-  SmallVector<Value> sizes;
-  if (type.isDynamicDim(0))
-    sizes.push_back(tensor::DimOp::create(rewriter, loc, op.getInput(), 0));
-  if (type.isDynamicDim(1))
-    sizes.push_back(tensor::DimOp::create(rewriter, loc, op.getWeight(), 0));
-  Value empty = tensor::EmptyOp::create(rewriter, loc, type, sizes);
-  linalg::FillOp init = zeros(rewriter, loc, empty);
-  setSite(init, (op.getSite() + ".zero").str());
-
-  AffineExpr m, n, k;
-  bindDims(context, m, n, k);
-  AffineMap maps[] = {AffineMap::get(3, 0, {m, k}, context),
-                      AffineMap::get(3, 0, {n, k}, context),
-                      AffineMap::get(3, 0, {m, n}, context)};
-  utils::IteratorType iterators[] = {utils::IteratorType::parallel,
-                                     utils::IteratorType::parallel,
-                                     utils::IteratorType::reduction};
-  auto product = linalg::GenericOp::create(
-      rewriter, loc, type, ValueRange{op.getInput(), op.getWeight()},
-      init.getResult(0), maps, iterators,
-      [&](OpBuilder &b, Location l, ValueRange elements) {
-        Type sum = elements[2].getType();
-        Value a = widen(b, l, elements[0], sum);
-        Value w = widen(b, l, elements[1], sum);
-        Value added = arith::AddFOp::create(b, l, elements[2],
-                                            arith::MulFOp::create(b, l, a, w));
-        linalg::YieldOp::create(b, l, added);
-      });
-  if (!op.hasEpilogue() && type == resultType)
-    return replaceNamed(rewriter, op, product, op.getValueName());
-
-  bool named = op.getValueName() != op.getSite();
-  setSite(product,
-          named ? op.getSite().str() : (op.getSite() + ".product").str());
-  Operation *epilogue = lowerEpilogue(rewriter, op, product.getResult(0));
-  replaceNamed(rewriter, op, epilogue, op.getValueName());
+  // Never fails.
+  Value value = op.decomposeOperation(rewriter)->front();
+  replaceNamed(rewriter, op, value.getDefiningOp(), "");
 }
 
 namespace {

@@ -833,6 +833,9 @@ static ArrayAttr getKeptRanges(Operation *op) {
 
 LogicalResult DispatchFormer::form(const Item &item) {
   Operation *op = item.op;
+  if (auto gemm = dyn_cast<prune::GemmOp>(op); gemm && gemm.hasSets())
+    return op->emitError("expected a GEMM without sets: the cost of a dispatch "
+                         "cannot follow a run-time count yet");
   if (op->getNumResults() == 0 || !isMemoryEffectFree(op))
     return op->emitError("expected only ops on tensors in @forward, found ")
            << op->getName();

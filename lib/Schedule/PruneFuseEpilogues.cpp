@@ -62,7 +62,9 @@ static prune::GemmOp findProducer(linalg::GenericOp op) {
   prune::GemmOp latest;
   for (OpOperand *input : op.getDpsInputOperands()) {
     auto gemm = input->get().getDefiningOp<prune::GemmOp>();
-    if (!gemm || !gemm->hasOneUse() || gemm->getBlock() != op->getBlock() ||
+    // What sets leave out would not go through the epilogue.
+    if (!gemm || gemm.hasSets() || !gemm->hasOneUse() ||
+        gemm->getBlock() != op->getBlock() ||
         !canYield(gemm, cast<RankedTensorType>(op.getResult(0).getType())) ||
         !op.getMatchingIndexingMap(input).isIdentity())
       continue;

@@ -57,7 +57,8 @@ static LogicalResult narrow(linalg::GenericOp op, RankedTensorType type) {
 }
 
 static LogicalResult narrow(prune::GemmOp op, RankedTensorType type) {
-  if (!op.getType().getElementType().isF32())
+  // `into` has the result's type.
+  if (!op.getType().getElementType().isF32() || op.getInto())
     return failure();
   op.getResult().setType(type);
   if (op.hasEpilogue())

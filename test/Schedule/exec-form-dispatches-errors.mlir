@@ -61,3 +61,17 @@ func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?
   } -> tensor<?x6xf32>
   return %s : tensor<?x6xf32>
 }
+
+// -----
+
+func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?x6xf32> {
+  %c0 = arith.constant 0 : index
+  %n = arith.constant dense<1> : tensor<i32>
+  %w = arith.constant dense<1.0> : tensor<6x4xf32>
+  %rows = tensor.dim %tokens, %c0 : tensor<?xi32>
+  %x = tensor.empty(%rows) : tensor<?x4xf32>
+  %e = tensor.empty(%rows) : tensor<?x6xf32>
+  // expected-error @below {{expected a GEMM without sets: the cost of a dispatch cannot follow a run-time count yet}}
+  %s = prune.gemm "s" %x, %w rows both(%tokens, %n : tensor<?xi32>) into %e : tensor<?x4xf32>, tensor<6x4xf32> -> tensor<?x6xf32>
+  return %s : tensor<?x6xf32>
+}

@@ -85,3 +85,19 @@ func.func @not_elementwise(%x: tensor<7x5xf32>, %w: tensor<7x5xf32>, %e: tensor<
   } -> tensor<7x7xf32>
   return %s, %g : tensor<7x7xf32>, tensor<7x7xf32>
 }
+
+// What a set leaves out would not go through the epilogue.
+// CHECK-LABEL: func @sets
+// CHECK: prune.gemm
+// CHECK-NOT: epilogue
+// CHECK: linalg.generic
+func.func @sets(%x: tensor<?x5xf32>, %w: tensor<7x5xf32>, %r: tensor<?xi32>, %n: tensor<i32>, %e: tensor<?x7xf32>) -> tensor<?x7xf32> {
+  %d = prune.gemm "up" %x, %w rows both(%r, %n : tensor<?xi32>) into %e : tensor<?x5xf32>, tensor<7x5xf32> -> tensor<?x7xf32>
+  %s = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%d : tensor<?x7xf32>) outs(%e : tensor<?x7xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %t = math.exp %a : f32
+    linalg.yield %t : f32
+  } -> tensor<?x7xf32>
+  return %s : tensor<?x7xf32>
+}

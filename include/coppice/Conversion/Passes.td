@@ -48,7 +48,8 @@ def PruneToLinalg : Pass<"prune-to-linalg"> {
     - `prune.gemm` is a fill and one reduction over k in ascending order, in the
       element type of the result; then the epilogue, as an op of its own that
       has the name of the GEMM's `value`. The product has the site, or
-      `SITE.product` where `value` is not another name.
+      `SITE.product` where `value` is not another name. Its sets are compared
+      with every index, and what they leave out is not selected.
 
     ```mlir
     func.func @mask(%x: tensor<?x3xf32>) -> tensor<?x3xf32> {
@@ -67,7 +68,7 @@ def PruneToLinalg : Pass<"prune-to-linalg"> {
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
-    "::mlir::tensor::TensorDialect"
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect"
   ];
 }
 

@@ -182,7 +182,7 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %m: memref<f32>) {
 
 func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %b: tensor<5xf32>) {
   // expected-error @below {{expected no further operands without an epilogue, found 1}}
-  %p = "prune.gemm"(%x, %w, %b) <{site = "s"}> ({}) : (tensor<?x3xf32>, tensor<5x3xf32>, tensor<5xf32>) -> tensor<?x5xf32>
+  %p = "prune.gemm"(%x, %w, %b) <{operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, site = "s"}> ({}) : (tensor<?x3xf32>, tensor<5x3xf32>, tensor<5xf32>) -> tensor<?x5xf32>
   return
 }
 
@@ -190,7 +190,7 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %b: tensor<5xf32>) {
 
 func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %b: tensor<5xf32>) {
   // expected-error @below {{expected an epilogue of 2 arguments (the accumulator and one for each further operand), found 1}}
-  %p = "prune.gemm"(%x, %w, %b) <{site = "s"}> ({
+  %p = "prune.gemm"(%x, %w, %b) <{operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 0, 0, 0, 0, 0>, site = "s"}> ({
   ^bb0(%acc: f32):
     prune.yield %acc : f32
   }) : (tensor<?x3xf32>, tensor<5x3xf32>, tensor<5xf32>) -> tensor<?x5xf32>
@@ -204,6 +204,94 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>) {
   %p = prune.gemm "s" %x, %w epilogue(%acc: f32) {
     llvm.unreachable
   } : tensor<?x3xf32>, tensor<5x3xf32> -> tensor<?x5xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected 'gather', 'scatter' or 'both', found 'somehow'}}
+  %p = prune.gemm "s" %x, %w rows somehow(%l, %n : tensor<?xi32>) into %o : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected panels of at least 1, found 0}}
+  %p = prune.gemm "s" %x, %w panels of 0(%l, %n : tensor<?xi32>) into %o : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<4xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected a list of at most the 3 groups that there are, found one of 4}}
+  %p = prune.gemm "s" %x, %w groups of 3(%l, %n : tensor<4xi32>) : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected an 'into' for what the sets leave out, found none}}
+  %p = prune.gemm "s" %x, %w panels of 2(%l, %n : tensor<?xi32>) : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected no 'into' without a set of rows or panels, found one}}
+  %p = prune.gemm "s" %x, %w groups of 2(%l, %n : tensor<?xi32>) into %o : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<5x6xf32>, %l: tensor<4xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected 4 rows (M) of the result, as many as the list of rows has, found 5}}
+  %p = prune.gemm "s" %x, %w rows gather(%l, %n : tensor<4xi32>) into %o : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<5x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<5x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<4xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected 4 rows (M) of the input, as many as the list of rows has, found 5}}
+  %p = prune.gemm "s" %x, %w rows scatter(%l, %n : tensor<4xi32>) into %o : tensor<5x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<5x8xf32>, %w: tensor<6x8xf32>, %o: tensor<4x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected 5 rows (M) of the result, as many as of the input, found 4}}
+  %p = prune.gemm "s" %x, %w rows both(%l, %n : tensor<?xi32>) into %o : tensor<5x8xf32>, tensor<6x8xf32> -> tensor<4x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected a list, a count and a size of a set of groups, or none of them}}
+  %p = "prune.gemm"(%x, %w, %l, %n) <{operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0, 0, 1, 1, 0>, site = "s"}> ({}) : (tensor<?x8xf32>, tensor<6x8xf32>, tensor<?xi32>, tensor<i32>) -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected a list, a count and sides of a set of rows, or none of them}}
+  %p = "prune.gemm"(%x, %w, %l, %o) <{operandSegmentSizes = array<i32: 1, 1, 0, 1, 0, 0, 0, 0, 0, 1>, row_sides = 0 : i32, site = "s"}> ({}) : (tensor<?x8xf32>, tensor<6x8xf32>, tensor<?xi32>, tensor<?x6xf32>) -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x5xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
+  // expected-error @below {{expected an 'into' of the result's type 'tensor<?x6xf32>', found 'tensor<?x5xf32>'}}
+  %p = "prune.gemm"(%x, %w, %l, %n, %o) <{operandSegmentSizes = array<i32: 1, 1, 0, 1, 1, 0, 0, 0, 0, 1>, row_sides = 0 : i32, site = "s"}> ({}) : (tensor<?x8xf32>, tensor<6x8xf32>, tensor<?xi32>, tensor<i32>, tensor<?x5xf32>) -> tensor<?x6xf32>
   return
 }
 

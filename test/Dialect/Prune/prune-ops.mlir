@@ -47,6 +47,23 @@ func.func @gemms(%x: tensor<?x3xf32>, %w: tensor<5x3xbf16>, %r: tensor<?x5xf32>,
   return %1 : tensor<?x5xf32>
 }
 
+// CHECK-LABEL: @sets
+func.func @sets(%x: tensor<?x512xf32>, %w: tensor<64x512xbf16>, %o: tensor<?x64xf32>, %r: tensor<?xi32>, %m: tensor<i32>, %g: tensor<4xi32>, %n: tensor<i32>)
+    -> (tensor<?x64xf32>, tensor<?x64xf32>, tensor<?x64xf32>, tensor<?x64xf32>) {
+  // CHECK: prune.gemm "q" %{{.*}}, %{{.*}} rows gather(%{{.*}}, %{{.*}} : tensor<?xi32>) into %{{.*}} : tensor<?x512xf32>
+  %0 = prune.gemm "q" %x, %w rows gather(%r, %m : tensor<?xi32>) into %o : tensor<?x512xf32>, tensor<64x512xbf16> -> tensor<?x64xf32>
+  // CHECK: prune.gemm "q" %{{.*}}, %{{.*}} rows both(%{{.*}}, %{{.*}} : tensor<?xi32>) panels of 16(%{{.*}}, %{{.*}} : tensor<4xi32>) into %{{.*}} {prune.kept = []} :
+  %1 = prune.gemm "q" %x, %w rows both(%r, %m : tensor<?xi32>) panels of 16(%g, %n : tensor<4xi32>) into %o {prune.kept = []} : tensor<?x512xf32>, tensor<64x512xbf16> -> tensor<?x64xf32>
+  // CHECK: prune.gemm "q" %{{.*}}, %{{.*}} groups of 128(%{{.*}}, %{{.*}} : tensor<4xi32>) :
+  %2 = prune.gemm "q" %x, %w groups of 128(%g, %n : tensor<4xi32>) : tensor<?x512xf32>, tensor<64x512xbf16> -> tensor<?x64xf32>
+  // CHECK: prune.gemm "down" %{{.*}}, %{{.*}} rows scatter(%{{.*}}, %{{.*}} : tensor<?xi32>) groups of 128(%{{.*}}, %{{.*}} : tensor<4xi32>) into %{{.*}} value "mlp" epilogue(
+  %3 = prune.gemm "down" %x, %w rows scatter(%r, %m : tensor<?xi32>) groups of 128(%g, %n : tensor<4xi32>) into %o value "mlp" epilogue(%acc: f32, %e: f32 = %o : tensor<?x64xf32>) {
+    %s = arith.addf %acc, %e : f32
+    prune.yield %s : f32
+  } : tensor<?x512xf32>, tensor<64x512xbf16> -> tensor<?x64xf32>
+  return %0, %1, %2, %3 : tensor<?x64xf32>, tensor<?x64xf32>, tensor<?x64xf32>, tensor<?x64xf32>
+}
+
 // Long sets are printed once, at the top.
 // CHECK-LABEL: @long
 // CHECK: keep #kept_9_of_18_ in tensor<18xf32>

@@ -138,3 +138,17 @@ func.func @computed_subscripts_stay(%x: tensor<?x5xf32>, %e: tensor<?x5xf32>) ->
   %r = prune.restrict %y axis 1 keep #prune.set<[1, 4] of 5> in tensor<?x5xf32> -> tensor<?x2xf32>
   return %r : tensor<?x2xf32>
 }
+
+// -----
+
+// A set that is known at run time may name what would go.
+// CHECK-LABEL: @gemm_with_sets_stays
+// CHECK: %[[E:.*]] = prune.extend
+// CHECK: %[[Y:.*]] = prune.gemm "y" %[[E]], %{{.*}} groups of 2
+// CHECK: prune.restrict %[[Y]]
+func.func @gemm_with_sets_stays(%x: tensor<?x3xf32>, %w: tensor<5x4xf32>, %g: tensor<2xi32>, %n: tensor<i32>) -> tensor<?x2xf32> {
+  %e = prune.extend %x axis 1 keep #prune.set<[0, 2:4] of 4> in tensor<?x3xf32> -> tensor<?x4xf32>
+  %y = prune.gemm "y" %e, %w groups of 2(%g, %n : tensor<2xi32>) : tensor<?x4xf32>, tensor<5x4xf32> -> tensor<?x5xf32>
+  %s = prune.restrict %y axis 1 keep #prune.set<[1, 4] of 5> in tensor<?x5xf32> -> tensor<?x2xf32>
+  return %s : tensor<?x2xf32>
+}

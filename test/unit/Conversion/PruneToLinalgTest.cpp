@@ -131,3 +131,93 @@ TEST(PruneToLinalg, GemmSumsInAscendingOrderOfK) {
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].values, (std::vector<float>{0}));
 }
+
+/// A random subset of [0, extent) as a list of `capacity` and its count; what
+/// lies behind the count is out of range.
+static std::vector<Array> randomSet(std::mt19937 &random, int64_t extent,
+                                    int64_t capacity) {
+  Array list({capacity}), count = Array::scalar(0);
+  std::fill(list.values.begin(), list.values.end(), 99.0f);
+  for (int64_t i = 0; i < extent; ++i)
+    if (random() % 2)
+      list.values[static_cast<size_t>(count.values[0]++)] =
+          static_cast<float>(i);
+  return {list, count};
+}
+
+static bool isIn(const std::vector<Array> &set, int64_t index) {
+  for (int i = 0; i < set[1].values[0]; ++i)
+    if (set[0].values[static_cast<size_t>(i)] == static_cast<float>(index))
+      return true;
+  return false;
+}
+
+TEST(PruneToLinalg, GemmComputesWhatIsInItsSetsAndKeepsTheRest) {
+  const char *text = R"(
+    func.func @f(%a: tensor<?x11xf32>, %w: tensor<7x11xf32>, %o: tensor<?x7xf32>, %b: tensor<7xf32>,
+                 %r: tensor<?xi32>, %nr: tensor<i32>, %p: tensor<3xi32>, %np: tensor<i32>, %g: tensor<3xi32>, %ng: tensor<i32>)
+        -> tensor<?x7xf32> {
+      %c = prune.gemm "c" %a, %w rows SIDES(%r, %nr : tensor<?xi32>) panels of 3(%p, %np : tensor<3xi32>)
+          groups of 4(%g, %ng : tensor<3xi32>) into %o value "v" epilogue(%acc: f32, %x: f32 = %o : tensor<?x7xf32>, %y: f32 = %b : tensor<7xf32>) {
+        %0 = arith.addf %acc, %x : f32
+        %1 = arith.mulf %0, %y : f32
+        prune.yield %1 : f32
+      } : tensor<?x11xf32>, tensor<7x11xf32> -> tensor<?x7xf32>
+      return %c : tensor<?x7xf32>
+    })";
+  std::mt19937 random(3);
+  for (std::string sides : {"gather", "scatter", "both"})
+    for (int64_t dense : {5, 1, 0})
+      for (int repeat = 0; repeat < 3; ++repeat) {
+        // The dense side has `dense` rows, the other one the list's.
+        int64_t capacity = 5;
+        auto rows = randomSet(random, dense, capacity),
+             panels = randomSet(random, 3, 3), groups = randomSet(random, 3, 3);
+        int64_t inputs = sides == "scatter" ? capacity : dense,
+                outputs = sides == "gather" ? capacity : dense;
+        Array a = randomIntegers(random, {inputs, 11}, -5, 5);
+        Array w = randomIntegers(random, {7, 11}, -5, 5);
+        Array o = randomIntegers(random, {outputs, 7}, -5, 5);
+        Array b = randomIntegers(random, {7}, -5, 5);
+        for (int64_t k = 0; k < 11; ++k)
+          if (!isIn(groups, k / 4))
+            for (int64_t n = 0; n < 7; ++n)
+              w.at({n, k}) = kNaN;
+        Array expected = o;
+        for (int64_t i = 0; i < static_cast<int64_t>(rows[1].values[0]); ++i) {
+          auto row =
+              static_cast<int64_t>(rows[0].values[static_cast<size_t>(i)]);
+          int64_t from = sides == "scatter" ? i : row,
+                  to = sides == "gather" ? i : row;
+          for (int64_t n = 0; n < 7; ++n) {
+            if (!isIn(panels, n / 3))
+              continue;
+            float sum = 0;
+            for (int64_t k = 0; k < 11; ++k)
+              if (isIn(groups, k / 4))
+                sum += a.at({from, k}) * w.at({n, k});
+            expected.at({to, n}) = (sum + o.at({to, n})) * b.at({n});
+          }
+        }
+        std::string source = text;
+        source.replace(source.find("SIDES"), 5, sides);
+        auto results = run(source, {a, w, o, b, rows[0], rows[1], panels[0],
+                                    panels[1], groups[0], groups[1]});
+        ASSERT_EQ(results.size(), 1u);
+        EXPECT_EQ(results[0].values, expected.values)
+            << sides << ", " << dense << " rows";
+      }
+}
+
+TEST(PruneToLinalg, GemmOfNoGroupsIsZero) {
+  auto results =
+      run(R"(
+    func.func @f(%a: tensor<?x3xf32>, %w: tensor<2x3xf32>, %g: tensor<2xi32>, %n: tensor<i32>) -> tensor<?x2xf32> {
+      %c = prune.gemm "c" %a, %w groups of 2(%g, %n : tensor<2xi32>) : tensor<?x3xf32>, tensor<2x3xf32> -> tensor<?x2xf32>
+      return %c : tensor<?x2xf32>
+    })",
+          {Array({1, 3}, {1, kNaN, 3}), Array({2, 3}, {1, 2, 3, 4, 5, kInf}),
+           Array({2}, {0, 1}), Array::scalar(0)});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].values, (std::vector<float>{0, 0}));
+}

@@ -1,6 +1,7 @@
 // The prune dialect and the rules of its discardable attribute prune.kept.
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 

@@ -273,6 +273,8 @@ void GemmOp::build(OpBuilder &builder, OperationState &state, Type result,
                    StringRef site, Value input, Value weight) {
   state.addOperands({input, weight});
   state.addAttribute(getSiteAttrName(state.name), builder.getStringAttr(site));
+  state.getOrAddProperties<Properties>().operandSegmentSizes = {1, 1, 0, 0, 0,
+                                                                0, 0, 0, 0, 0};
   state.addRegion();
   state.addTypes(result);
 }
@@ -289,18 +291,74 @@ Block *GemmOp::addEpilogue(OpBuilder &builder, ValueRange extras) {
   return block;
 }
 
-// $site $input `,` $weight (`value` $value)? attr-dict
-// (`epilogue` `(` %acc `:` type (`,` %arg `:` type `=` $extra `:` type)* `)`
-// region)?
-// `:` type($input) `,` type($weight) `->` type($result)
+namespace {
+/// A set on its way from text to operands.
+struct ParsedSet {
+  SmallVector<OpAsmParser::UnresolvedOperand, 2> operands; // list and count
+  SmallVector<Type, 2> types;
+
+  /// `(` %list `,` %count `:` type of the list `)`
+  ParseResult parse(OpAsmParser &parser) {
+    Type list;
+    if (parser.parseLParen() || parser.parseOperand(operands.emplace_back()) ||
+        parser.parseComma() || parser.parseOperand(operands.emplace_back()) ||
+        parser.parseColonType(list) || parser.parseRParen())
+      return failure();
+    types = {list, RankedTensorType::get({}, parser.getBuilder().getI32Type())};
+    return success();
+  }
+};
+
+/// (KEYWORD `of` size set)?
+ParseResult parseSizedSet(OpAsmParser &parser, StringRef keyword,
+                          IntegerAttr &size, ParsedSet &set) {
+  if (failed(parser.parseOptionalKeyword(keyword)))
+    return success();
+  return failure(
+      parser.parseKeyword("of") ||
+      parser.parseAttribute(size, parser.getBuilder().getI64Type()) ||
+      set.parse(parser));
+}
+
+void printSet(OpAsmPrinter &printer, Value list, Value count) {
+  printer << "(" << list << ", " << count << " : " << list.getType() << ")";
+}
+} // namespace
+
+// $site $input `,` $weight
+// (`rows` $row_sides set)? (`panels` `of` $panel_size set)?
+// (`groups` `of` $group_size set)? (`into` $into)? (`value` $value)? attr-dict
 ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   StringAttr site, value;
   OpAsmParser::UnresolvedOperand input, weight;
+  SmallVector<OpAsmParser::UnresolvedOperand, 1> into;
+  ParsedSet rows, panels, groups;
   Type inputType, weightType, resultType;
+  auto &properties = result.getOrAddProperties<Properties>();
   if (parser.parseAttribute(site, getSiteAttrName(result.name),
                             result.attributes) ||
       parser.parseOperand(input) || parser.parseComma() ||
       parser.parseOperand(weight))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("rows"))) {
+    StringRef keyword;
+    SMLoc at = parser.getCurrentLocation();
+    if (parser.parseKeyword(&keyword))
+      return failure();
+    std::optional<RowSides> sides = symbolizeRowSides(keyword);
+    if (!sides)
+      return parser.emitError(at)
+             << "expected 'gather', 'scatter' or 'both', found '" << keyword
+             << "'";
+    properties.row_sides = RowSidesAttr::get(parser.getContext(), *sides);
+    if (rows.parse(parser))
+      return failure();
+  }
+  if (parseSizedSet(parser, "panels", properties.panel_size, panels) ||
+      parseSizedSet(parser, "groups", properties.group_size, groups))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("into")) &&
+      parser.parseOperand(into.emplace_back()))
     return failure();
   if (succeeded(parser.parseOptionalKeyword("value")) &&
       parser.parseAttribute(value, getValueAttrName(result.name),
@@ -337,16 +395,51 @@ ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
       parser.resolveOperand(weight, weightType, result.operands) ||
       parser.resolveOperands(extras, extraTypes, extrasLoc, result.operands))
     return failure();
+  for (const ParsedSet *set : {&rows, &panels, &groups})
+    if (parser.resolveOperands(set->operands, set->types, extrasLoc,
+                               result.operands))
+      return failure();
+  if (!into.empty() &&
+      parser.resolveOperand(into.front(), resultType, result.operands))
+    return failure();
+  auto has = [](const ParsedSet &set) { return set.operands.empty() ? 0 : 1; };
+  properties.operandSegmentSizes = {1,
+                                    1,
+                                    static_cast<int32_t>(extras.size()),
+                                    has(rows),
+                                    has(rows),
+                                    has(panels),
+                                    has(panels),
+                                    has(groups),
+                                    has(groups),
+                                    into.empty() ? 0 : 1};
   result.addTypes(resultType);
   return success();
 }
 
 void GemmOp::print(OpAsmPrinter &printer) {
   printer << " " << getSiteAttr() << " " << getInput() << ", " << getWeight();
+  if (getRows()) {
+    printer << " rows " << stringifyRowSides(*getRowSides());
+    printSet(printer, getRows(), getRowCount());
+  }
+  if (getPanels()) {
+    printer << " panels of " << *getPanelSize();
+    printSet(printer, getPanels(), getPanelCount());
+  }
+  if (getGroups()) {
+    printer << " groups of " << *getGroupSize();
+    printSet(printer, getGroups(), getGroupCount());
+  }
+  if (getInto())
+    printer << " into " << getInto();
   if (StringAttr value = getValueAttr())
     printer << " value " << value;
   printer.printOptionalAttrDict((*this)->getAttrs(),
-                                {getSiteAttrName(), getValueAttrName()});
+                                {getSiteAttrName(), getValueAttrName(),
+                                 getRowSidesAttrName(), getPanelSizeAttrName(),
+                                 getGroupSizeAttrName(),
+                                 getOperandSegmentSizesAttrName()});
   if (hasEpilogue()) {
     Block &block = getEpilogue().front();
     printer << " epilogue(";
@@ -377,6 +470,80 @@ static bool mayEqual(int64_t a, int64_t b) {
   return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b;
 }
 
+/// A set has its list, its count and what it counts, or none of these, and the
+/// list is no longer than the dimension.
+static LogicalResult verifySet(GemmOp op, StringRef name, Value list,
+                               Value count, Attribute what, int64_t extent) {
+  if (bool(list) != bool(count) || bool(list) != bool(what))
+    return op.emitOpError() << "expected a list, a count and "
+                            << (name == "rows" ? "sides" : "a size")
+                            << " of a set of " << name << ", or none of them";
+  auto size = dyn_cast_or_null<IntegerAttr>(what);
+  if (isa_and_nonnull<RowSidesAttr>(what))
+    size = {};
+  if (size && size.getInt() < 1)
+    return op.emitOpError()
+           << "expected " << name << " of at least 1, found " << size.getInt();
+  if (!list || ShapedType::isDynamic(extent))
+    return success();
+  int64_t most = size ? llvm::divideCeil(extent, size.getInt()) : extent;
+  int64_t length = cast<RankedTensorType>(list.getType()).getDimSize(0);
+  if (ShapedType::isDynamic(length) || length <= most)
+    return success();
+  return op.emitOpError() << "expected a list of at most the " << most << " "
+                          << name << " that there are, found one of " << length;
+}
+
+/// Do the sets fit the operands, and is there an `into` where it is needed?
+static LogicalResult verifySets(GemmOp op) {
+  int64_t m = op.getInput().getType().getDimSize(0),
+          n = op.getWeight().getType().getDimSize(0),
+          k = op.getWeight().getType().getDimSize(1);
+  auto result = cast<RankedTensorType>(op.getType());
+  bool isScattered = op.getRowSides() == RowSides::Scatter;
+  if (failed(verifySet(op, "rows", op.getRows(), op.getRowCount(),
+                       op.getRowSidesAttr(),
+                       isScattered ? result.getDimSize(0) : m)) ||
+      failed(verifySet(op, "panels", op.getPanels(), op.getPanelCount(),
+                       op.getPanelSizeAttr(), n)) ||
+      failed(verifySet(op, "groups", op.getGroups(), op.getGroupCount(),
+                       op.getGroupSizeAttr(), k)))
+    return failure();
+
+  bool needsInto = op.getRows() || op.getPanels();
+  if (needsInto != bool(op.getInto()))
+    return op.emitOpError()
+           << (needsInto ? "expected an 'into' for what the sets leave out, "
+                           "found none"
+                         : "expected no 'into' without a set of rows or "
+                           "panels, found one");
+  if (needsInto && op.getInto().getType() != result)
+    return op.emitOpError() << "expected an 'into' of the result's type "
+                            << result << ", found " << op.getInto().getType();
+  if (!op.getRows())
+    return success();
+
+  int64_t length = op.getRows().getType().getDimSize(0);
+  auto requireRows = [&](StringRef what, int64_t found, StringRef like,
+                         int64_t expected) -> LogicalResult {
+    if (mayEqual(expected, found))
+      return success();
+    return op.emitOpError()
+           << "expected " << expected << " rows (M) of the " << what
+           << ", as many as " << like << ", found " << found;
+  };
+  switch (*op.getRowSides()) {
+  case RowSides::Gather:
+    return requireRows("result", result.getDimSize(0), "the list of rows has",
+                       length);
+  case RowSides::Scatter:
+    return requireRows("input", m, "the list of rows has", length);
+  case RowSides::Both:
+    return requireRows("result", result.getDimSize(0), "of the input", m);
+  }
+  llvm_unreachable("all sides are handled");
+}
+
 LogicalResult GemmOp::verify() {
   auto input = cast<RankedTensorType>(getInput().getType()),
        weight = cast<RankedTensorType>(getWeight().getType());
@@ -393,6 +560,9 @@ LogicalResult GemmOp::verify() {
       failed(requireExtent("columns (N)",
                            "result, as many as rows of the weight",
                            weight.getDimSize(0), result.getDimSize(1))) ||
+      failed(verifySets(*this)))
+    return failure();
+  if (!getRows() &&
       failed(requireExtent("rows (M)", "result, as many as of the input",
                            input.getDimSize(0), result.getDimSize(0))))
     return failure();
@@ -454,7 +624,8 @@ LogicalResult GemmOp::verifyRegions() {
 
 LogicalResult GemmOp::reifyResultShapes(OpBuilder &builder,
                                         ReifiedRankedShapedTypeDims &shapes) {
-  shapes.push_back({tensor::getMixedSize(builder, getLoc(), getInput(), 0),
+  Value rows = getInto() ? Value(getInto()) : Value(getInput());
+  shapes.push_back({tensor::getMixedSize(builder, getLoc(), rows, 0),
                     tensor::getMixedSize(builder, getLoc(), getWeight(), 0)});
   return success();
 }

@@ -3,6 +3,7 @@
 #define COPPICE_DIALECT_PRUNE_IR_PRUNE_H
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
@@ -27,6 +28,12 @@ struct IndexRange {
 };
 
 class SetAttr;
+
+// TableGen writes the signature of AggregatedOpInterface unqualified.
+using llvm::FailureOr;
+using llvm::SmallVector;
+using mlir::OpBuilder;
+using mlir::Value;
 
 /// Reads keep-sets that lie outside of the IR. Implemented where plans are
 /// applied, so that the dialect itself touches no file.

@@ -140,6 +140,13 @@ def Prune_PlannedSetAttr : Attr<Prune_PlannedSet.predicate, Prune_PlannedSet.sum
   let convertFromStorage = "::llvm::cast<::coppice::prune::PlannedSetAttrInterface>($_self)";
 }
 
+def Prune_RowSidesAttr : I32EnumAttr<"RowSides", "the side of a GEMM whose rows a row set names", [
+    I32EnumAttrCase<"Gather", 0, "gather">,
+    I32EnumAttrCase<"Scatter", 1, "scatter">,
+    I32EnumAttrCase<"Both", 2, "both">]> {
+  let cppNamespace = "::coppice::prune";
+}
+
 def Prune_DimensionAttr : I32EnumAttr<"Dimension", "what a set of a sublayer counts", [
     I32EnumAttrCase<"Channels", 0, "channels">,
     I32EnumAttrCase<"KVHeads", 1, "kv_heads">]> {

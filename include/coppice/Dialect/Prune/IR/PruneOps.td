@@ -5,6 +5,7 @@
 include "coppice/Dialect/Prune/IR/PruneAttributes.td"
 include "coppice/Dialect/Prune/IR/PruneDialect.td"
 include "coppice/Dialect/Prune/IR/PruneInterfaces.td"
+include "mlir/Dialect/Linalg/IR/LinalgInterfaces.td"
 include "mlir/IR/OpAsmInterface.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
@@ -151,8 +152,15 @@ def Prune_ExtendOp : Prune_ProjectionOp<"extend"> {
 // GEMM
 //===----------------------------------------------------------------------===//
 
+// A set that is only known at run time: the kept indices, and how many of them
+// the tensor holds.
+def Prune_IndexList : 1DTensorOf<[I32]>;
+def Prune_IndexCount : 0DTensorOf<[I32]>;
+
 def Prune_GemmOp : Prune_Op<"gemm", [
-    Pure, SingleBlock, DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
+    Pure, SingleBlock, AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
+    DeclareOpInterfaceMethods<ReifyRankedShapedTypeOpInterface, ["reifyResultShapes"]>]> {
   let summary = "C[m, n] = epilogue(sum over k of A[m, k] * W[n, k])";
   let description = [{
     The matrix multiplication of a site: activations `input` `[M, K]`, `weight`
@@ -172,12 +180,43 @@ def Prune_GemmOp : Prune_Op<"gemm", [
       prune.yield %s : f32
     } : tensor<?x172xf32>, tensor<64x172xbf16> -> tensor<?x64xf32>
     ```
+
+    **Sets** say at run time which rows, panels of N and groups of K there are. Each is a list of i32 and a count: the first `count`
+    elements are the set, in ascending order, none twice, each below the number of rows, panels or groups. What the list holds behind
+    them means nothing. Whoever makes a list answers for that order and range; nothing here checks it.
+
+    - `groups of G`: the sum is over those k with k / G in the set.
+    - `panels of P`: those columns are computed with n / P in the set. The last panel or group may be short.
+    - `rows`: with row number i of the set being row r,
+      - `gather`: result row i comes from input row r; the result has as many rows as the list is long;
+      - `scatter`: result row r comes from input row i;
+      - `both`: result row r comes from input row r.
+
+    What the epilogue reads has the shape of the result, and it reads where it writes. Elements of the result that are not computed,
+    for their row or their column is in no set, are those of `into`, which is there if and only if there are `rows` or `panels`. In a
+    kernel that is the destination, of which those elements are not touched: a residual that is added to itself passes through,
+    a destination of zeros is a projection, and what nobody reads costs nothing.
+
+    ```mlir
+    %y = prune.gemm "layers.0.mlp.down" %act, %w rows scatter(%r, %m : tensor<?xi32>) groups of 128(%g, %n : tensor<4xi32>) into %r0
+        value "layers.0.mlp" epilogue(%acc: f32, %r: f32 = %r0 : tensor<?x64xf32>) {
+      %s = arith.addf %acc, %r : f32
+      prune.yield %s : f32
+    } : tensor<?x512xf32>, tensor<64x512xbf16> -> tensor<?x64xf32>
+    ```
   }];
   let arguments = (ins
     StrAttr:$site,
     2DTensorOf<[AnyFloat]>:$input,
     2DTensorOf<[AnyFloat]>:$weight,
     Variadic<AnyRankedTensor>:$extras,
+    Optional<Prune_IndexList>:$rows, Optional<Prune_IndexCount>:$row_count,
+    Optional<Prune_IndexList>:$panels, Optional<Prune_IndexCount>:$panel_count,
+    Optional<Prune_IndexList>:$groups, Optional<Prune_IndexCount>:$group_count,
+    Optional<2DTensorOf<[AnyFloat]>>:$into,
+    OptionalAttr<Prune_RowSidesAttr>:$row_sides,
+    OptionalAttr<I64Attr>:$panel_size,
+    OptionalAttr<I64Attr>:$group_size,
     OptionalAttr<StrAttr>:$value);
   let results = (outs 2DTensorOf<[AnyFloat]>:$result);
   let regions = (region AnyRegion:$epilogue);
@@ -185,13 +224,14 @@ def Prune_GemmOp : Prune_Op<"gemm", [
   let hasVerifier = 1;
   let hasRegionVerifier = 1;
   let builders = [
-    // Without an epilogue.
+    // Without an epilogue and without sets.
     OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$site,
                    "::mlir::Value":$input, "::mlir::Value":$weight)>,
   ];
   let skipDefaultBuilders = 1;
   let extraClassDeclaration = [{
     bool hasEpilogue() { return !getEpilogue().empty(); }
+    bool hasSets() { return getRows() || getPanels() || getGroups(); }
     /// The type of products and sums, and of the epilogue's first argument.
     ::mlir::Type getSumType();
     /// The name of what this op computes: `value`, or the site if not fused.

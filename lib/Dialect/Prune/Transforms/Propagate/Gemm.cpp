@@ -14,6 +14,8 @@ struct RestrictUpGemm : RestrictUp<GemmOp> {
   using RestrictUp::RestrictUp;
   LogicalResult moveUp(RestrictOp op, GemmOp gemm,
                        PatternRewriter &rewriter) const override {
+    if (gemm.hasSets())
+      return rewriter.notifyMatchFailure(gemm, "a set may name what would go");
     Location loc = gemm.getLoc();
     int64_t axis = op.getAxis();
     SetAttr set = op.getKeep();
@@ -44,6 +46,8 @@ struct ExtendDownGemm : CountedRule<GemmOp> {
     if (!extend || extend.getKeep().hasDynamicCount() ||
         extend.getKeep().isEmpty())
       return rewriter.notifyMatchFailure(gemm, "the input is not extended");
+    if (gemm.hasSets())
+      return rewriter.notifyMatchFailure(gemm, "a set may name what would go");
     SetAttr set = extend.getKeep();
     if (extend.getAxis() == 1) {
       Value weight =

@@ -1,0 +1,295 @@
+// What prune.gemm means, spelled out in linalg.
+//
+// In: one prune.gemm. Out: linalg on tensors that computes the same value in
+// the most direct way: all products, summed along K in ascending order, then
+// the epilogue. Sets become tables (index to position in the list, or -1),
+// found by comparing every index with every element of the list; rows are
+// gathered by such a table, groups of K and what is not computed are left out
+// by a select. This is the definition that kernels are compared with: it is
+// written to be read, and nothing in it is tuned.
+//
+// The linalg op that computes the value carries its name as `prune.site`; the
+// steps before it carry "SITE.STEP".
+#include "coppice/Dialect/Prune/IR/Prune.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+
+using namespace mlir;
+using namespace coppice::prune;
+
+namespace {
+
+constexpr auto kParallel = utils::IteratorType::parallel;
+constexpr auto kReduction = utils::IteratorType::reduction;
+
+class GemmDecomposer {
+public:
+  GemmDecomposer(OpBuilder &builder, GemmOp op)
+      : builder(builder), loc(op.getLoc()), op(op) {}
+
+  Value run();
+
+private:
+  using Body = llvm::function_ref<Value(OpBuilder &, Location, ValueRange)>;
+
+  Value empty(ArrayRef<OpFoldResult> sizes, Type element) {
+    return tensor::EmptyOp::create(builder, loc, sizes, element);
+  }
+  Value filled(ArrayRef<OpFoldResult> sizes, TypedAttr value, StringRef name) {
+    Value scalar = arith::ConstantOp::create(builder, loc, value);
+    auto fill = linalg::FillOp::create(builder, loc, scalar,
+                                       empty(sizes, value.getType()));
+    setName(fill, name);
+    return fill.getResult(0);
+  }
+  /// A map of `dims` loops to some of them.
+  AffineMap project(unsigned dims, ArrayRef<unsigned> which) {
+    SmallVector<AffineExpr> results;
+    for (unsigned dim : which)
+      results.push_back(builder.getAffineDimExpr(dim));
+    return AffineMap::get(dims, 0, results, builder.getContext());
+  }
+  linalg::GenericOp generic(ValueRange inputs, Value init,
+                            ArrayRef<AffineMap> maps,
+                            ArrayRef<utils::IteratorType> iterators,
+                            Body body) {
+    return linalg::GenericOp::create(
+        builder, loc, init.getType(), inputs, init, maps, iterators,
+        [&](OpBuilder &b, Location l, ValueRange elements) {
+          linalg::YieldOp::create(b, l, body(b, l, elements));
+        });
+  }
+  void setName(Operation *made, StringRef name) {
+    if (!name.empty())
+      made->setAttr("prune.site", builder.getStringAttr(name));
+  }
+  std::string nameOf(StringRef step) {
+    return op.getSite().empty() ? "" : (op.getSite() + "." + step).str();
+  }
+
+  Value positions(Value list, Value count, OpFoldResult extent,
+                  int64_t granule);
+  Value isThere(OpBuilder &b, Location l, Value position);
+  Value sourceRows();
+  Value gatherRows();
+  linalg::GenericOp product(Value input);
+  linalg::GenericOp finish(Value sums);
+
+  OpBuilder &builder;
+  Location loc;
+  GemmOp op;
+  OpFoldResult m, n, k;
+  Value rows; // of each row of the result, its row of the input, or -1
+};
+
+/// For each index below `extent` where its granule is in the set, or -1.
+Value GemmDecomposer::positions(Value list, Value count, OpFoldResult extent,
+                                int64_t granule) {
+  auto i32 = builder.getI32Type();
+  Value none = filled(extent, builder.getI32IntegerAttr(-1), "");
+  return generic({list, count}, none,
+                 {project(2, {1}), project(2, {}), project(2, {0})},
+                 {kParallel, kReduction},
+                 [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+                   auto loopIndex = [&](int64_t dim) -> Value {
+                     return linalg::IndexOp::create(b, l, dim);
+                   };
+                   Value size = arith::ConstantIndexOp::create(b, l, granule);
+                   Value wanted =
+                       arith::DivUIOp::create(b, l, loopIndex(0), size);
+                   wanted = arith::IndexCastOp::create(b, l, i32, wanted);
+                   Value at =
+                       arith::IndexCastOp::create(b, l, i32, loopIndex(1));
+                   Value isIn = arith::CmpIOp::create(
+                       b, l, arith::CmpIPredicate::slt, at, elements[1]);
+                   Value isIt = arith::CmpIOp::create(
+                       b, l, arith::CmpIPredicate::eq, elements[0], wanted);
+                   Value both = arith::AndIOp::create(b, l, isIn, isIt);
+                   return arith::SelectOp::create(b, l, both, at, elements[2]);
+                 })
+      .getResult(0);
+}
+
+/// Does a table say that something is there?
+Value GemmDecomposer::isThere(OpBuilder &b, Location l, Value position) {
+  Value first =
+      arith::ConstantOp::create(b, l, b.getIntegerAttr(position.getType(), 0));
+  return arith::CmpIOp::create(b, l, arith::CmpIPredicate::sge, position,
+                               first);
+}
+
+Value GemmDecomposer::sourceRows() {
+  auto i32 = builder.getI32Type();
+  if (op.getRowSides() == RowSides::Gather) {
+    // The list itself, as far as its count goes.
+    return generic(
+               {op.getRows(), op.getRowCount()}, empty(m, i32),
+               {project(1, {0}), project(1, {}), project(1, {0})}, {kParallel},
+               [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+                 Value at = linalg::IndexOp::create(b, l, 0);
+                 at = arith::IndexCastOp::create(b, l, i32, at);
+                 Value isIn = arith::CmpIOp::create(
+                     b, l, arith::CmpIPredicate::slt, at, elements[1]);
+                 Value none =
+                     arith::ConstantOp::create(b, l, b.getI32IntegerAttr(-1));
+                 return arith::SelectOp::create(b, l, isIn, elements[0], none);
+               })
+        .getResult(0);
+  }
+  Value table = positions(op.getRows(), op.getRowCount(), m, 1);
+  if (op.getRowSides() == RowSides::Scatter)
+    return table;
+  return generic(table, empty(m, i32), {project(1, {0}), project(1, {0})},
+                 {kParallel},
+                 [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+                   Value at = linalg::IndexOp::create(b, l, 0);
+                   at = arith::IndexCastOp::create(b, l, i32, at);
+                   return arith::SelectOp::create(
+                       b, l, isThere(b, l, elements[0]), at, elements[0]);
+                 })
+      .getResult(0);
+}
+
+/// The input, row by row of the result; zeros where there is none.
+Value GemmDecomposer::gatherRows() {
+  Type element = op.getInput().getType().getElementType();
+  return generic(rows, empty({m, k}, element),
+                 {project(2, {0}), project(2, {0, 1})}, {kParallel, kParallel},
+                 [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+                   Value column = linalg::IndexOp::create(b, l, 1);
+                   auto branch = scf::IfOp::create(
+                       b, l, element, isThere(b, l, elements[0]), true);
+                   OpBuilder yes = branch.getThenBodyBuilder(),
+                             no = branch.getElseBodyBuilder();
+                   Value row = arith::IndexCastOp::create(
+                       yes, l, b.getIndexType(), elements[0]);
+                   scf::YieldOp::create(
+                       yes, l,
+                       tensor::ExtractOp::create(yes, l, op.getInput(),
+                                                 ValueRange{row, column})
+                           .getResult());
+                   scf::YieldOp::create(
+                       no, l,
+                       arith::ConstantOp::create(no, l, b.getZeroAttr(element))
+                           .getResult());
+                   return branch.getResult(0);
+                 })
+      .getResult(0);
+}
+
+/// The sums over K, which ascends.
+linalg::GenericOp GemmDecomposer::product(Value input) {
+  SmallVector<Value> inputs{input, op.getWeight()};
+  SmallVector<AffineMap> maps{project(3, {0, 2}), project(3, {1, 2})};
+  if (op.getGroups()) {
+    inputs.push_back(
+        positions(op.getGroups(), op.getGroupCount(), k, *op.getGroupSize()));
+    maps.push_back(project(3, {2}));
+  }
+  maps.push_back(project(3, {0, 1}));
+  Value zeros =
+      filled({m, n}, builder.getZeroAttr(op.getSumType()), nameOf("zero"));
+  return generic(inputs, zeros, maps, {kParallel, kParallel, kReduction},
+                 [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+                   Value sum = elements.back();
+                   auto widen = [&](Value element) -> Value {
+                     if (element.getType() == sum.getType())
+                       return element;
+                     return arith::ExtFOp::create(b, l, sum.getType(), element);
+                   };
+                   Value a = widen(elements[0]), w = widen(elements[1]);
+                   Value next = arith::AddFOp::create(
+                       b, l, sum, arith::MulFOp::create(b, l, a, w));
+                   // Not a factor of 0: what is left out may be Inf or NaN.
+                   if (op.getGroups())
+                     next = arith::SelectOp::create(
+                         b, l, isThere(b, l, elements[2]), next, sum);
+                   return next;
+                 });
+}
+
+/// The epilogue, or rounding to the result's type if there is none; then the
+/// elements of `into` where nothing is computed.
+linalg::GenericOp GemmDecomposer::finish(Value sums) {
+  auto type = cast<RankedTensorType>(op.getType());
+  SmallVector<Value> inputs{sums};
+  SmallVector<AffineMap> maps{project(2, {0, 1})};
+  auto read = [&](Value tensor, ArrayRef<unsigned> dims) {
+    inputs.push_back(tensor);
+    maps.push_back(project(2, dims));
+  };
+  for (Value extra : op.getExtras()) {
+    if (cast<RankedTensorType>(extra.getType()).getRank() == 1)
+      read(extra, {1});
+    else
+      read(extra, {0, 1});
+  }
+  if (op.getInto())
+    read(op.getInto(), {0, 1});
+  if (op.getRows())
+    read(rows, {0});
+  if (op.getPanels())
+    read(positions(op.getPanels(), op.getPanelCount(), n, *op.getPanelSize()),
+         {1});
+  maps.push_back(project(2, {0, 1}));
+
+  return generic(
+      inputs, empty({m, n}, type.getElementType()), maps,
+      {kParallel, kParallel},
+      [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+        Value result = elements.front();
+        size_t next = 1 + op.getExtras().size();
+        if (op.hasEpilogue()) {
+          Block &body = op.getEpilogue().front();
+          IRMapping mapping;
+          mapping.map(body.getArguments(), elements.take_front(next));
+          for (Operation &inner : body.without_terminator())
+            b.clone(inner, mapping);
+          result = mapping.lookupOrDefault(
+              cast<YieldOp>(body.getTerminator()).getValue());
+        } else if (result.getType() != type.getElementType()) {
+          result = arith::TruncFOp::create(b, l, type.getElementType(), result);
+        }
+        if (!op.getInto())
+          return result;
+        Value into = elements[next];
+        for (Value position : elements.drop_front(next + 1).drop_back())
+          result = arith::SelectOp::create(b, l, isThere(b, l, position),
+                                           result, into);
+        return result;
+      });
+}
+
+Value GemmDecomposer::run() {
+  k = tensor::getMixedSize(builder, loc, op.getWeight(), 1);
+  n = tensor::getMixedSize(builder, loc, op.getWeight(), 0);
+  m = tensor::getMixedSize(
+      builder, loc, op.getInto() ? Value(op.getInto()) : Value(op.getInput()),
+      0);
+  Value input = op.getInput();
+  if (op.getRows()) {
+    rows = sourceRows();
+    input = gatherRows();
+  }
+  linalg::GenericOp sums = product(input);
+  if (!op.hasEpilogue() && !op.getInto() &&
+      sums.getResult(0).getType() == op.getType()) {
+    setName(sums, op.getValueName());
+    return sums.getResult(0);
+  }
+  bool isFused = op.getValueName() != op.getSite();
+  setName(sums, isFused ? op.getSite().str() : nameOf("product"));
+  linalg::GenericOp result = finish(sums.getResult(0));
+  setName(result, op.getValueName());
+  return result.getResult(0);
+}
+
+} // namespace
+
+FailureOr<SmallVector<Value>> GemmOp::decomposeOperation(OpBuilder &builder) {
+  return SmallVector<Value>{GemmDecomposer(builder, *this).run()};
+}
