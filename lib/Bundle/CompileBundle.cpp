@@ -19,6 +19,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
+#include "runtime/bundle/program.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/Threading.h"
@@ -120,10 +121,49 @@ static Object recordPlan(const PlanRecord &plan, int64_t parameters,
 // Parts
 //===----------------------------------------------------------------------===//
 
+/// For what is wrong with a flag or an output: no line of the module is to
+/// blame.
+static InFlightDiagnostic emitOutsideError(ModuleOp module) {
+  return emitError(UnknownLoc::get(module.getContext()));
+}
+
+/// Names of the values that the program of a bundle stores in bf16.
+static FailureOr<SmallVector<std::string>> readRounded(ModuleOp module,
+                                                       StringRef bundle) {
+  SmallString<128> path(bundle);
+  llvm::sys::path::append(path, "program.json");
+  auto fail = [&](const rt::Status &status) {
+    return emitOutsideError(module)
+           << "cannot round like '" << bundle << "': " << status.message();
+  };
+  auto file = rt::MappedFile::open(std::string(path));
+  if (!file)
+    return fail(file.status());
+  rt::Result<rt::Program> program = rt::parseProgram(file->text());
+  if (!program)
+    return fail(program.status());
+  SmallVector<std::string> names;
+  for (const rt::Dispatch &dispatch : program->dispatches) {
+    if (!dispatch.value || dispatch.writes.size() != 1)
+      continue;
+    const rt::Arg &result = dispatch.args[dispatch.writes[0]];
+    if (result.kind == rt::ArgKind::Buffer &&
+        program->buffers[result.index].dtype == rt::DType::BF16)
+      names.push_back(*dispatch.value);
+  }
+  return names;
+}
+
 static LogicalResult runPipeline(ModuleOp module,
                                  const CompileOptions &options) {
   PassManager manager(module.getContext());
   ExecPipelineOptions pipeline;
+  if (!options.roundLike.empty()) {
+    auto rounded = readRounded(module, options.roundLike);
+    if (failed(rounded))
+      return failure();
+    pipeline.rounded = *rounded;
+  }
   pipeline.maxRows = options.maxRows;
   pipeline.maxBatch = options.maxBatch;
   pipeline.maxContext = options.maxContext;
@@ -142,12 +182,6 @@ static LogicalResult runPipeline(ModuleOp module,
   else
     buildPruneToExecPipeline(manager, pipeline);
   return manager.run(module);
-}
-
-/// For what is wrong with a flag or an output: no line of the module is to
-/// blame.
-static InFlightDiagnostic emitOutsideError(ModuleOp module) {
-  return emitError(UnknownLoc::get(module.getContext()));
 }
 
 /// The instruction sets to emit code for, best first.

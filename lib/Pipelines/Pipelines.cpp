@@ -43,6 +43,11 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
 void coppice::buildPruneToOracleExecPipeline(
     OpPassManager &manager, const ExecPipelineOptions &options) {
   manager.addPass(decoder::createDecoderCheckModel());
+  if (!options.rounded.empty()) {
+    PruneRoundValuesOptions round;
+    round.names.assign(options.rounded.begin(), options.rounded.end());
+    manager.addPass(createPruneRoundValues(round));
+  }
   manager.addPass(createPruneToLinalg());
   manager.addPass(createDecoderToLinalg());
   addSchedule(manager, options, /*oracle=*/true);

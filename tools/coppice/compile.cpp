@@ -74,9 +74,15 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
           "--no-tuning", [options] { options->tuning.clear(); },
           "leave all choices to the cost model, as on any other machine")
       ->excludes(tuning);
-  command->add_flag("--oracle", options->oracle,
-                    "compile the masks as they are written, in plain f32 "
-                    "loops: the meaning that fast programs are checked with");
+  auto *oracle = command->add_flag(
+      "--oracle", options->oracle,
+      "compile the masks as they are written, in plain f32 "
+      "loops: the meaning that fast programs are checked with");
+  command
+      ->add_option("--round-like", options->roundLike,
+                   "with --oracle: round to bf16 what this bundle of the same "
+                   "module stores in bf16")
+      ->needs(oracle);
   command->add_flag("--taps", options->taps,
                     "fuse nothing, so that every site's value can be observed");
   command->add_flag("--allow-nan", options->allowNonFinite,

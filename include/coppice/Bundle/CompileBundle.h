@@ -28,6 +28,9 @@ struct CompileOptions {
   int64_t maxBatch = 8;
   int64_t maxContext = 0; ///< 0: the model's
   bool oracle = false;
+  /// Of the oracle: a bundle; what that stores in bf16 is rounded here too.
+  /// Empty: nothing is rounded.
+  std::string roundLike;
   bool taps = false;
   bool allowNonFinite = false;
   /// Talk and progress; may be null.
@@ -42,9 +45,9 @@ llvm::StringRef getKnownTargets();
 mlir::LogicalResult compileToBundle(mlir::ModuleOp module,
                                     const CompileOptions &options);
 
-/// The same module as the text of a program.json without code, whose weights are
-/// only named: for cost models. Of the options, output, target and what concerns
-/// weights do not matter.
+/// The same module as the text of a program.json without code, whose weights
+/// are only named: for cost models. Of the options, output, target and what
+/// concerns weights do not matter.
 mlir::FailureOr<std::string> compileToCosts(mlir::ModuleOp module,
                                             const CompileOptions &options);
 

@@ -33,6 +33,10 @@ struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
           "Round the inputs of GEMMs with bf16 weights to bf16 where "
           "they are made"),
       llvm::cl::init(true)};
+  ListOption<std::string> rounded{
+      *this, "rounded",
+      llvm::cl::desc("Values that the oracle rounds to bf16, as the program "
+                     "that it is to be compared with does")};
   Option<bool> taps{*this, "taps",
                     llvm::cl::desc("Fuse nothing, so that the value of every "
                                    "site can be observed"),

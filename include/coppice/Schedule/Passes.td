@@ -43,6 +43,42 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
   let statistics = [Statistic<"fused", "fused", "elementwise ops moved into an epilogue">];
 }
 
+def PruneRoundValues : Pass<"prune-round-values"> {
+  let summary = "Round named values to bf16, for the oracle of a program that stores them so";
+  let description = [{
+    A program may store a value in bf16 that the model has in f32
+    (`prune-narrow-inputs`). Its oracle then rounds the same value: what is left
+    between the two is the order of sums, and the comparison need not leave room
+    for a rounding at each site. A value that no op has the name of is left out;
+    each named one is rounded by one op more, which has the name too.
+
+    ```mlir
+    func.func @norm(%x: tensor<?x6xf32>, %g: tensor<6xf32>) -> tensor<?x6xf32> {
+      %n = decoder.rms_norm "final.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 6 : i64} : tensor<?x6xf32>, tensor<6xf32>
+      return %n : tensor<?x6xf32>
+    }
+    ```
+    with `names=final.norm` becomes
+    ```mlir
+    func.func @norm(%x: tensor<?x6xf32>, ...
+      %n = decoder.rms_norm "final.norm" %x, %g {...} : tensor<?x6xf32>, tensor<6xf32>
+      %rounded = linalg.generic {...} ins(%n : tensor<?x6xf32>) outs(%empty : tensor<?x6xf32>) attrs = {prune.site = "final.norm"} {
+        %b = arith.truncf %e : f32 to bf16
+        %w = arith.extf %b : bf16 to f32
+        linalg.yield %w : f32
+      }
+      return %rounded : tensor<?x6xf32>
+    ```
+  }];
+  let options = [
+    ListOption<"names", "names", "std::string", "Names of values">
+  ];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::tensor::TensorDialect"
+  ];
+}
+
 def PruneNarrowInputs : Pass<"prune-narrow-inputs"> {
   let summary = "Round the inputs of GEMMs with bf16 weights where they are made";
   let description = [{

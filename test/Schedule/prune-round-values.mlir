@@ -1,0 +1,27 @@
+// RUN: coppice-opt %s --prune-round-values=names=final.norm,head,none.of.these | FileCheck %s
+
+#id = affine_map<(d0, d1) -> (d0, d1)>
+
+// A named value is rounded for all who read it; extents are those of the value
+// itself. What has another name stays.
+// CHECK-LABEL: func.func @forward
+// CHECK: %[[X:.*]] = decoder.rms_norm "other.norm"
+// CHECK-NEXT: %[[N:.*]] = decoder.rms_norm "final.norm" %[[X]]
+// CHECK: %[[ROWS:.*]] = tensor.dim %[[N]]
+// CHECK: tensor.empty(%[[ROWS]]) : tensor<?x7xf32>
+// CHECK: %[[R:.*]] = linalg.generic {{.*}} ins(%[[N]] : tensor<?x7xf32>) {{.*}} attrs =  {prune.site = "final.norm"}
+// CHECK: %[[B:.*]] = arith.truncf %{{.*}} : f32 to bf16
+// CHECK: %[[W:.*]] = arith.extf %[[B]] : bf16 to f32
+// CHECK: linalg.yield %[[W]] : f32
+// CHECK: %[[G:.*]] = prune.gemm "lm_head" %[[R]], {{.*}} value "head"
+// CHECK: %[[H:.*]] = linalg.generic {{.*}} ins(%[[G]] : tensor<?x3xf32>) {{.*}} attrs =  {prune.site = "head"}
+// CHECK: return %[[R]], %[[H]]
+func.func @forward(%x: tensor<?x7xf32>, %g: tensor<7xf32>, %w: tensor<3x7xbf16>) -> (tensor<?x7xf32>, tensor<?x3xf32>) {
+  %o = decoder.rms_norm "other.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 7 : i64} : tensor<?x7xf32>, tensor<7xf32>
+  %n = decoder.rms_norm "final.norm" %o, %g {epsilon = 1.0e-5 : f32, divisor = 7 : i64} : tensor<?x7xf32>, tensor<7xf32>
+  %h = prune.gemm "lm_head" %n, %w value "head" epilogue(%a: f32) {
+    %s = arith.addf %a, %a : f32
+    prune.yield %s : f32
+  } : tensor<?x7xf32>, tensor<3x7xbf16> -> tensor<?x3xf32>
+  return %n, %h : tensor<?x7xf32>, tensor<?x3xf32>
+}
