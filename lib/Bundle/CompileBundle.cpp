@@ -19,7 +19,7 @@
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
-#include "runtime/bundle/program.h"
+#include "runtime/bundle/bundle.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/IR/Threading.h"
@@ -130,25 +130,17 @@ static InFlightDiagnostic emitOutsideError(ModuleOp module) {
 /// Names of the values that the program of a bundle stores in bf16.
 static FailureOr<SmallVector<std::string>> readRounded(ModuleOp module,
                                                        StringRef bundle) {
-  SmallString<128> path(bundle);
-  llvm::sys::path::append(path, "program.json");
-  auto fail = [&](const rt::Status &status) {
-    return emitOutsideError(module)
-           << "cannot round like '" << bundle << "': " << status.message();
-  };
-  auto file = rt::MappedFile::open(std::string(path));
-  if (!file)
-    return fail(file.status());
-  rt::Result<rt::Program> program = rt::parseProgram(file->text());
-  if (!program)
-    return fail(program.status());
+  rt::Result<rt::Bundle> opened = rt::Bundle::open(bundle.str());
+  if (!opened)
+    return emitOutsideError(module) << opened.status().message();
+  const rt::Program &program = opened->program();
   SmallVector<std::string> names;
-  for (const rt::Dispatch &dispatch : program->dispatches) {
+  for (const rt::Dispatch &dispatch : program.dispatches) {
     if (!dispatch.value || dispatch.writes.size() != 1)
       continue;
     const rt::Arg &result = dispatch.args[dispatch.writes[0]];
     if (result.kind == rt::ArgKind::Buffer &&
-        program->buffers[result.index].dtype == rt::DType::BF16)
+        program.buffers[result.index].dtype == rt::DType::BF16)
       names.push_back(*dispatch.value);
   }
   return names;

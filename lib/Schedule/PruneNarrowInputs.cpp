@@ -1,10 +1,11 @@
-//===- PruneNarrowInputs.cpp - bf16 where bf16 is multiplied --------------===//
+//===- PruneNarrowInputs.cpp - bf16 where bf16 is used --------------------===//
 // In: a propagated @forward whose rows are f32. Out: the same, with the values
-// that only GEMMs with bf16 weights read made in bf16 already.
+// made in bf16 that are only read where they meet bf16: by GEMMs with bf16
+// weights, by attention over bf16 caches, by appends to such caches.
 //
-// The rounding itself changes nothing for a GEMM on pairs of bf16, which would
-// round its input anyway; where it is done decides how many bytes are stored
-// and read, and how often.
+// The rounding itself changes nothing for who multiplies pairs of bf16 or
+// stores bf16, and would round anyway; where it is done decides how many bytes
+// are stored and read, and how often.
 //===----------------------------------------------------------------------===//
 #include "coppice/Schedule/Passes.h"
 
@@ -14,6 +15,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace coppice {
 #define GEN_PASS_DEF_PRUNENARROWINPUTS
@@ -23,11 +25,26 @@ namespace coppice {
 using namespace mlir;
 using namespace coppice;
 
-/// Is `use` the input of a GEMM whose weight is bf16?
+/// The operand of `op` that meets bf16 there; null if there is none.
+static OpOperand *getNarrowedOperand(Operation *op) {
+  auto ifMeets = [](OpOperand &operand, Value other) {
+    return getElementTypeOrSelf(other).isBF16() ? &operand : nullptr;
+  };
+  return llvm::TypeSwitch<Operation *, OpOperand *>(op)
+      .Case([&](prune::GemmOp gemm) {
+        return ifMeets(gemm.getInputMutable(), gemm.getWeight());
+      })
+      .Case([&](decoder::AttentionOp attention) {
+        return ifMeets(attention.getQueryMutable(), attention.getKeys());
+      })
+      .Case([&](decoder::AppendOp append) {
+        return ifMeets(append.getRowsMutable(), append.getCache());
+      })
+      .Default([](Operation *) { return nullptr; });
+}
+
 static bool isNarrowedUse(OpOperand &use) {
-  auto gemm = dyn_cast<prune::GemmOp>(use.getOwner());
-  return gemm && &use == &gemm.getInputMutable() &&
-         gemm.getWeight().getType().getElementType().isBF16();
+  return getNarrowedOperand(use.getOwner()) == &use;
 }
 
 /// Rounds what the block's terminator yields.
@@ -69,7 +86,8 @@ static LogicalResult narrow(prune::GemmOp op, RankedTensorType type) {
 /// Makes `value` in `type`.
 static LogicalResult narrow(Value value, RankedTensorType type) {
   Operation *op = value.getDefiningOp();
-  if (isa_and_nonnull<decoder::RMSNormOp, decoder::AttentionOp>(op)) {
+  if (isa_and_nonnull<decoder::RMSNormOp, decoder::RotaryOp,
+                      decoder::AttentionOp>(op)) {
     value.setType(type);
     return success();
   }
@@ -85,10 +103,10 @@ struct PruneNarrowInputs
     : coppice::impl::PruneNarrowInputsBase<PruneNarrowInputs> {
   void runOnOperation() override {
     llvm::SetVector<Value> values;
-    getOperation()->walk([&](prune::GemmOp gemm) {
-      if (isNarrowedUse(gemm.getInputMutable()) &&
-          gemm.getInput().getType().getElementType().isF32())
-        values.insert(gemm.getInput());
+    getOperation()->walk([&](Operation *op) {
+      if (OpOperand *operand = getNarrowedOperand(op))
+        if (getElementTypeOrSelf(operand->get()).isF32())
+          values.insert(operand->get());
     });
     for (Value value : values) {
       // Extents do not depend on the element type.

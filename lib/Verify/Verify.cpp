@@ -28,7 +28,7 @@ bool VerifyReport::holds() const {
 }
 
 double verifyTolerance(StringRef dtype) {
-  return dtype == "f32" ? 1e-4 : 2e-2;
+  return dtype == "f32" ? 1e-4 : dtype == "bf16" ? 3e-2 : 2e-2;
 }
 
 namespace {

@@ -3,22 +3,39 @@
 
 #id = affine_map<(d0, d1) -> (d0, d1)>
 
-// A norm that q and k share is rounded once; so is attention.
+// A norm that q and k share is rounded once; so are the query of an attention
+// over bf16 caches, what is appended to them (straight from a GEMM, or rotated),
+// and what attention gives to the next GEMM. What is rotated stays f32.
 // CHECK-LABEL: func.func @attn
 // CHECK: %[[N:.*]] = decoder.rms_norm "attn.norm" {{.*}} : tensor<?x10xf32>, tensor<10xbf16> -> tensor<?x10xbf16>
-// CHECK-NEXT: prune.gemm "attn.q" %[[N]], %{{.*}} : tensor<?x10xbf16>, tensor<15x10xbf16> -> tensor<?x15xf32>
-// CHECK-NEXT: prune.gemm "attn.k" %[[N]], %{{.*}} : tensor<?x10xbf16>, tensor<5x10xbf16> -> tensor<?x5xf32>
-// CHECK: %[[A:.*]] = decoder.attention "attn.core" {{.*}} : tensor<?x15xf32>, tensor<?x?x5xbf16> -> tensor<?x15xbf16>
+// CHECK-NEXT: %[[Q:.*]] = prune.gemm "attn.q" %[[N]], %{{.*}} : tensor<?x10xbf16>, tensor<15x10xbf16> -> tensor<?x15xf32>
+// CHECK-NEXT: %[[V:.*]] = prune.gemm "attn.v" %[[N]], %{{.*}} : tensor<?x10xbf16>, tensor<5x10xbf16> -> tensor<?x5xbf16>
+// CHECK-NEXT: %[[R:.*]] = decoder.rotary "attn.q.rotary" %[[Q]], {{.*}} : tensor<?x15xf32>, tensor<?x4xf32> -> tensor<?x15xbf16>
+// CHECK-NEXT: %[[C:.*]] = decoder.append "attn.v.append" %[[V]] into {{.*}} : tensor<?x5xbf16> into tensor<?x?x5xbf16>
+// CHECK-NEXT: %[[A:.*]] = decoder.attention "attn.core" %[[R]], %[[C]], %[[C]] {{.*}} : tensor<?x15xbf16>, tensor<?x?x5xbf16>{{ *$}}
 // CHECK-NEXT: prune.gemm "attn.o" %[[A]], {{.*}} : tensor<?x15xbf16>, tensor<10x15xbf16> -> tensor<?x10xf32>
-func.func @attn(%x: tensor<?x10xf32>, %g: tensor<10xbf16>, %wq: tensor<15x10xbf16>, %wk: tensor<5x10xbf16>, %wo: tensor<10x15xbf16>,
-                %c: tensor<?x?x5xbf16>, %slots: tensor<?xi32>, %positions: tensor<?xi32>) -> (tensor<?x10xf32>, tensor<?x5xf32>) {
+func.func @attn(%x: tensor<?x10xf32>, %g: tensor<10xbf16>, %wq: tensor<15x10xbf16>, %wv: tensor<5x10xbf16>, %wo: tensor<10x15xbf16>,
+                %angles: tensor<?x4xf32>, %c0: tensor<?x?x5xbf16>, %slots: tensor<?xi32>, %positions: tensor<?xi32>)
+    -> (tensor<?x10xf32>, tensor<?x?x5xbf16>) {
   %n = decoder.rms_norm "attn.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 10 : i64} : tensor<?x10xf32>, tensor<10xbf16>
   %q = prune.gemm "attn.q" %n, %wq : tensor<?x10xf32>, tensor<15x10xbf16> -> tensor<?x15xf32>
-  %k = prune.gemm "attn.k" %n, %wk : tensor<?x10xf32>, tensor<5x10xbf16> -> tensor<?x5xf32>
-  %a = decoder.attention "attn.core" %q, %c, %c at %slots, %positions {head_dim = 5 : i64, scale = 0.4 : f32}
+  %v = prune.gemm "attn.v" %n, %wv : tensor<?x10xf32>, tensor<5x10xbf16> -> tensor<?x5xf32>
+  %r = decoder.rotary "attn.q.rotary" %q, %angles {head_dim = 5 : i64} : tensor<?x15xf32>, tensor<?x4xf32>
+  %c = decoder.append "attn.v.append" %v into %c0 at %slots, %positions : tensor<?x5xf32> into tensor<?x?x5xbf16>
+  %a = decoder.attention "attn.core" %r, %c, %c at %slots, %positions {head_dim = 5 : i64, scale = 0.4 : f32}
       : tensor<?x15xf32>, tensor<?x?x5xbf16>
   %o = prune.gemm "attn.o" %a, %wo : tensor<?x15xf32>, tensor<10x15xbf16> -> tensor<?x10xf32>
-  return %o, %k : tensor<?x10xf32>, tensor<?x5xf32>
+  return %o, %c : tensor<?x10xf32>, tensor<?x?x5xbf16>
+}
+
+// Caches of other types take f32.
+// CHECK-LABEL: func.func @f16_cache
+// CHECK-NOT: bf16
+func.func @f16_cache(%x: tensor<?x10xf32>, %wv: tensor<5x10xf16>, %c0: tensor<?x?x5xf16>, %slots: tensor<?xi32>, %positions: tensor<?xi32>)
+    -> tensor<?x?x5xf16> {
+  %v = prune.gemm "v" %x, %wv : tensor<?x10xf32>, tensor<5x10xf16> -> tensor<?x5xf32>
+  %c = decoder.append "v.append" %v into %c0 at %slots, %positions : tensor<?x5xf32> into tensor<?x?x5xf16>
+  return %c : tensor<?x?x5xf16>
 }
 
 // An elementwise op rounds in its body, which then becomes an epilogue; its

@@ -53,16 +53,18 @@ def PruneRoundValues : Pass<"prune-round-values"> {
     each named one is rounded by one op more, which has the name too.
 
     ```mlir
+    // --prune-round-values=names=final.norm
     func.func @norm(%x: tensor<?x6xf32>, %g: tensor<6xf32>) -> tensor<?x6xf32> {
       %n = decoder.rms_norm "final.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 6 : i64} : tensor<?x6xf32>, tensor<6xf32>
       return %n : tensor<?x6xf32>
     }
     ```
-    with `names=final.norm` becomes
+    becomes
     ```mlir
     func.func @norm(%x: tensor<?x6xf32>, ...
       %n = decoder.rms_norm "final.norm" %x, %g {...} : tensor<?x6xf32>, tensor<6xf32>
-      %rounded = linalg.generic {...} ins(%n : tensor<?x6xf32>) outs(%empty : tensor<?x6xf32>) attrs = {prune.site = "final.norm"} {
+      %rounded = linalg.generic {...} ins(%n : tensor<?x6xf32>) outs(...) attrs = {prune.site = "final.norm"} {
+        ...
         %b = arith.truncf %e : f32 to bf16
         %w = arith.extf %b : bf16 to f32
         linalg.yield %w : f32
@@ -80,15 +82,16 @@ def PruneRoundValues : Pass<"prune-round-values"> {
 }
 
 def PruneNarrowInputs : Pass<"prune-narrow-inputs"> {
-  let summary = "Round the inputs of GEMMs with bf16 weights where they are made";
+  let summary = "Round what GEMMs, attention and caches use in bf16 where it is made";
   let description = [{
     A processor that multiplies pairs of bf16 rounds both factors to bf16. Where
     the weight of a `prune.gemm` is bf16 and its input is f32, the op that makes
     the input rounds its result instead, once for all GEMMs that read it (q, k and
-    v; gate and up): a norm and an attention have a narrower result, an
-    elementwise op or a GEMM yields a narrower element. Half as much is then
-    stored and read, and no GEMM converts. What the value is called, and what it
-    has kept, stays as it is.
+    v; gate and up): a norm, a rotary embedding and an attention have a narrower
+    result, an elementwise op or a GEMM yields a narrower element. So does what
+    makes the query of an attention over bf16 caches, or the rows of an append to
+    one. Half as much is then stored and read, and nobody converts. What the value
+    is called, and what it has kept, stays as it is.
 
     ```mlir
     func.func @qk(%x: tensor<?x6xf32>, %g: tensor<6xbf16>, %wq: tensor<3x6xbf16>, %wk: tensor<5x6xbf16>) -> (tensor<?x3xf32>, tensor<?x5xf32>) {

@@ -38,9 +38,9 @@ struct CompareOptions {
 };
 
 /// Tolerance on ||e||/||ref|| per row by the model's storage type: 1e-4 for
-/// f32; 2e-2 for f16, where a cache entry may round the other way, and for bf16,
-/// where attention rounds queries and weights too, by up to 2^-9 each. What a
-/// program stores in bf16 its oracle rounds as well (compile --round-like).
+/// f32; 2e-2 for f16, where a cache entry may round the other way; 3e-2 for bf16,
+/// where attention also rounds the weights of its sums, by up to 2^-9 each. What
+/// a program stores in bf16 its oracle rounds as well (compile --round-like).
 double verifyTolerance(llvm::StringRef dtype);
 
 /// Compares every named value that both programs compute, and the logits.

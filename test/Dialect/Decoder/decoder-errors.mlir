@@ -109,6 +109,14 @@ func.func @epsilon_is_finite(%x: tensor<?x5xf32>, %g: tensor<5xf32>) {
 
 // -----
 
+func.func @append_of_another_narrow_type(%x: tensor<?x5xf16>, %c: tensor<?x?x5xbf16>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
+  // expected-error @below {{expected rows of f32 or, as the cache, of 'bf16', found 'f16'}}
+  %r = decoder.append "a" %x into %c at %s, %p : tensor<?x5xf16> into tensor<?x?x5xbf16>
+  return
+}
+
+// -----
+
 //===----------------------------------------------------------------------===//
 // rotary_table
 //===----------------------------------------------------------------------===//

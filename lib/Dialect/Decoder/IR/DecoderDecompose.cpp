@@ -222,8 +222,8 @@ FailureOr<SmallVector<Value>> RotaryOp::decomposeOperation(OpBuilder &builder) {
   // monotone would be tiled to slices that end too early.
   AffineMap identity = d.map(2, {d.dim(0), d.dim(1)});
   Value angles = getAngles();
-  Value init =
-      d.empty({d.extent(input, 0), d.extent(input, 1)}, builder.getF32Type());
+  Type storage = getResult().getType().getElementType();
+  Value init = d.empty({d.extent(input, 0), d.extent(input, 1)}, storage);
   Value result = d.generic(
       input, init, {identity, identity}, 0, "",
       [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
@@ -260,9 +260,10 @@ FailureOr<SmallVector<Value>> RotaryOp::decomposeOperation(OpBuilder &builder) {
         };
         Value turned =
             arith::SelectOp::create(b, loc, below(half), lower, upper);
-        if (rotated == headDim)
-          return turned;
-        return arith::SelectOp::create(b, loc, below(rotated), turned, in[0]);
+        if (rotated != headDim)
+          turned =
+              arith::SelectOp::create(b, loc, below(rotated), turned, in[0]);
+        return narrow(b, loc, turned, storage);
       });
   return SmallVector<Value>{result};
 }
@@ -273,7 +274,7 @@ FailureOr<SmallVector<Value>> AppendOp::decomposeOperation(OpBuilder &builder) {
   OpFoldResult count = d.extent(rows, 0), width = d.extent(rows, 1);
   Type storage = getCache().getType().getElementType();
 
-  if (!storage.isF32()) {
+  if (getElementTypeOrSelf(rows) != storage) {
     AffineMap identity = d.map(2, {d.dim(0), d.dim(1)});
     rows = d.generic(
         rows, d.empty({count, width}, storage), {identity, identity}, 0,
@@ -378,7 +379,8 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
         Value attended = attends(b, loc, in[2], position);
         Value key = load(b, loc, keys, in[1], attended, position,
                          cacheColumn(b, loc, head, element));
-        Value product = arith::MulFOp::create(b, loc, in[0], key);
+        Value product =
+            arith::MulFOp::create(b, loc, widen(b, loc, in[0]), key);
         return arith::AddFOp::create(b, loc, sum, product);
       });
 

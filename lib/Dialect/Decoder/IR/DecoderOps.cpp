@@ -145,6 +145,11 @@ LogicalResult AppendOp::verify() {
   if (int64_t cache = getCache().getType().getDimSize(2); cache != width)
     return emitOpError() << "expected rows as wide as the cache, found "
                          << width << " and " << cache;
+  Type rows = getRows().getType().getElementType();
+  if (Type cache = getCache().getType().getElementType();
+      !rows.isF32() && rows != cache)
+    return emitOpError() << "expected rows of f32 or, as the cache, of "
+                         << cache << ", found " << rows;
   if (!getCache().hasOneUse()) {
     InFlightDiagnostic diagnostic =
         emitOpError() << "expected to be the only use of the cache that it "

@@ -29,7 +29,7 @@ def Decoder_Cache : Decoder_Tensor<3, [F32, F16, BF16],
 def Decoder_Indices : Type<TensorRankOf<[I32], [1]>.predicate,
   "index vector: [rows] of i32", "::mlir::RankedTensorType">;
 
-/// What a GEMM reads may be stored as narrow as it is read: the op computes in
+/// What GEMMs, attention and caches read may be stored as narrow as they use it: the op computes in
 /// f32 and rounds its result once, to nearest even. The result's type is printed
 /// where it is not that of `like`.
 def Decoder_RoundedRows : Decoder_Tensor<2, [F32, F16, BF16],
@@ -117,13 +117,14 @@ def Decoder_RotaryTableOp : Decoder_Op<"rotary_table",
   let assemblyFormat = "$site $positions attr-dict `:` type($positions) `->` type($result)";
 }
 
-def Decoder_RotaryOp : Decoder_Op<"rotary", [AllTypesMatch<["input", "result"]>]> {
+def Decoder_RotaryOp : Decoder_Op<"rotary", [Decoder_ShapeOf<"input">]> {
   let summary = "rotate pairs of columns of each head by the position's angles";
   let description = [{
     The "half" layout. Let x be the `head_dim` columns of one head in one row, and
     the row of `angles` be F cosines c and F sines s. Then for i < F
     `y[i] = x[i] * c[i] - x[F + i] * s[i]`, `y[F + i] = x[F + i] * c[i] + x[i] * s[i]`,
-    and `y[i] = x[i]` for i >= 2 F (partial rotary embedding).
+    and `y[i] = x[i]` for i >= 2 F (partial rotary embedding). The result may be
+    narrower than f32.
 
     ```mlir
     %q = decoder.rotary "layers.0.attn.q.rotary" %x, %angles {head_dim = 8 : i64}
@@ -131,8 +132,11 @@ def Decoder_RotaryOp : Decoder_Op<"rotary", [AllTypesMatch<["input", "result"]>]
     ```
   }];
   let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Rows:$angles, I64Attr:$head_dim);
-  let results = (outs Decoder_Rows:$result);
-  let assemblyFormat = "$site $input `,` $angles attr-dict `:` type($input) `,` type($angles)";
+  let results = (outs Decoder_RoundedRows:$result);
+  let assemblyFormat = [{
+    $site $input `,` $angles attr-dict `:` type($input) `,` type($angles)
+    custom<RoundedType>(ref(type($input)), type($result))
+  }];
 }
 
 def Decoder_AppendOp : Decoder_Op<"append", [
@@ -143,7 +147,7 @@ def Decoder_AppendOp : Decoder_Op<"append", [
     The cache with `cache[slots[r], positions[r], c] = storage(rows[r, c])` for all
     r and c; narrowing rounds to nearest even. No two rows may have the same slot
     and position; slots and positions outside the cache are undefined behaviour.
-    The runtime checks both.
+    The runtime checks both. Rows are f32, or as narrow as the cache.
 
     The append is the only use of the cache that it updates. Else the old cache
     would live on, and bufferization would quietly copy all of it.
@@ -153,7 +157,7 @@ def Decoder_AppendOp : Decoder_Op<"append", [
       : tensor<?x32xf32> into tensor<?x?x32xbf16>
     ```
   }];
-  let arguments = (ins StrAttr:$site, Decoder_Rows:$rows, Decoder_Cache:$cache,
+  let arguments = (ins StrAttr:$site, Decoder_RoundedRows:$rows, Decoder_Cache:$cache,
                        Decoder_Indices:$slots, Decoder_Indices:$positions);
   let results = (outs Decoder_Cache:$result);
   let assemblyFormat = [{
@@ -175,7 +179,7 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
     to the positions j of its slot with `0 <= j <= p`, or with `p - window < j <= p`
     where there is a window; its own key and value have been appended before.
 
-    `z[j] = scale * sum_d query[r, h D + d] * f32(keys[s, j, k D + d])`,
+    `z[j] = scale * sum_d f32(query[r, h D + d]) * f32(keys[s, j, k D + d])`,
     `result[r, h D + d] = sum_j softmax(z)[j] * f32(values[s, j, k D + d])`,
     all in f32. What the caches hold at other positions has no influence, even if
     it is NaN. A row that attends to nothing (p < 0) is 0. The result may be
@@ -187,7 +191,7 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
       : tensor<?x64xf32>, tensor<?x?x32xbf16>
     ```
   }];
-  let arguments = (ins StrAttr:$site, Decoder_Rows:$query, Decoder_Cache:$keys,
+  let arguments = (ins StrAttr:$site, Decoder_RoundedRows:$query, Decoder_Cache:$keys,
                        Decoder_Cache:$values, Decoder_Indices:$slots,
                        Decoder_Indices:$positions, I64Attr:$head_dim, F32Attr:$scale,
                        OptionalAttr<I64Attr>:$window);
