@@ -16,6 +16,9 @@
 //         scratch = registers
 //   for each row: C = epilogue(scratch)
 //
+// Only the innermost part, the product of a tile, is code for each height: the
+// rest is common to all, which keeps compiling short.
+//
 // Where K is one block, the scratch is one tile's, and the epilogue follows the
 // tile. It is otherwise the whole item's. One deep block is best as long as its
 // part of a panel stays in L2: sums are stored once, and A is read in long
@@ -82,7 +85,7 @@ private:
   void emitColumns(int64_t height, const Block &block,
                    const GemmProduct::Operands &operands, Value scratchRow,
                    Value scratchColumn);
-  void widenInput(int64_t height, const Block &block, Value row);
+  void widenInput(Value height, const Block &block, Value row);
   void emitEpilogue(const Item &item, Value row, Value count);
   void emitEpilogueRow(Value panel, Value scratchRow, Value scratchColumn,
                        Value row, bool masked);
@@ -178,37 +181,44 @@ void GemmEmitter::emitItem(const Item &item) {
   emitEpilogue(item, index(0), item.count);
 }
 
-/// Tiles of two heights, one apart, whose rows add up.
+/// Tiles of two heights, one apart, whose rows add up: the taller ones first.
 void GemmEmitter::emitBlock(const Item &item, const Block &block) {
-  auto select = [&](Value height, int64_t wanted, Value yes,
-                    Value no) -> Value {
-    Value is = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, height,
-                                     index(wanted));
-    return arith::SelectOp::create(b, is, yes, no);
-  };
   int64_t most = registers.height;
   Value tiles = max(div(add(item.count, most - 1), most), index(1));
   Value low = arith::DivUIOp::create(b, item.count, tiles);
   Value taller = arith::RemUIOp::create(b, item.count, tiles);
   // With at least half a tile of rows, no tile has less.
   int64_t least = std::min(config.least, (most + 1) / 2);
-  Value row = index(0);
-  for (int64_t height = most; height >= least; --height) {
-    Value number = select(low, height - 1, taller, index(0));
-    number = select(low, height, sub(tiles, taller), number);
-    Value end = add(row, mul(number, height));
-    loop(row, end, height,
-         [&](Value row) { emitTile(height, item, block, row); });
-    row = end;
-  }
+  loop(index(0), tiles, 1, index(0), [&](Value tile, ValueRange carried) {
+    Value row = carried.front();
+    Value isTaller =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, tile, taller);
+    Value height = arith::SelectOp::create(b, isTaller, add(low, 1), low);
+    if (isWidened())
+      widenInput(height, block, add(item.first, row));
+    auto heights = llvm::to_vector(llvm::seq(least, most));
+    auto choice = scf::IndexSwitchOp::create(b, TypeRange(), height, heights,
+                                             heights.size());
+    auto emitCase = [&](Region &region, int64_t height) {
+      OpBuilder::InsertionGuard guard(b);
+      b.createBlock(&region);
+      emitTile(height, item, block, row);
+      scf::YieldOp::create(b);
+    };
+    emitCase(choice.getDefaultRegion(), most);
+    for (auto [number, region] : llvm::enumerate(choice.getCaseRegions()))
+      emitCase(region, heights[number]);
+    if (isOneBlock())
+      emitEpilogue(item, row, height);
+    return SmallVector<Value>{add(row, height)};
+  });
 }
 
-/// Rows [row, row + height) of an item by its panels, over a block of K.
+/// Rows [row, row + height) of an item by its panels, over a block of K: the
+/// part of a tile that is compiled for each height.
 void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
                            Value row) {
   GemmProduct::Operands operands;
-  if (isWidened())
-    widenInput(height, block, add(item.first, row));
   Value base = isWidened()
                    ? index(0)
                    : add(mul(add(item.first, row), gemm.k()), block.from);
@@ -223,17 +233,17 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
   loop(index(0), item.panelCount, 1, [&](Value local) {
     Value start = add(mul(add(item.panel, local), panelElements),
                       mul(block.from, config.panel));
-    for (auto [number, weight] : llvm::enumerate(weights))
-      for (int64_t column = 0; column < config.panel; column += width) {
-        operands.weights = weight;
-        operands.first = add(start, column * depth);
+    for (auto [number, weight] : llvm::enumerate(weights)) {
+      Value scratchColumn =
+          add(mul(local, weights.size() * config.panel), number * config.panel);
+      operands.weights = weight;
+      loop(index(0), index(config.panel), width, [&](Value column) {
+        operands.first = add(start, mul(column, depth));
         emitColumns(height, block, operands, scratchRow,
-                    add(mul(local, weights.size() * config.panel),
-                        number * config.panel + column));
-      }
+                    add(scratchColumn, column));
+      });
+    }
   });
-  if (isOneBlock())
-    emitEpilogue(item, row, index(height));
 }
 
 void GemmEmitter::emitColumns(int64_t height, const Block &block,
@@ -284,26 +294,27 @@ void GemmEmitter::emitColumns(int64_t height, const Block &block,
                               at(r, v));
 }
 
-/// Rows of A as f32, K of the block, one after the other.
-void GemmEmitter::widenInput(int64_t height, const Block &block, Value row) {
+/// `height` rows of A as f32, K of the block, one after the other.
+void GemmEmitter::widenInput(Value height, const Block &block, Value row) {
   int64_t lanes = target.lanes(), pitch = std::min(config.depth, gemm.k());
   Type storage = getElementTypeOrSelf(gemm.input);
   Value count = sub(block.to, block.from);
   Value whole = sub(count, rem(count, lanes));
-  for (int64_t r = 0; r < height; ++r) {
+  loop(index(0), height, 1, [&](Value r) {
     Value from = add(mul(add(row, r), gemm.k()), block.from);
+    Value to = mul(r, pitch);
     auto move = [&](Value at, Value mask) {
       Value values =
           loadVector(b, flatInput, storage, lanes, add(from, at), mask);
       storeVector(b, convertFloat(b, values, b.getF32Type()), widened,
-                  add(at, r * pitch), mask);
+                  add(to, at), mask);
     };
     loop(index(0), whole, lanes, [&](Value at) { move(at, {}); });
     loop(whole, count, lanes, [&](Value at) {
       move(at, vector::CreateMaskOp::create(
                    b, VectorType::get(lanes, b.getI1Type()), sub(count, at)));
     });
-  }
+  });
 }
 
 /// Rows [row, row + count) of an item, of all its panels.

@@ -17,18 +17,25 @@
 // CHECK:         scf.for %[[ITEM:.*]] = %[[BEGIN]] to %[[END]]
 // CHECK:           arith.divui %[[ITEM]]
 // CHECK:           arith.remui %[[ITEM]]
-// Register tiles of 6, 5, .. rows by 4 vectors; K is one block, so each has its
-// epilogue behind it.
-// CHECK-COUNT-24:  vector.fma {{.*}} : vector<16xf32>
-// CHECK:           scf.yield
+// Register tiles of 1, 2, .. 6 rows by 4 vectors. K is one block, so an epilogue
+// for all of them follows.
+// CHECK:           scf.index_switch
+// CHECK-NEXT:      case 1 {
+// CHECK-COUNT-4:     vector.fma {{.*}} : vector<16xf32>
+// CHECK:             scf.yield
+// CHECK:           case 5 {
+// CHECK-COUNT-20:    vector.fma {{.*}} : vector<16xf32>
+// CHECK:             scf.yield
+// CHECK:           default {
+// CHECK-COUNT-24:    vector.fma {{.*}} : vector<16xf32>
+// CHECK:             scf.yield
+// CHECK-NOT:       vector.fma
 // The epilogue reads the destination where it writes it, under a mask.
 // CHECK:           %[[MASK:.*]] = vector.create_mask
 // CHECK:           vector.load %[[SCRATCH]]
 // CHECK:           vector.maskedload %[[OUT:.*]][{{.*}}], %[[MASK]]
 // CHECK:           arith.addf {{.*}} : vector<16xf32>
 // CHECK:           vector.maskedstore %[[OUT]]
-// CHECK-COUNT-20:  vector.fma {{.*}} : vector<16xf32>
-// CHECK:           scf.yield
 func.func @gemm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %w: tensor<71x37xf32> {exec.packing = #exec.packing<panels = 64>},
                 %out: tensor<?x71xf32> {exec.dims = ["rows", 71]}) -> tensor<?x71xf32>
     attributes {exec.config = #exec.config<"gemm", panel = 64, rows = 96, panels = 1, depth = 128, height = 6, width = 64, least = 1, unroll = 1, ahead = 0>} {
