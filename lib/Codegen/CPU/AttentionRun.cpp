@@ -173,19 +173,19 @@ void AttentionRun::packKeys(const Run &run, const Block &block) {
   });
 }
 
-/// One cache line of the next block, in place of the one that `key` has at
-/// `column` of its head. Each head fetches a part that is in one piece, so that
-/// DRAM is read in order.
-void AttentionRun::prefetch(Value memory, const Run &run, const Block &block,
-                            Value key, Value column) {
+/// Fetches what lies `offset` elements behind the start of this head's share of
+/// the next block, whose shares are laid end to end: of keys and of values,
+/// each read in the order of memory. The prefetcher of the hardware follows
+/// such streams, and it takes two of them to reach the bandwidth of DRAM.
+void AttentionRun::prefetch(const Run &run, const Block &block, Value offset) {
   if (!block.prefetchNext)
     return;
-  Value entry = add(mul(run.kvHead, keys), key);
-  memref::PrefetchOp::create(b, memory,
-                             ValueRange{run.slot, add(block.from, keys),
-                                        add(mul(entry, headDim), column)},
-                             /*isWrite=*/false, /*localityHint=*/2,
-                             /*isDataCache=*/true);
+  Value column = add(mul(run.kvHead, keys * headDim), offset);
+  for (Value cache : {op.getKeys(), op.getValues()})
+    memref::PrefetchOp::create(
+        b, argumentOf(cache),
+        ValueRange{run.slot, add(block.from, keys), column},
+        /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
 }
 
 void AttentionRun::packKeyColumns(Value memory, const Run &run,
@@ -197,7 +197,10 @@ void AttentionRun::packKeyColumns(Value memory, const Run &run,
   SmallVector<Value> rows;
   for (int64_t i = 0; i < lanes; ++i) {
     Value position = add(block.from, min(add(key, i), last));
-    prefetch(memory, run, block, add(key, i), column);
+    if (i % 2 == 0)
+      prefetch(run, block,
+               add(add(mul(key, headDim / 2), mul(column, lanes / 2)),
+                   i / 2 * lanes * depth));
     Value row =
         loadVector(b, memory, storage, lanes * depth,
                    {run.slot, position, from}, mask(count, lanes * depth));
@@ -233,10 +236,10 @@ void AttentionRun::packValues(const Run &run, const Block &block) {
     for (int64_t v = 0; v < vectorsOfHead(); ++v) {
       auto loadRow = [&](int64_t i) {
         Value key = min(add(mul(step, depth), i), last);
-        int64_t bytes =
-            lanes * llvm::divideCeil(storage.getIntOrFloatBitWidth(), 8);
-        if (v * bytes % 64 == 0)
-          prefetch(memory, run, block, key, index(v * lanes));
+        if (i == 0)
+          prefetch(
+              run, block,
+              add(mul(div(key, 2), headDim), keys * headDim / 2 + v * lanes));
         return loadVector(
             b, memory, storage, lanes,
             {run.slot, add(block.from, key), add(column, v * lanes)},

@@ -157,8 +157,7 @@ private:
   Range rangeOf(const Run &run, const Block &block, Value first, Value last);
   Range rangeOfTile(const Run &run, const Block &block, Value firstHead);
 
-  void prefetch(Value memory, const Run &run, const Block &block, Value key,
-                Value column);
+  void prefetch(const Run &run, const Block &block, Value offset);
   void prepare(const Run &run);
   Value attendBlock(const Run &run, const Block &block);
   void packKeys(const Run &run, const Block &block);
