@@ -166,7 +166,7 @@ GemmBench::create(std::unique_ptr<GemmLibrary> ours,
 
 /// What the machine typically does just now, for predictions.
 void GemmBench::lookAtRates(int threads) {
-  constexpr int looks = 15;
+  constexpr int looks = 9;
   std::vector<rt::Rates> seen;
   for (int i = 0; i < looks; ++i) {
     std::this_thread::sleep_for(milliseconds(20));
@@ -205,8 +205,8 @@ Result<std::optional<CellResult>> GemmBench::measure(const Cell &cell) {
   if (!isa)
     return isa.status();
   result.isa = *isa;
-  if (looked.insert(cell.threads).second)
-    lookAtRates(cell.threads);
+  // Anew for each product: bandwidth drifts within a run.
+  lookAtRates(cell.threads);
   result.predictedSeconds = timeOf(cell, *isa).predictedSeconds;
 
   // Set up every side, compare, see which peers are in the running.

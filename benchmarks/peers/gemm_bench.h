@@ -31,7 +31,6 @@
 #include "runtime/costmodel/dispatch_time.h"
 
 #include <random>
-#include <set>
 #include <vector>
 
 namespace coppice::bench {
@@ -109,8 +108,6 @@ private:
   rt::Machine machine;
   GemmBenchOptions options;
   rt::StreamingBuffer stream;
-  /// Thread counts whose typical rates have been looked at.
-  std::set<int> looked;
   std::mt19937_64 random;
 };
 

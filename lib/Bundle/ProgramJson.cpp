@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "coppice/Bundle/ProgramJson.h"
 
+#include "runtime/bench/host.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -212,7 +213,7 @@ FailureOr<JsonValue> ProgramPrinter::print() {
   exec::LimitsAttr limits = program.getLimits();
   return JsonValue(
       Object{{"schema", schemaName},
-             {"producer", "coppice 0.1.0"},
+             {"producer", rt::producerName()},
              {"model", std::move(records.model)},
              {"plan", std::move(records.plan)},
              {"oracle", program.getOracle()},

@@ -4,6 +4,7 @@
 #include "runtime/base/concat.h"
 #include "runtime/base/json.h"
 #include "runtime/base/sha256.h"
+#include "runtime/bench/calibrate.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/probe.h"
 #include "runtime/costmodel/machine_json.h"
@@ -63,7 +64,7 @@ namespace {
 /// The two bundles (or one) and the steps of each cell.
 struct Run {
   const BenchOptions &options;
-  const Machine &machine;
+  Machine machine; ///< as described, or with fresh curves
   BenchListener &listener;
   std::optional<MeasuredSide> dense, pruned;
   std::optional<CacheFlush> flush;
@@ -73,7 +74,7 @@ struct Run {
   Machine now;
   /// The best rates seen while this run goes on.
   Rates best;
-  std::vector<Rates> looks; ///< while the present cell is measured
+  std::vector<Rates> looks{}; ///< while the present cell is measured
 
   /// Null: the caches stay as they are.
   const CacheFlush *flusher() const { return options.hot ? nullptr : &*flush; }
@@ -141,6 +142,37 @@ static Result<Estimate> estimateCell(const Run &run, const MeasuredSide &side,
                   run.context.threads, run.options.hot);
 }
 
+/// How the curves are, over all cells, into the context.
+static void judgeCurves(Run &run, const std::vector<CellResult> &results) {
+  BenchContext &context = run.context;
+  auto judge = [&](const MeasuredSide &side, const SideResult &figures) {
+    CurveState state = curveStateOf(side.program(), figures.estimate, run.now,
+                                    context.isa, context.threads);
+    if (state <= context.curves)
+      return;
+    context.curves = state;
+    const std::string &bundle =
+        run.dense ? run.options.dense : run.options.pruned;
+    std::string which =
+        state == CurveState::Assumed ? "that are assumed, not measured"
+        : state == CurveState::Unlike
+            ? "that were measured with other arithmetic, instructions or "
+              "threads"
+            : concat("that were measured with code of another compiler than ",
+                     quote(side.program().producer));
+    context.curvesRemark =
+        concat("predictions rest on curves ", which,
+               ": --calibrate measures those of this run, `coppice-run probe "
+               "--calibrate ",
+               bundle, "` those of the machine description");
+  };
+  for (const CellResult &result : results) {
+    if (run.dense)
+      judge(*run.dense, *result.dense);
+    judge(*run.pruned, result.pruned);
+  }
+}
+
 /// Estimates every cell and tells the listener, before anything runs.
 static Result<std::vector<CellResult>> predictCells(Run &run) {
   std::vector<CellResult> results;
@@ -175,11 +207,13 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
     cells.push_back(entry);
     results.push_back(std::move(result));
   }
+  judgeCurves(run, results);
   Json predictions = {
       {"schema", "coppice.predictions/1"},
       {"date", run.context.date},
       {"machine_sha256", run.machine.sha256()},
       {"prediction_ceilings", ratesJson(run.context.predictionRates)},
+      {"curves", nameOf(run.context.curves)},
       {"isa", run.context.isa},
       {"threads", run.context.threads},
       {"cache", run.options.hot ? "hot" : "cold"},
@@ -278,6 +312,31 @@ std::vector<size_t> drawBlock(size_t sides, std::mt19937_64 &random) {
   return order;
 }
 
+namespace {
+/// Observed repeats of one side so far.
+class ObservedSamples {
+public:
+  void add(const ObservedTimes &times) {
+    dispatches.resize(times.dispatches.size());
+    for (size_t d = 0; d < dispatches.size(); ++d)
+      dispatches[d].push_back(times.dispatches[d]);
+    host.push_back(times.host);
+  }
+  size_t count() const { return host.size(); }
+
+  /// Medians: a few repeats do not bear one that was interrupted.
+  void fill(SideResult &figures) const {
+    for (const std::vector<double> &seconds : dispatches)
+      figures.dispatchSeconds.push_back(quantile(seconds, 0.5));
+    figures.hostSeconds = quantile(host, 0.5);
+  }
+
+private:
+  std::vector<std::vector<double>> dispatches; ///< by dispatch
+  std::vector<double> host;
+};
+} // namespace
+
 static Status measureCell(Run &run, CellResult &result) {
   const BenchOptions &options = run.options;
   const Cell &cell = result.cell;
@@ -305,14 +364,27 @@ static Status measureCell(Run &run, CellResult &result) {
         return time.status();
   }
 
-  using Clock = std::chrono::steady_clock;
-  auto begin = Clock::now();
-  auto outOfTime = [&] {
-    return std::chrono::duration<double>(Clock::now() - begin).count() >
-           options.maxSeconds;
+  // Repeats with clocks around each dispatch are others, because those clocks
+  // take time; they come between the blocks, so that drift meets both kinds.
+  constexpr size_t observedMost = 5, observedLeast = 3;
+  std::vector<ObservedSamples> observed(sides.size());
+  auto observe = [&]() -> Status {
+    auto inputs = randomInputs(*steps, vocabulary, random);
+    for (size_t side = 0; side < sides.size(); ++side) {
+      auto times = sides[side]->timeDispatches(cell, inputs, run.flusher());
+      if (!times)
+        return times.status();
+      observed[side].add(*times);
+      lookAtCeilings(run);
+    }
+    return {};
   };
+
+  using Clock = std::chrono::steady_clock;
+  Clock::duration timed{};
   std::vector<std::vector<double>> samples(sides.size());
   while (static_cast<int64_t>(samples[0].size()) < options.maxRepeats) {
+    auto begin = Clock::now();
     std::vector<size_t> order = drawBlock(sides.size(), random);
     for (size_t pair = 0; pair < order.size(); pair += sides.size()) {
       auto inputs = randomInputs(*steps, vocabulary, random);
@@ -325,39 +397,33 @@ static Status measureCell(Run &run, CellResult &result) {
         lookAtCeilings(run);
       }
     }
+    timed += Clock::now() - begin;
     size_t pairs = samples[0].size();
     run.listener.progress(cell, static_cast<int64_t>(pairs));
+    if (observed[0].count() < observedMost)
+      if (Status status = observe(); !status.ok())
+        return status;
     if (pairs % 10 == 0 && isTight(samples.front(), samples.back(),
                                    run.dense.has_value(), options.seed)) {
       result.converged = true;
       break;
     }
-    if (outOfTime())
+    if (std::chrono::duration<double>(timed).count() > options.maxSeconds)
       break;
   }
-  result.pruned.seconds = summarize(samples.back());
+  while (observed[0].count() < observedLeast)
+    if (Status status = observe(); !status.ok())
+      return status;
+
+  auto fill = [&](SideResult &figures, size_t side) {
+    figures.seconds = summarize(samples[side]);
+    observed[side].fill(figures);
+  };
+  fill(result.pruned, sides.size() - 1);
   if (run.dense) {
-    result.dense->seconds = summarize(samples.front());
+    fill(*result.dense, 0);
     result.speedupInterval =
         bootstrapRatio(samples.front(), samples.back(), options.seed);
-  }
-
-  // Clocks around dispatches cost time, so these repeats are apart.
-  constexpr int observed = 5;
-  for (size_t side = 0; side < sides.size(); ++side) {
-    SideResult &figures =
-        run.dense && side == 0 ? *result.dense : result.pruned;
-    figures.dispatchSeconds.assign(sides[side]->program().dispatches.size(), 0);
-    for (int i = 0; i < observed; ++i) {
-      auto inputs = randomInputs(*steps, vocabulary, random);
-      auto times = sides[side]->timeDispatches(cell, inputs, run.flusher());
-      if (!times)
-        return times.status();
-      for (size_t d = 0; d < figures.dispatchSeconds.size(); ++d)
-        figures.dispatchSeconds[d] += times->dispatches[d] / observed;
-      figures.hostSeconds += times->host / observed;
-      lookAtCeilings(run);
-    }
   }
   return tightenBounds(run, result);
 }
@@ -382,18 +448,42 @@ static double amdahlOf(const Program &dense, const SideResult &denseSide,
   return amdahlSpeedup(list);
 }
 
+/// Curves at the sizes of this run, and at few rows, where kernels are of
+/// another kind.
+static Status calibrateForRun(Run &run) {
+  const BenchOptions &options = run.options;
+  CalibrateOptions calibration;
+  calibration.bundles = {options.dense.empty() ? options.pruned
+                                               : options.dense};
+  calibration.threads = options.threads;
+  calibration.rows = {1, 16};
+  for (int64_t batch : options.batches) {
+    calibration.rows.push_back(batch);
+    for (int64_t seq : options.seqs)
+      calibration.rows.push_back(batch * seq);
+  }
+  calibration.cached = options.seqs;
+  calibration.progress = [&](const std::string &what) {
+    run.listener.calibrating(what);
+  };
+  return calibrate(run.machine, calibration);
+}
+
 Status runBench(const BenchOptions &options, const Machine &machine,
                 BenchListener &listener) {
   if (Status status = checkOptions(options); !status.ok())
     return status;
   Run run{options, machine, listener, {}, {}, {}, {}, {}, {}, {}, {}};
   run.context.options = &options;
-  run.context.machine = &machine;
+  run.context.machine = &run.machine;
   run.context.date = utcNow();
 
   Result<Program> pruned = readProgram(options.pruned);
   if (!pruned)
     return pruned.status();
+  if (options.calibrate)
+    if (Status status = calibrateForRun(run); !status.ok())
+      return status;
   run.context.pruned = &*pruned;
   std::optional<Program> dense;
   if (!options.dense.empty()) {

@@ -27,6 +27,9 @@ struct BenchOptions {
   int threads = 0;  ///< 0: as many as are usable
   bool pin = false; ///< each thread on a CPU of its own
   bool ops = false, hot = false;
+  /// Measure the curves of the dense bundle's kernels (with one bundle, of its
+  /// own) before predicting, instead of those of the machine description.
+  bool calibrate = false;
   /// Measure although the bundles are not comparable; the record says so.
   bool force = false;
   int64_t maxRepeats = 200; ///< pairs in a cell
@@ -39,8 +42,8 @@ struct SideResult {
   std::string path, sha256;
   Estimate estimate;
   Summary seconds;
-  std::vector<double> dispatchSeconds; ///< mean of each dispatch
-  double hostSeconds = 0; ///< mean, of a step outside of its dispatches
+  std::vector<double> dispatchSeconds; ///< median of each dispatch
+  double hostSeconds = 0; ///< median, of a step outside of its dispatches
   Gap gap;                ///< of `seconds.mean` to the bound
   coppice_memory memory{};
 };
@@ -79,6 +82,10 @@ struct BenchContext {
   int threads = 1;
   /// What predictions are made of: the median of looks at the start of the run.
   Rates predictionRates{};
+  /// What the curves are that predictions rest on: the worst of all cells and
+  /// sides, and what one can do about it, for people; empty if nothing.
+  CurveState curves = CurveState::Measured;
+  std::string curvesRemark;
   /// How dense kernels compare with other libraries' on this machine.
   std::optional<PeerComparison> denseVsPeer;
   std::vector<std::string> differences; ///< between the bundles, with force
@@ -96,6 +103,8 @@ public:
   virtual Status predicted(const BenchContext &context,
                            const std::string &predictionsJson) = 0;
   virtual void progress(const Cell &cell, int64_t pairs) = 0;
+  /// What is being calibrated.
+  virtual void calibrating(const std::string &) {}
   virtual Status measured(const BenchContext &context,
                           const CellResult &result) = 0;
 };

@@ -15,6 +15,7 @@
 #include "runtime/bench/calibrate.h"
 
 #include "runtime/base/concat.h"
+#include "runtime/base/json_check.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/measured_side.h"
 #include "runtime/bench/probe.h"
@@ -39,6 +40,14 @@ struct Sample {
 struct Class {
   CurveKey key;
   std::map<int64_t, std::vector<Sample>> byRows;
+};
+
+/// What all bundles have told.
+struct Found {
+  std::map<std::string, Class> classes; ///< by name
+  std::vector<double> host;             ///< seconds of each step
+  std::string models;
+  int threads = 1;
 };
 
 /// One cell: what it runs and what it took.
@@ -143,7 +152,8 @@ static void collect(const Program &program, const Trial &trial,
     CurveKey key{kind, std::string(nameOf(work.arithmetic)),
                  std::string(work.storage), std::string(isa),
                  now.at(threads).threads};
-    std::string name = concat(key.kind, "/", key.arithmetic, "/", key.storage);
+    std::string name =
+        concat(key.kind, "/", key.arithmetic, "/", key.storage, "/", key.isa);
     classes.try_emplace(name, Class{key, {}});
     const DispatchTime &time = e.steps.front();
     double base =
@@ -207,8 +217,10 @@ static Status runTrial(MeasuredSide &side, Trial &trial, bool counts,
   return {};
 }
 
-Status calibrate(Machine &machine, const CalibrateOptions &options) {
-  Result<Program> program = readProgram(options.bundle);
+/// Runs the cells of one bundle and adds its samples to `classes`.
+static Status calibrateOn(const std::string &bundle, const Machine &machine,
+                          const CalibrateOptions &options, Found &found) {
+  Result<Program> program = readProgram(bundle);
   if (!program)
     return program.status();
   int64_t longest = 1;
@@ -220,8 +232,7 @@ Status calibrate(Machine &machine, const CalibrateOptions &options) {
   request.seq = longest;
   request.decode = true;
   request.threads = options.threads;
-  Result<MeasuredSide> side =
-      MeasuredSide::open(options.bundle, *program, request);
+  Result<MeasuredSide> side = MeasuredSide::open(bundle, *program, request);
   if (!side)
     return side.status();
   Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
@@ -230,14 +241,14 @@ Status calibrate(Machine &machine, const CalibrateOptions &options) {
   int threads = side->runner().threads();
   Result<std::vector<Trial>> trials = planTrials(options, *program, *side);
   if (!trials)
-    return trials.status();
+    return trials.status().at(bundle);
 
   std::mt19937_64 random(1);
   std::vector<Rates> looks;
   // The first round is warm-up.
   for (int round = 0; round <= options.repeats; ++round) {
     if (options.progress)
-      options.progress(concat("calibrating on ", options.bundle, ", ", threads,
+      options.progress(concat("calibrating on ", bundle, ", ", threads,
                               " threads, round ", round, " of ",
                               options.repeats));
     for (Trial &trial : *trials) {
@@ -252,19 +263,45 @@ Status calibrate(Machine &machine, const CalibrateOptions &options) {
 
   Machine now = machine;
   now.at(threads).typical.replace(medianOf(looks));
-  std::map<std::string, Class> classes;
-  std::vector<double> host;
   for (const Trial &trial : *trials) {
-    collect(*program, trial, now, side->isa(), threads, classes);
-    host.insert(host.end(), trial.host.begin(), trial.host.end());
+    collect(*program, trial, now, side->isa(), threads, found.classes);
+    found.host.insert(found.host.end(), trial.host.begin(), trial.host.end());
   }
-  machine.stepSeconds = quantile(host, 0.5);
-  std::string origin =
-      concat("measured: ", program->model.name, " ", program->model.dtype,
-             ", bundle ", side->runner().sha256(), ", ", threads,
-             " threads, batch 1, cold, ", utcNow());
-  for (const auto &[name, found] : classes)
-    machine.setCurve(makeCurve(found, now.at(threads).dispatchSeconds, origin));
+  found.models += concat(found.models.empty() ? "" : ", ", program->model.name,
+                         " ", program->model.dtype);
+  found.threads = threads;
+  return {};
+}
+
+Status calibrate(Machine &machine, const CalibrateOptions &options) {
+  Found found;
+  std::string producer;
+  for (const std::string &bundle : options.bundles) {
+    Result<Program> program = readProgram(bundle);
+    if (!program)
+      return program.status();
+    if (!producer.empty() && producer != program->producer)
+      return invalidArgument(concat(
+          "expected bundles of one compiler, found ", quote(producer), " and ",
+          quote(program->producer), " in ", quote(bundle), "; compile again"));
+    producer = program->producer;
+  }
+  for (const std::string &bundle : options.bundles)
+    if (Status status = calibrateOn(bundle, machine, options, found);
+        !status.ok())
+      return status;
+  if (found.host.empty())
+    return invalidArgument("expected at least one bundle to calibrate on");
+
+  machine.stepSeconds = quantile(found.host, 0.5);
+  std::string origin = concat("measured: ", found.models, ", ", found.threads,
+                              " threads, batch 1, cold, ", utcNow());
+  double dispatch = machine.at(found.threads).dispatchSeconds;
+  for (const auto &[name, one] : found.classes) {
+    Curve curve = makeCurve(one, dispatch, origin);
+    curve.producer = producer;
+    machine.setCurve(std::move(curve));
+  }
   return {};
 }
 

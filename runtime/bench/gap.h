@@ -22,8 +22,8 @@ struct Gap {
   double total() const { return gemm + nonGemm + dispatch + host + residual; }
 };
 
-/// `measured`: mean seconds of a step; `dispatches` and `host`: means of the
-/// observed repeats; `overhead`: of one dispatch over the pool.
+/// `measured`: mean seconds of a step; `dispatches` and `host`: medians of
+/// the observed repeats; `overhead`: of one dispatch over the pool.
 Gap attributeGap(const Program &program, const Estimate &estimate,
                  double measured, const std::vector<double> &dispatches,
                  double host, double overhead);

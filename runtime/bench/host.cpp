@@ -1,6 +1,7 @@
 // See host.h.
 #include "runtime/bench/host.h"
 
+#include "coppice/runtime.h"
 #include "runtime/base/concat.h"
 #include "runtime/bench/commit.h" // generated
 #include "runtime/cpu/cpu_features.h"
@@ -41,6 +42,10 @@ std::string utcNow() {
 }
 
 std::string buildCommit() { return COPPICE_COMMIT; }
+
+std::string producerName() {
+  return concat("coppice ", coppice_version(), ", commit ", buildCommit());
+}
 
 void pinThread(int cpu) { bindThread(pthread_self(), {cpu}); }
 

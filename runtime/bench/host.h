@@ -20,6 +20,9 @@ std::string utcNow();
 /// checkout.
 std::string buildCommit();
 
+/// "coppice 0.1.0, commit abc": whose code a bundle holds.
+std::string producerName();
+
 /// Keeps the calling thread on one CPU. Best effort: where the system refuses,
 /// figures are noisier, not wrong.
 void pinThread(int cpu);

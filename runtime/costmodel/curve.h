@@ -38,6 +38,8 @@ struct Curve {
   CurveKey key;
   std::string origin;             ///< "assumed: ..", "measured: .."
   std::vector<CurvePoint> points; ///< at least one; ascending (rows, depth)
+  /// The compiler of the code that was measured; empty: not known.
+  std::string producer = {};
 
   /// `fraction` and `fixedSeconds` at a place.
   CurvePoint at(int64_t rows, int64_t depth) const;

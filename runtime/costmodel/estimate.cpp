@@ -70,6 +70,44 @@ Result<Estimate> estimate(const Program &program,
   return result;
 }
 
+const char *nameOf(CurveState state) {
+  switch (state) {
+  case CurveState::Measured:
+    return "measured";
+  case CurveState::Stale:
+    return "stale";
+  case CurveState::Unlike:
+    return "unlike";
+  case CurveState::Assumed:
+    return "assumed";
+  }
+  return "";
+}
+
+CurveState curveStateOf(const Program &program, const Estimate &estimate,
+                        const Machine &machine, std::string_view isa,
+                        int threads) {
+  CurveState worst = CurveState::Measured;
+  for (size_t i = 0; i < estimate.dispatches.size(); ++i) {
+    DispatchKind kind = program.dispatches[i].kind;
+    if (kind != DispatchKind::Gemm && kind != DispatchKind::Attention)
+      continue;
+    const Work &work = estimate.dispatches[i].work;
+    CurveKey wanted{std::string(nameOf(kind)),
+                    std::string(nameOf(work.arithmetic)),
+                    std::string(work.storage), std::string(isa),
+                    machine.at(threads).threads};
+    const Curve &curve = machine.curveFor(wanted);
+    CurveState state = curve.isAssumed()        ? CurveState::Assumed
+                       : !(curve.key == wanted) ? CurveState::Unlike
+                       : curve.producer != program.producer
+                           ? CurveState::Stale
+                           : CurveState::Measured;
+    worst = std::max(worst, state);
+  }
+  return worst;
+}
+
 double amdahlSpeedup(const std::vector<SiteShare> &sites) {
   double all = 0, left = 0;
   for (const SiteShare &site : sites) {

@@ -36,6 +36,21 @@ Result<Estimate> estimate(const Program &program,
                           const Machine &machine, std::string_view isa,
                           int threads, bool hot);
 
+/// What the curves are that a prediction rests on, from the best to the worst.
+enum class CurveState {
+  Measured, ///< with code of the compiler that made the program
+  Stale,    ///< with code of another one, or of an unknown one
+  Unlike,   ///< of other arithmetic, storage, instructions or threads
+  Assumed,  ///< not measured
+};
+const char *nameOf(CurveState state); ///< "measured", ..
+
+/// The worst of those of an estimate's products and attention, which take most
+/// of the time.
+CurveState curveStateOf(const Program &program, const Estimate &estimate,
+                        const Machine &machine, std::string_view isa,
+                        int threads);
+
 /// What pruning leaves at a site: time it took in the dense program and work
 /// of both.
 struct SiteShare {

@@ -217,6 +217,7 @@ static Status readCurve(const Json &json, size_t index, Curve &curve) {
   reader.readOptional("isa", curve.key.isa);
   reader.readOptional("threads", threads, 1);
   reader.read("origin", curve.origin);
+  reader.readOptional("producer", curve.producer);
   const Json *points = reader.find("points");
   if (points && (!points->is_array() || points->empty()))
     reader.failed("points: expected an array of points");
@@ -359,6 +360,7 @@ static Json curveJson(const Curve &curve) {
   add("arithmetic", curve.key.arithmetic);
   add("storage", curve.key.storage);
   add("isa", curve.key.isa);
+  add("producer", curve.producer);
   if (curve.key.threads > 0)
     json["threads"] = curve.key.threads;
   return json;

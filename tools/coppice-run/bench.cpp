@@ -1,6 +1,7 @@
 // coppice-run bench: one bundle, or a pruned one against a dense one;
 // predicted, then measured.
 #include "runtime/bench/bench.h"
+#include "runtime/bench/host.h"
 #include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
 #include "tools/coppice-run/output.h"
@@ -8,7 +9,6 @@
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -40,6 +40,8 @@ public:
     line.clear();
     std::fprintf(stderr, "predictions made, sha256 %s\n",
                  context.predictionsSha256.c_str());
+    if (!context.curvesRemark.empty())
+      std::fprintf(stderr, "note: %s\n", context.curvesRemark.c_str());
     for (const std::string &difference : context.differences)
       std::fprintf(stderr, "warning: the bundles differ in %s\n",
                    difference.c_str());
@@ -59,6 +61,8 @@ public:
               std::to_string(cell.batch) + ", seq " + std::to_string(cell.seq) +
               ": " + std::to_string(pairs) + " repeats");
   }
+
+  void calibrating(const std::string &what) override { line.show(what); }
 
   Status measured(const BenchContext &context,
                   const CellResult &result) override {
@@ -98,13 +102,11 @@ static Status run(Flags flags) {
   Result<Machine> machine = machineToPredictFor(flags.machine);
   if (!machine)
     return machine.status();
-  bool measured = std::any_of(
-      machine->curves.begin(), machine->curves.end(), [](const Curve &curve) {
-        return curve.key.kind == "gemm" && !curve.isAssumed();
-      });
-  if (!measured)
-    std::fprintf(stderr, "note: predictions use assumed efficiencies; `probe "
-                         "--calibrate BUNDLE` measures them\n");
+  if (machine->cpu != cpuName())
+    std::fprintf(stderr,
+                 "note: the machine description is of '%s', this is '%s': "
+                 "predictions and bounds are those of the former\n",
+                 machine->cpu.c_str(), cpuName().c_str());
   Printer printer(flags);
   return runBench(flags.bench, *machine, printer);
 }
@@ -152,6 +154,10 @@ void addBench(CLI::App &app, Status &result) {
   command->add_flag("--hot", bench.hot,
                     "leave the caches as the last repeat left them (default: "
                     "flush them before each)");
+  command->add_flag("--calibrate", bench.calibrate,
+                    "first measure how near the dense bundle's kernels come to "
+                    "what the machine does, and predict with that instead of "
+                    "the machine description's curves");
   command->add_flag("--force", bench.force,
                     "measure bundles although their source, dtype or targets "
                     "differ; the record says so");

@@ -24,19 +24,20 @@ struct Flags {
 /// curve.
 static Status calibrateAll(const Flags &flags, Machine &machine,
                            ProgressLine &line) {
+  if (flags.calibrate.empty())
+    return {};
   std::vector<int> counts{machine.ceilings.front().threads};
   if (machine.ceilings.size() > 1)
     counts.push_back(machine.ceilings.back().threads);
-  for (const std::string &bundle : flags.calibrate)
-    for (int threads : counts) {
-      CalibrateOptions options;
-      options.bundle = bundle;
-      options.threads = threads;
-      options.rows = flags.rows;
-      options.progress = [&](const std::string &text) { line.show(text); };
-      if (Status status = calibrate(machine, options); !status.ok())
-        return status;
-    }
+  for (int threads : counts) {
+    CalibrateOptions options;
+    options.bundles = flags.calibrate;
+    options.threads = threads;
+    options.rows = flags.rows;
+    options.progress = [&](const std::string &text) { line.show(text); };
+    if (Status status = calibrate(machine, options); !status.ok())
+      return status;
+  }
   return {};
 }
 

@@ -214,7 +214,7 @@ int runDemo(const DemoCommand &command) {
   // Efficiencies come from the dense bundle alone; what pruning does to time is
   // predicted.
   rt::CalibrateOptions calibration;
-  calibration.bundle = directory + "/dense.coppice";
+  calibration.bundles = {directory + "/dense.coppice"};
   calibration.threads = command.threads;
   calibration.rows = {1, 16};
   for (int64_t batch : command.batches)

@@ -35,13 +35,14 @@ struct Collector : BenchListener {
   std::string predictions;
   std::vector<CellResult> results;
   std::vector<Json> records;
-  std::string heading, table;
+  std::string heading, table, remark;
 
   Status predicted(const BenchContext &context,
                    const std::string &json) override {
     EXPECT_TRUE(results.empty()) << "predictions come before any measurement";
     EXPECT_EQ(context.predictionsSha256, sha256(std::string_view(json)));
     predictions = json;
+    remark = context.curvesRemark;
     heading = tableHeading(context.dense);
     return {};
   }
@@ -285,7 +286,7 @@ TEST_F(Bench, CalibrationMeasuresTheKindsThatRan) {
   machine.ceilings[0].cacheRead[2] = 1e9;
   writeToyBundle(options.dense, {4001, 999, 1, 999});
   CalibrateOptions calibration;
-  calibration.bundle = options.dense;
+  calibration.bundles = {options.dense};
   calibration.threads = 1;
   calibration.rows = {1, 900, 5000}; // the last is beyond the context
   calibration.cached = {7};
@@ -300,7 +301,89 @@ TEST_F(Bench, CalibrationMeasuresTheKindsThatRan) {
   EXPECT_TRUE(machine.curveFor({"rotary", "f32", "", "", 1}).isAssumed());
   EXPECT_GT(machine.stepSeconds, 0);
   EXPECT_TRUE(Machine::parse(machine.json()).ok());
+  EXPECT_EQ(curve.producer, "toy");
   calibration.rows = {5000};
   calibration.cached = {};
   EXPECT_FALSE(calibrate(machine, calibration).ok());
+  calibration.bundles.clear();
+  EXPECT_FALSE(calibrate(machine, calibration).ok());
+}
+
+// The curve of a class has the points of all bundles together.
+TEST_F(Bench, CalibrationJoinsBundles) {
+  CalibrateOptions calibration;
+  calibration.threads = 1;
+  calibration.rows = {2};
+  calibration.cached = {};
+  calibration.repeats = 1;
+  std::string other = directory / "other.coppice";
+  writeToyBundle(other, {}, [](Json &json) {
+    for (Json &dispatch : json["dispatches"])
+      if (!dispatch["gemm"].is_null())
+        dispatch["gemm"]["k"] = 3 * dispatch["gemm"]["k"].get<int>();
+  });
+  auto depths = [&](std::vector<std::string> bundles) {
+    Machine machine = fastMachine();
+    calibration.bundles = std::move(bundles);
+    Status status = calibrate(machine, calibration);
+    EXPECT_TRUE(status.ok()) << status.message();
+    std::set<int64_t> all;
+    for (const CurvePoint &p :
+         machine.curveFor({"gemm", "f32", "f32", "", 1}).points)
+      all.insert(p.depth);
+    return all;
+  };
+  std::set<int64_t> expected = depths({options.dense});
+  ASSERT_FALSE(expected.empty());
+  for (int64_t depth : std::set(expected))
+    expected.insert(3 * depth);
+  EXPECT_EQ(depths({options.dense, other}), expected);
+
+  writeToyBundle(other, {}, [](Json &json) { json["producer"] = "axe"; });
+  Machine machine = fastMachine();
+  Status status = calibrate(machine, calibration);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("bundles of one compiler, found 'toy' and "
+                                  "'axe'"),
+            std::string::npos)
+      << status.message();
+}
+
+TEST_F(Bench, SaysWhatItsPredictionsRestOn) {
+  options.batches = {1};
+  options.maxRepeats = 2;
+  auto run = [&](const Machine &machine) {
+    collector = {};
+    Status status = runBench(options, machine, collector);
+    EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(Json::parse(collector.predictions)["curves"],
+              collector.records[0]["curves"]);
+    return collector.records[0]["curves"].get<std::string>();
+  };
+  Machine machine = fastMachine();
+  EXPECT_EQ(run(machine), "assumed");
+  EXPECT_NE(collector.remark.find("--calibrate"), std::string::npos);
+
+  options.calibrate = true;
+  EXPECT_EQ(run(machine), "measured");
+  EXPECT_EQ(collector.remark, "");
+
+  // Curves of the file, of another compiler's code.
+  options.calibrate = false;
+  CalibrateOptions calibration;
+  calibration.bundles = {options.dense};
+  calibration.threads = 1;
+  calibration.rows = {2};
+  calibration.cached = {7};
+  calibration.repeats = 1;
+  ASSERT_TRUE(calibrate(machine, calibration).ok());
+  EXPECT_EQ(run(machine), "measured");
+  for (Curve &curve : machine.curves)
+    curve.producer = "axe";
+  EXPECT_EQ(run(machine), "stale");
+  EXPECT_NE(collector.remark.find("'toy'"), std::string::npos)
+      << collector.remark;
+  for (Curve &curve : machine.curves)
+    curve.key.threads = 77;
+  EXPECT_EQ(run(machine), "unlike");
 }
