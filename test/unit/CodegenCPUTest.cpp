@@ -74,6 +74,7 @@ public:
           applyPlan(copy, *plan, variant, stage);
           made.stages.push_back({name, keepMap(stage.grid)});
           entry.strategy = stage.config.getStrategy().getValue();
+          entry.rows = stage.config.getParameter("rows").value_or(0);
         }
       }
       kernel.erase();
@@ -110,6 +111,8 @@ public:
   std::string strategy(StringRef name) {
     return kernels.find(name)->second.strategy;
   }
+
+  int64_t rowsOfItem(StringRef name) { return kernels.find(name)->second.rows; }
 
   /// Runs the work items [begin, end) of a kernel of one stage.
   void runItems(StringRef name, const std::vector<const void *> &args,
@@ -152,6 +155,7 @@ private:
   struct Kernel {
     SmallVector<int64_t> panels;
     std::string strategy; // of the last stage
+    int64_t rows = 0;     // of one of its work items, where it says so
     std::vector<Variant> variants;
   };
 
@@ -240,6 +244,25 @@ std::vector<char> store(std::vector<float> &values, StringRef type) {
     value = number.convertToFloat();
   }
   return bytes;
+}
+
+/// The values that `store` has made bytes of.
+std::vector<float> unstore(const std::vector<char> &bytes, StringRef type) {
+  size_t size = type == "f32" ? 4 : 2;
+  std::vector<float> values;
+  for (size_t i = 0; i < bytes.size(); i += size) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, &bytes[i], size);
+    llvm::APFloat number(type == "f32"   ? llvm::APFloat::IEEEsingle()
+                         : type == "f16" ? llvm::APFloat::IEEEhalf()
+                                         : llvm::APFloat::BFloat(),
+                         llvm::APInt(8 * size, bits));
+    bool lossy;
+    number.convert(llvm::APFloat::IEEEsingle(),
+                   llvm::APFloat::rmNearestTiesToEven, &lossy);
+    values.push_back(number.convertToFloat());
+  }
+  return values;
 }
 
 /// [N, K] to [ceil(N/P), ceil(K/D), P, D], padded with zeros, as docs/bundle.md
@@ -798,7 +821,7 @@ void checkRowOps(bool oracle, const std::string &isa) {
   auto kernels = Kernels::compile(kRowOps, oracle, isa);
   ASSERT_TRUE(kernels);
   EXPECT_EQ(kernels->strategy("rotary"), oracle ? "plain" : "rotary");
-  EXPECT_EQ(kernels->strategy("norm"), oracle ? "plain" : "loops");
+  EXPECT_EQ(kernels->strategy("norm"), oracle ? "plain" : "rows");
   for (int64_t m : {0, 1, 13}) {
     SCOPED_TRACE(formatv("{0} rows", m).str());
     Symbols symbols;
@@ -962,15 +985,136 @@ TEST(CodegenCPU, ACallDoesItsItemsOnly) {
   kernels->runItems("residual", {delta.data(), stream.data()}, symbols, 1, 2);
   EXPECT_EQ(stream, expected);
 
-  std::vector<float> rows(200 * 5, 7.0f), cache(200 * 5, 0.0f);
-  std::vector<int32_t> slots(200, 0), positions(200);
+  // Item 1: as many rows as an item has, from there on.
+  int64_t first = kernels->rowsOfItem("append");
+  ASSERT_GT(first, 1);
+  symbols.rows = symbols.context = 2 * first + 3;
+  std::vector<float> rows(symbols.rows * 5, 7.0f),
+      cache(symbols.rows * 5, 0.0f);
+  std::vector<int32_t> slots(symbols.rows, 0), positions(symbols.rows);
   std::iota(positions.begin(), positions.end(), 0);
   expected = cache;
-  std::fill_n(expected.begin() + 5, 5, 7.0f);
+  std::fill_n(expected.begin() + first * 5, first * 5, 7.0f);
   kernels->runItems("append",
                     {rows.data(), slots.data(), positions.data(), cache.data()},
                     symbols, 1, 2);
   EXPECT_EQ(cache, expected);
+}
+
+/// A norm, a lookup and an append of rows of one width, and what they store.
+std::string rowKernels(int64_t width, StringRef type) {
+  return formatv(R"(
+    func.func @norm_{0}(%x: {1} {2}, %g: tensor<{0}xf32>, %out: tensor<?x{0}x{3}> {2}) -> tensor<?x{0}x{3}> {{
+      %0 = decoder.rms_norm "" %x, %g {{epsilon = 1.0e-5 : f32, divisor = {0} : i64} : {1}, tensor<{0}xf32> {4}
+      return %0 : tensor<?x{0}x{3}>
+    }
+    func.func @lookup_{0}(%i: tensor<?xi32> {{exec.dims = ["rows"]}, %t: tensor<40x{0}x{3}>, %out: {1} {2}) -> {1} {{
+      %0 = decoder.lookup "" %i in %t : tensor<?xi32>, tensor<40x{0}x{3}> -> {1}
+      return %0 : {1}
+    }
+    func.func @append_{0}(%r: {1} {2}, %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
+                          %cache: tensor<?x?x{0}x{3}> {{exec.dims = ["slots", "context", {0}]}) -> tensor<?x?x{0}x{3}> {{
+      %0 = decoder.append "" %r into %cache at %slots, %positions : {1} into tensor<?x?x{0}x{3}>
+      return %0 : tensor<?x?x{0}x{3}>
+    })",
+                 width, rows(width), dims(width), type,
+                 type == "f32"
+                     ? ""
+                     : formatv("-> tensor<?x{0}x{1}>", width, type).str())
+      .str();
+}
+
+TEST(CodegenCPU, RowsOfAnyWidth) {
+  struct Case {
+    int64_t width;
+    const char *type;
+    double tolerance; // of what is stored in that type
+  };
+  const Case cases[] = {{1, "bf16", 4e-3},    {16, "f32", 1e-6},
+                        {33, "f16", 5e-4},    {2047, "bf16", 4e-3},
+                        {2112, "bf16", 4e-3}, {4099, "f32", 1e-6}};
+  constexpr int64_t m = 37;
+  std::string source;
+  for (const Case &each : cases)
+    source += rowKernels(each.width, each.type);
+  for (const std::string &isa : instructionSets()) {
+    auto kernels = Kernels::compile(source, /*oracle=*/false, isa);
+    ASSERT_TRUE(kernels);
+    for (auto [width, type, tolerance] : cases) {
+      SCOPED_TRACE(formatv("{0} {1} {2}", width, type, isa).str());
+      Symbols symbols;
+      symbols.rows = m;
+      symbols.slots = 3;
+      symbols.context = 29;
+      /// Runs a kernel that stores `type`, split in several ways.
+      auto run = [&](StringRef op, std::vector<const void *> args,
+                     std::vector<float> destination, StringRef stored) {
+        std::string name = formatv("{0}_{1}", op, width).str();
+        EXPECT_EQ(kernels->strategy(name), "rows");
+        std::vector<char> first;
+        for (int64_t chunk : {0, 1, 2}) {
+          std::vector<float> padded = destination;
+          padded.insert(padded.end(), kGuard, kCanary);
+          std::vector<char> bytes = store(padded, stored), before = bytes;
+          args.push_back(bytes.data());
+          kernels->run(name, args, symbols, chunk);
+          args.pop_back();
+          size_t size = bytes.size() / padded.size() * destination.size();
+          EXPECT_TRUE(std::equal(bytes.begin() + size, bytes.end(),
+                                 before.begin() + size));
+          bytes.resize(size);
+          if (chunk == 0)
+            first = bytes;
+          EXPECT_EQ(bytes, first);
+        }
+        return first;
+      };
+
+      std::vector<float> x = normals(m * width), gain = normals(width), norm;
+      for (int64_t row = 0; row < m; ++row) {
+        double squares = 0;
+        for (int64_t i = 0; i < width; ++i)
+          squares += double(x[row * width + i]) * x[row * width + i];
+        for (int64_t i = 0; i < width; ++i)
+          norm.push_back(x[row * width + i] /
+                         std::sqrt(squares / width + 1e-5) * gain[i]);
+      }
+      std::vector<float> fresh(m * width, NAN);
+      EXPECT_LT(
+          rowError(
+              unstore(run("norm", {x.data(), gain.data()}, fresh, type), type),
+              norm, width),
+          tolerance);
+
+      std::vector<float> table = normals(40 * width), picked;
+      std::vector<char> storedTable = store(table, type);
+      std::vector<int32_t> indices(m), slots(m), positions(m);
+      for (int64_t row = 0; row < m; ++row) {
+        indices[row] = (row * 7 + 18) % 40;
+        slots[row] = row % 3;
+        positions[row] = (row * 5) % 29;
+        picked.insert(picked.end(), &table[indices[row] * width],
+                      &table[indices[row] * width] + width);
+      }
+      EXPECT_EQ(unstore(run("lookup", {indices.data(), storedTable.data()},
+                            fresh, "f32"),
+                        "f32"),
+                picked);
+
+      std::vector<float> cache = normals(3 * 29 * width), expected = cache,
+                         narrow = x;
+      store(narrow, type);
+      store(expected, type);
+      for (int64_t row = 0; row < m; ++row)
+        std::copy_n(&narrow[row * width], width,
+                    &expected[(slots[row] * 29 + positions[row]) * width]);
+      EXPECT_EQ(
+          unstore(run("append", {x.data(), slots.data(), positions.data()},
+                      cache, type),
+                  type),
+          expected);
+    }
+  }
 }
 
 TEST(CodegenCPU, RowOpsMatchTheirDefinitions) {

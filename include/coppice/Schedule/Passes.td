@@ -203,7 +203,7 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
     exec.program
       %w = exec.weight "w" @w packing <rows> : memref<11x5xf32>
       %p = exec.weight "w.panels..." @w packing <panels = ...> : memref<1x5x...xf32>
-      exec.dispatch "embed" lookup ... (%tokens, %w, ... grid = ..., config = <"loops", ...>>]
+      exec.dispatch "embed" lookup ... (%tokens, %w, ... grid = ..., config = <"rows", ...>>]
       exec.dispatch "lm_head" gemm ... (%x, %p, ... grid = ..., config = <"gemm", ...>>]
     module @kernels
       func.func @gemm_n11_k5_f32(... {exec.packing = ... attributes {exec.config = #exec.config<"gemm", ...

@@ -75,16 +75,6 @@ Value AttentionRun::allocate(ArrayRef<int64_t> shape, bool packed) {
   return onStack(shape, packed ? element : Type(b.getF32Type()));
 }
 
-Value AttentionBuilder::mask(int64_t kept, int64_t count) {
-  if (kept >= count)
-    return {};
-  SmallVector<bool> bits(count);
-  std::fill(bits.begin(), bits.begin() + kept, true);
-  return arith::ConstantOp::create(
-      b, DenseElementsAttr::get(VectorType::get(count, b.getI1Type()),
-                                ArrayRef<bool>(bits)));
-}
-
 Value AttentionBuilder::loadIndex(Value tensor, Value row) {
   Value element =
       memref::LoadOp::create(b, argumentOf(tensor), ValueRange{row});
@@ -566,9 +556,7 @@ void AttentionBuilder::storeColumns(Value sum, Value share, Value row,
                                     Value head, int64_t vector) {
   Type storage = getElementTypeOrSelf(op.getResult());
   Value value = multiply(sum, share);
-  value = storage.isBF16() && math.hasPairProducts()
-              ? math.toBF16(value)
-              : convertFloat(b, value, storage);
+  value = math.convert(value, storage);
   storeVector(b, value, shell.arguments.back(),
               {row, add(mul(head, headDim), vector * lanes)},
               mask(headDim - vector * lanes, lanes));

@@ -61,9 +61,6 @@ protected:
   Value compare(mlir::arith::CmpIPredicate predicate, Value lhs, Value rhs) {
     return mlir::arith::CmpIOp::create(b, predicate, lhs, rhs);
   }
-  /// A mask of the first `kept` of `count` lanes; null if that is all.
-  Value mask(int64_t kept, int64_t count);
-
   /// An element of a vector of i32, as an index.
   Value loadIndex(Value tensor, Value row);
   /// The first position that a row at `position` attends to.

@@ -103,6 +103,9 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
     } else if (strategy == cpu::kRotary) {
       ++numRotary;
       emitted = cpu::emitRotary(kernel, target);
+    } else if (strategy == cpu::kRows) {
+      ++numRows;
+      emitted = cpu::emitRows(kernel, target);
     } else if (strategy == cpu::kLoops || exact) {
       ++numLoops;
       emitted =
@@ -113,7 +116,8 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
       return kernel.emitError()
              << "expected a strategy \"gemm\", \"attention\", "
                 "\"attention_split\", "
-                "\"attention_merge\", \"rotary\", \"loops\" or \"plain\", "
+                "\"attention_merge\", \"rotary\", \"rows\", \"loops\" or "
+                "\"plain\", "
                 "found \""
              << strategy << "\"";
     }

@@ -95,6 +95,25 @@ protected:
     return loop.getResults();
   }
 
+  /// Builds `body` around each row below `extent` of the call's work items, of
+  /// `rows` rows each.
+  void forEachRow(Value extent, int64_t rows,
+                  llvm::function_ref<void(Value)> body) {
+    loop(mul(shell.begin, rows), min(mul(shell.end, rows), extent), 1, body);
+  }
+
+  /// A mask of the first `kept` of `lanes` lanes; null if that is all.
+  Value mask(int64_t kept, int64_t lanes) {
+    if (kept >= lanes)
+      return {};
+    llvm::SmallVector<bool> bits(lanes);
+    std::fill(bits.begin(), bits.begin() + kept, true);
+    return mlir::arith::ConstantOp::create(
+        b, mlir::DenseElementsAttr::get(
+               mlir::VectorType::get(lanes, b.getI1Type()),
+               llvm::ArrayRef<bool>(bits)));
+  }
+
   /// Memory of the kernel's own, on the stack.
   Value onStack(llvm::ArrayRef<int64_t> shape, mlir::Type element) {
     return mlir::memref::AllocaOp::create(

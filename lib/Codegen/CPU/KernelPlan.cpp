@@ -20,6 +20,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return *plan;
   if (auto plan = cpu::planRotary(kernel))
     return *plan;
+  if (auto plan = cpu::planRows(kernel))
+    return *plan;
   return cpu::planLoops(kernel, cpu::kLoops);
 }
 

@@ -2,7 +2,7 @@
 //
 // In: a kernel that is one `decoder.rotary`. Out: vector code.
 //
-// A work item is one row. Of each head, register v of the lower and of the
+// A work item is `rows` rows. Of each head, register v of the lower and of the
 // upper half rotate by the same angles, which are loaded once for all heads:
 //
 //   for each register v of half a head:
@@ -19,6 +19,7 @@
 #include "KernelBuilder.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
+#include "VectorMath.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 
@@ -30,13 +31,15 @@ namespace {
 class RotaryEmitter : KernelBuilder {
 public:
   RotaryEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell,
-                decoder::RotaryOp op, int64_t lanes)
-      : KernelBuilder(b, shell), op(op), lanes(lanes), headDim(op.getHeadDim()),
+                const CPUTarget &target, decoder::RotaryOp op, int64_t rows)
+      : KernelBuilder(b, shell), math(b, target), op(op), lanes(math.lanes()),
+        rows(rows), headDim(op.getHeadDim()),
         rotated(op.getAngles().getType().getDimSize(1)),
         width(op.getInput().getType().getDimSize(1)) {}
 
   void emit() {
-    loop(shell.begin, shell.end, 1, [&](Value row) {
+    Value extent = memref::DimOp::create(b, argumentOf(op.getInput()), 0);
+    forEachRow(extent, rows, [&](Value row) {
       for (int64_t v = 0; v < rotated / 2; v += lanes)
         rotate(row, v);
       for (int64_t v = rotated; v < headDim; v += lanes)
@@ -45,16 +48,6 @@ public:
   }
 
 private:
-  /// The lanes from column `from` on that are below column `to`.
-  Value mask(int64_t from, int64_t to) {
-    if (to - from >= lanes)
-      return {};
-    SmallVector<bool> bits(lanes);
-    std::fill(bits.begin(), bits.begin() + (to - from), true);
-    return arith::ConstantOp::create(
-        b, DenseElementsAttr::get(VectorType::get(lanes, b.getI1Type()),
-                                  ArrayRef<bool>(bits)));
-  }
   Value load(Value tensor, Value row, Value column, Value mask) {
     Value value =
         loadVector(b, argumentOf(tensor), getElementTypeOrSelf(tensor), lanes,
@@ -62,13 +55,13 @@ private:
     return convertFloat(b, value, b.getF32Type());
   }
   void store(Value value, Value row, Value column, Value mask) {
-    value = convertFloat(b, value, getElementTypeOrSelf(op.getResult()));
+    value = math.convert(value, getElementTypeOrSelf(op.getResult()));
     storeVector(b, value, shell.arguments.back(), {row, column}, mask);
   }
 
   void rotate(Value row, int64_t v) {
     int64_t half = rotated / 2;
-    Value kept = mask(v, half);
+    Value kept = mask(half - v, lanes);
     Value cosine = load(op.getAngles(), row, index(v), kept);
     Value sine = load(op.getAngles(), row, index(half + v), kept);
     loop(index(0), index(width), headDim, [&](Value head) {
@@ -85,15 +78,16 @@ private:
   }
 
   void copy(Value row, int64_t v) {
-    Value kept = mask(v, headDim);
+    Value kept = mask(headDim - v, lanes);
     loop(index(0), index(width), headDim, [&](Value head) {
       Value column = add(head, v);
       store(load(op.getInput(), row, column, kept), row, column, kept);
     });
   }
 
+  VectorMath math;
   decoder::RotaryOp op;
-  int64_t lanes, headDim, rotated, width;
+  int64_t lanes, rows, headDim, rotated, width;
 };
 
 } // namespace
@@ -106,8 +100,11 @@ std::optional<FailureOr<KernelPlan>> planRotary(func::FuncOp kernel) {
       kernel, cast<BlockArgument>(rotary.getInput()).getArgNumber(), 0);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
+  int64_t rows =
+      rowsOfItem(2 * sizeof(float) * rotary.getInput().getType().getDimSize(1));
   return FailureOr<KernelPlan>(KernelPlan::always(
-      kernel, makeConfig(kernel.getContext(), kRotary, {}), makeGrid(*extent)));
+      kernel, makeConfig(kernel.getContext(), kRotary, {{"rows", rows}}),
+      makeGrid(extent->ceilDiv(rows))));
 }
 
 FailureOr<func::FuncOp> emitRotary(func::FuncOp kernel,
@@ -116,12 +113,17 @@ FailureOr<func::FuncOp> emitRotary(func::FuncOp kernel,
   if (!rotary)
     return kernel.emitError("expected one 'decoder.rotary' in a kernel of "
                             "strategy \"rotary\"");
+  FailureOr<int64_t> rows = getParameter(kernel, "rows");
+  if (failed(rows))
+    return failure();
+  if (*rows <= 0)
+    return kernel.emitError() << "expected a positive 'rows', found " << *rows;
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell =
       createKernelShell(builder, kernel, /*halvesAsBits=*/true);
   if (failed(shell))
     return failure();
-  RotaryEmitter(builder, *shell, rotary, target.lanes()).emit();
+  RotaryEmitter(builder, *shell, target, rotary, *rows).emit();
   kernel.erase();
   return shell->function;
 }

@@ -22,6 +22,7 @@ inline constexpr llvm::StringLiteral kAttention = "attention";
 inline constexpr llvm::StringLiteral kAttentionSplit = "attention_split";
 inline constexpr llvm::StringLiteral kAttentionMerge = "attention_merge";
 inline constexpr llvm::StringLiteral kRotary = "rotary";
+inline constexpr llvm::StringLiteral kRows = "rows";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
@@ -57,6 +58,13 @@ mlir::AffineMap makeGrid(mlir::AffineExpr result);
 mlir::FailureOr<mlir::AffineExpr> getArgumentExtent(mlir::func::FuncOp kernel,
                                                     unsigned arg, unsigned dim);
 
+/// How many rows, of which `bytes` bytes each are read and written, are worth
+/// handing to another thread.
+inline int64_t rowsOfItem(int64_t bytes) {
+  constexpr int64_t kBytesOfItem = 128 * 1024;
+  return std::max<int64_t>(1, kBytesOfItem / bytes);
+}
+
 /// Runs a pipeline on an op inside the one that the pass works on.
 using PipelineRunner = llvm::function_ref<mlir::LogicalResult(
     mlir::OpPassManager &, mlir::Operation *)>;
@@ -77,6 +85,10 @@ std::optional<mlir::FailureOr<KernelPlan>>
 planRotary(mlir::func::FuncOp kernel);
 mlir::FailureOr<mlir::func::FuncOp> emitRotary(mlir::func::FuncOp kernel,
                                                const CPUTarget &target);
+
+std::optional<mlir::FailureOr<KernelPlan>> planRows(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitRows(mlir::func::FuncOp kernel,
+                                             const CPUTarget &target);
 
 /// Takes everything; `strategy` is `kLoops` or `kPlain`.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel,

@@ -2,6 +2,7 @@
 
 #include "VectorMath.h"
 #include "BF16Instructions.h"
+#include "VectorAccess.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -43,6 +44,13 @@ Value VectorMath::addPairProducts(Value sums, Value lhs, Value rhs) {
 }
 
 Value VectorMath::toBF16(Value value) { return roundToBF16(b, value); }
+
+Value VectorMath::convert(Value value, Type element) {
+  return element.isBF16() && hasPairProducts() &&
+                 getElementTypeOrSelf(value).isF32()
+             ? toBF16(value)
+             : convertFloat(b, value, element);
+}
 
 Value VectorMath::maximum(Value lhs, Value rhs) {
   Value greater = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, lhs, rhs);

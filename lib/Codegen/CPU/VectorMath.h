@@ -35,6 +35,9 @@ public:
   /// Narrows f32 to bf16, to nearest even. Needs `hasPairProducts`.
   mlir::Value toBF16(mlir::Value value);
 
+  /// Widens or narrows, to nearest even, in as few instructions as there are.
+  mlir::Value convert(mlir::Value value, mlir::Type element);
+
   /// The greater of each pair of lanes, as one instruction: `rhs` where one of
   /// them is NaN.
   mlir::Value maximum(mlir::Value lhs, mlir::Value rhs);

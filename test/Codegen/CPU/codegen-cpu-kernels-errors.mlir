@@ -8,7 +8,7 @@ func.func @unplanned(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32> {
 
 // -----
 
-// expected-error @below {{expected a strategy "gemm", "attention", "attention_split", "attention_merge", "rotary", "loops" or "plain", found "magic"}}
+// expected-error @below {{expected a strategy "gemm", "attention", "attention_split", "attention_merge", "rotary", "rows", "loops" or "plain", found "magic"}}
 func.func @strategy(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
     attributes {exec.config = #exec.config<"magic", tile = 1>} {
   %0 = linalg.exp ins(%x : tensor<4xf32>) outs(%out : tensor<4xf32>) -> tensor<4xf32>
@@ -61,6 +61,23 @@ func.func @workspace(%q: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %k: tensor<?
                  %s: tensor<?xi32> {exec.dims = ["rows"]}, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
     attributes {exec.config = #exec.config<"attention_split", splits = 4, keys = 64>} {
   %0 = decoder.attention "" %q, %k, %k at %s, %s {head_dim = 8 : i64, scale = 1.0 : f32} : tensor<?x8xf32>, tensor<?x?x8xf32>
+  return %0 : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error @below {{expected one 'decoder.rms_norm', 'decoder.lookup' or 'decoder.append' in a kernel of strategy "rows"}}
+func.func @rows(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"rows", rows = 4>} {
+  return %x : tensor<?x8xf32>
+}
+
+// -----
+
+// expected-error @below {{expected a positive 'rows', found 0}}
+func.func @no_rows(%i: tensor<?xi32> {exec.dims = ["rows"]}, %t: tensor<3x8xf32>, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
+    attributes {exec.config = #exec.config<"rows", rows = 0>} {
+  %0 = decoder.lookup "" %i in %t : tensor<?xi32>, tensor<3x8xf32> -> tensor<?x8xf32>
   return %0 : tensor<?x8xf32>
 }
 

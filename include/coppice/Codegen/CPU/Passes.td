@@ -41,6 +41,7 @@ def CodegenCPUKernels : Pass<"codegen-cpu-kernels", "::mlir::ModuleOp"> {
     Statistic<"numGemm", "gemm", "Kernels emitted by the GEMM builder">,
     Statistic<"numAttention", "attention", "Kernels emitted by the attention builder">,
     Statistic<"numRotary", "rotary", "Kernels emitted by the rotary builder">,
+    Statistic<"numRows", "rows", "Kernels emitted by the builder of norms, lookups and appends">,
     Statistic<"numLoops", "loops", "Kernels lowered to loops">,
   ];
 }
