@@ -7,25 +7,25 @@
 #include "coppice/Bundle/CompileBundle.h"
 
 #include "coppice/Bundle/BundleDirectory.h"
+#include "coppice/Bundle/EmitKernels.h"
 #include "coppice/Bundle/PackWeights.h"
 #include "coppice/Bundle/ProgramJson.h"
-#include "coppice/Codegen/CPU/Passes.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Pipelines/Pipelines.h"
-#include "coppice/Target/EmitCPU.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
 #include "runtime/bundle/bundle.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
-#include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
+
+#include <chrono>
 
 using namespace mlir;
 using namespace coppice;
@@ -208,57 +208,6 @@ chooseISAs(ModuleOp module, decoder::ModelAttr model,
   return targets;
 }
 
-/// Code for target cpu and one instruction set, from a copy of the kernels.
-static FailureOr<BundleTarget> emitCode(ModuleOp kernels, PassManager &codegen,
-                                        StringRef directory,
-                                        const CPUTarget &isa) {
-  OwningOpRef<ModuleOp> copy(kernels.clone());
-  if (failed(codegen.run(*copy)))
-    return failure();
-  CPUTargetOptions target;
-  target.target = isa;
-  std::string name = ("kernels.cpu." + isa.name() + ".so").str();
-  SmallString<128> path(directory);
-  llvm::sys::path::append(path, name);
-  FailureOr<EmittedTarget> emitted = emitCPU(*copy, path, target);
-  if (failed(emitted))
-    return failure();
-  return BundleTarget{
-      "cpu",
-      isa.name().str(),
-      {name, emitted->sha256, static_cast<int64_t>(emitted->bytes)},
-      emitted->requires_};
-}
-
-/// All instruction sets at once, each in a thread of its own.
-static LogicalResult emitAllCode(ModuleOp module, ArrayRef<CPUTarget> isas,
-                                 StringRef directory, ProgramRecords &records) {
-  MLIRContext *context = module.getContext();
-  auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
-  // Threads may not load dialects: what they need is there before they start.
-  prepareEmitCPU(*context);
-  std::vector<std::unique_ptr<PassManager>> codegen;
-  for (const CPUTarget &isa : isas) {
-    auto &manager =
-        codegen.emplace_back(std::make_unique<PassManager>(context));
-    buildCodegenCPUPipeline(*manager, isa);
-    DialectRegistry registry;
-    manager->getDependentDialects(registry);
-    context->appendDialectRegistry(registry);
-    for (StringRef name : registry.getDialectNames())
-      context->getOrLoadDialect(name);
-  }
-  records.targets.resize(isas.size());
-  return failableParallelForEach(
-      context, llvm::seq<size_t>(0, isas.size()), [&](size_t index) {
-        FailureOr<BundleTarget> target =
-            emitCode(kernels, *codegen[index], directory, isas[index]);
-        if (succeeded(target))
-          records.targets[index] = std::move(*target);
-        return success(succeeded(target));
-      });
-}
-
 static LogicalResult writePart(ModuleOp module, StringRef directory,
                                StringRef name, std::string_view text) {
   SmallString<128> path(directory);
@@ -317,6 +266,17 @@ static FailureOr<decoder::ModelAttr> findModel(ModuleOp module) {
   return model;
 }
 
+/// Runs `part` and adds what it took to `seconds`.
+static LogicalResult timed(double &seconds,
+                           llvm::function_ref<LogicalResult()> part) {
+  auto start = std::chrono::steady_clock::now();
+  LogicalResult result = part();
+  seconds +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+          .count();
+  return result;
+}
+
 LogicalResult coppice::compileToBundle(ModuleOp module,
                                        const CompileOptions &options) {
   if (failed(checkTargets(module, options.target)))
@@ -336,8 +296,10 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   if (!directory)
     return fail(directory.takeError());
 
+  CompileSeconds parts;
   PlanRecord plan = readPlans(module);
-  if (failed(runPipeline(module, options)))
+  if (failed(
+          timed(parts.planning, [&] { return runPipeline(module, options); })))
     return failure();
   auto programs = module.getOps<exec::ProgramOp>();
   exec::ProgramOp program = *programs.begin();
@@ -347,11 +309,20 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   pack.inputDirectory = options.inputDirectory;
   pack.allowNonFinite = options.allowNonFinite;
   pack.progress = options.talk;
-  if (failed(packWeights(program, directory->path(), pack, records)) ||
+  auto writeWeights = [&] {
+    return packWeights(program, directory->path(), pack, records);
+  };
+  auto writeCode = [&] {
+    return emitKernels(module.lookupSymbol<ModuleOp>(exec::kernelsModuleName),
+                       *isas, directory->path(), records.targets);
+  };
+  if (failed(timed(parts.weights, writeWeights)) ||
       failed(
           copyTokenizer(module, *model, directory->path(), options, records)) ||
-      failed(emitAllCode(module, *isas, directory->path(), records)))
+      failed(timed(parts.code, writeCode)))
     return failure();
+  if (options.seconds)
+    *options.seconds = parts;
 
   records.model = recordModel(*model);
   records.plan = recordPlan(plan, countParameters(module, program),

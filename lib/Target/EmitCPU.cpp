@@ -109,27 +109,6 @@ void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
       .run(module, modules);
 }
 
-LogicalResult emitObject(ModuleOp kernels, llvm::Module &module,
-                         llvm::TargetMachine &machine, StringRef path) {
-  std::error_code code;
-  llvm::raw_fd_ostream stream(path, code);
-  if (code)
-    return kernels.emitError()
-           << "cannot write '" << path << "': " << code.message();
-  llvm::legacy::PassManager passes;
-  if (machine.addPassesToEmitFile(passes, stream, nullptr,
-                                  llvm::CodeGenFileType::ObjectFile))
-    return kernels.emitError("this LLVM cannot emit x86-64 object files");
-  passes.run(module);
-  stream.flush();
-  if (stream.has_error()) {
-    std::string message = stream.error().message();
-    stream.clear_error();
-    return kernels.emitError() << "cannot write '" << path << "': " << message;
-  }
-  return success();
-}
-
 FailureOr<std::string> findLinker(ModuleOp kernels, StringRef wanted) {
   SmallVector<StringRef> names = {"ld.lld-22", "ld.lld", "ld"};
   if (!wanted.empty())
@@ -147,6 +126,25 @@ FailureOr<std::string> findLinker(ModuleOp kernels, StringRef wanted) {
   return failure();
 }
 
+LogicalResult writeScratch(ModuleOp kernels, ScratchFile &file,
+                           StringRef bytes) {
+  int descriptor;
+  if (std::error_code code = llvm::sys::fs::createTemporaryFile(
+          "coppice-kernels", "o", descriptor, file.path))
+    return kernels.emitError()
+           << "cannot make a temporary file (TMPDIR says where): "
+           << code.message();
+  llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
+  stream << bytes;
+  stream.flush();
+  if (!stream.has_error())
+    return success();
+  std::string message = stream.error().message();
+  stream.clear_error();
+  return kernels.emitError()
+         << "cannot write '" << file.path << "': " << message;
+}
+
 /// The shared libm of this machine. It is passed by path, so that linking needs
 /// no development files; the result records the name libm.so.6 only.
 std::string findLibm() {
@@ -160,8 +158,8 @@ std::string findLibm() {
   return {};
 }
 
-LogicalResult link(ModuleOp kernels, StringRef linker, StringRef object,
-                   StringRef output) {
+LogicalResult link(ModuleOp kernels, StringRef linker,
+                   ArrayRef<ScratchFile> objects, StringRef output) {
   std::string libm = findLibm();
   SmallVector<StringRef> args = {linker,
                                  "-shared",
@@ -174,8 +172,9 @@ LogicalResult link(ModuleOp kernels, StringRef linker, StringRef object,
                                  "now",
                                  "--as-needed",
                                  "-o",
-                                 output,
-                                 object};
+                                 output};
+  for (const ScratchFile &object : objects)
+    args.push_back(object.path);
   if (!libm.empty())
     args.push_back(libm);
 
@@ -229,12 +228,8 @@ void prepareEmitCPU(MLIRContext &context) {
   registerLLVMDialectTranslation(context);
 }
 
-FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
-                                 const CPUTargetOptions &options) {
-  FailureOr<std::string> linker = findLinker(kernels, options.linker);
-  if (failed(linker))
-    return failure();
-
+FailureOr<ObjectCode> compileObject(ModuleOp kernels,
+                                    const CPUTargetOptions &options) {
   std::string error;
   std::unique_ptr<llvm::TargetMachine> machine =
       createTargetMachine(options.target, error);
@@ -268,20 +263,34 @@ FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
     module->print(dump, nullptr);
   }
 
-  ScratchFile object, linked;
-  if (std::error_code code = llvm::sys::fs::createTemporaryFile(
-          "coppice-kernels", "o", object.path)) {
-    kernels.emitError() << "cannot make a temporary file (TMPDIR says where): "
-                        << code.message();
+  ObjectCode object;
+  llvm::raw_svector_ostream stream(object);
+  llvm::legacy::PassManager passes;
+  if (machine->addPassesToEmitFile(passes, stream, nullptr,
+                                   llvm::CodeGenFileType::ObjectFile)) {
+    kernels.emitError("this LLVM cannot emit x86-64 object files");
     return failure();
   }
-  if (failed(emitObject(kernels, *module, *machine, object.path)))
+  passes.run(*module);
+  return object;
+}
+
+FailureOr<EmittedTarget> linkCPU(ModuleOp kernels, ArrayRef<ObjectCode> objects,
+                                 StringRef path,
+                                 const CPUTargetOptions &options) {
+  FailureOr<std::string> linker = findLinker(kernels, options.linker);
+  if (failed(linker))
     return failure();
+  std::vector<ScratchFile> files(objects.size());
+  for (auto [file, object] : llvm::zip_equal(files, objects))
+    if (failed(writeScratch(kernels, file, object.str())))
+      return failure();
 
   // Link beside the destination and rename: readers see all of it or nothing.
+  ScratchFile linked;
   linked.path = path;
   linked.path += ".partial";
-  if (failed(link(kernels, *linker, object.path, linked.path)))
+  if (failed(link(kernels, *linker, files, linked.path)))
     return failure();
   if (std::error_code code = llvm::sys::fs::rename(linked.path, path)) {
     kernels.emitError() << "cannot write '" << path << "': " << code.message();
@@ -289,6 +298,14 @@ FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
   }
   linked.path.clear();
   return describe(kernels, path, options.target);
+}
+
+FailureOr<EmittedTarget> emitCPU(ModuleOp kernels, StringRef path,
+                                 const CPUTargetOptions &options) {
+  FailureOr<ObjectCode> object = compileObject(kernels, options);
+  if (failed(object))
+    return failure();
+  return linkCPU(kernels, *object, path, options);
 }
 
 } // namespace coppice

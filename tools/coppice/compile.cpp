@@ -24,12 +24,17 @@ static int runCompile(const std::string &input, CompileOptions options) {
 
   options.inputDirectory = llvm::sys::path::parent_path(input).str();
   options.talk = &llvm::errs();
+  CompileSeconds parts;
+  options.seconds = &parts;
   if (failed(compileToBundle(*module, options)))
     return 1;
   std::chrono::duration<double> seconds =
       std::chrono::steady_clock::now() - start;
-  llvm::errs() << llvm::formatv("compiled {0} to {1} in {2:f1} s\n", input,
-                                options.output, seconds.count());
+  llvm::errs() << llvm::formatv(
+      "compiled {0} to {1} in {2:f1} s (planning {3:f1}, weights {4:f1}, code "
+      "{5:f1})\n",
+      input, options.output, seconds.count(), parts.planning, parts.weights,
+      parts.code);
   return 0;
 }
 

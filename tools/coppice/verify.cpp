@@ -37,10 +37,11 @@ int compileBoth(const VerifyCommand &command, const std::string &directory,
   if (fast.empty()) {
     fast = directory + "/fast.coppice";
     std::vector<std::string> arguments = common;
-    arguments.insert(arguments.end(),
-                     {"-o", fast, "--target", command.target, "--force"});
-    if (!command.compare.isa.empty())
-      arguments.insert(arguments.end(), {"--isa", command.compare.isa});
+    // Code that is not run here need not be compiled.
+    std::string isa =
+        command.compare.isa.empty() ? "host" : command.compare.isa;
+    arguments.insert(arguments.end(), {"-o", fast, "--target", command.target,
+                                       "--force", "--isa", isa});
     if (int status = runDriver(arguments))
       return status;
   }

@@ -10,6 +10,11 @@
 
 namespace coppice {
 
+/// Wall-clock time of the parts of a compilation.
+struct CompileSeconds {
+  double planning = 0, weights = 0, code = 0;
+};
+
 struct CompileOptions {
   /// The bundle; replaced only if it is one.
   std::string output;
@@ -33,6 +38,8 @@ struct CompileOptions {
   std::string roundLike;
   bool taps = false;
   bool allowNonFinite = false;
+  /// Where the time went is left here; may be null.
+  CompileSeconds *seconds = nullptr;
   /// Talk and progress; may be null.
   llvm::raw_ostream *talk = nullptr;
 };

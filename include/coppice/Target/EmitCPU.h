@@ -10,6 +10,7 @@
 
 #include "coppice/Target/CPUTarget.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallString.h"
 
 namespace coppice {
 
@@ -28,13 +29,28 @@ struct EmittedTarget {
   std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
 };
 
-/// What `emitCPU` would otherwise do to the context first; needed once before
-/// it runs in several threads.
+/// What `compileObject` would otherwise do to the context first; needed once
+/// before it runs in several threads.
 void prepareEmitCPU(mlir::MLIRContext &context);
 
-/// Compiles `kernels` (already in the LLVM dialect) for `options.target` and
-/// writes a shared object to `path`. Errors are reported at the module and
-/// leave no file behind.
+/// An ELF object file.
+using ObjectCode = llvm::SmallString<0>;
+
+/// Compiles `kernels` (already in the LLVM dialect) for `options.target`. May
+/// run in several threads, on one module each.
+mlir::FailureOr<ObjectCode> compileObject(mlir::ModuleOp kernels,
+                                          const CPUTargetOptions &options);
+
+/// Links objects of kernels for `options.target` and writes a shared object to
+/// `path`. Errors are reported at `kernels` and leave no file behind.
+mlir::FailureOr<EmittedTarget> linkCPU(mlir::ModuleOp kernels,
+                                       llvm::ArrayRef<ObjectCode> objects,
+                                       llvm::StringRef path,
+                                       const CPUTargetOptions &options);
+
+/// Both in one. Compiles `kernels` (already in the LLVM dialect) for
+/// `options.target` and writes a shared object to `path`. Errors are reported
+/// at the module and leave no file behind.
 mlir::FailureOr<EmittedTarget> emitCPU(mlir::ModuleOp kernels,
                                        llvm::StringRef path,
                                        const CPUTargetOptions &options);
