@@ -32,21 +32,6 @@ exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
   return cpu::makeConfig(context, cpu::kGemm, parameters);
 }
 
-ArrayRef<RowBucket> gemmRowBuckets() {
-  static const RowBucket buckets[] = {{1, std::numeric_limits<int64_t>::max()}};
-  return buckets;
-}
-
-SmallVector<GemmConfig> gemmCandidates(const GemmClass &gemm,
-                                       const RowBucket &bucket) {
-  GemmConfig config;
-  config.panel = gemm.panel();
-  config.width = gemm.panel();
-  config.least = bucket.least;
-  config.depth = 2048 / gemm.inputBytes * 2;
-  return {config};
-}
-
 namespace cpu {
 
 FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {

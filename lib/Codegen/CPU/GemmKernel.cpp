@@ -85,12 +85,19 @@ private:
   void emitColumns(int64_t height, const Block &block,
                    const GemmProduct::Operands &operands, Value scratchRow,
                    Value scratchColumn);
+  void setAhead(GemmProduct::Operands &operands, const Item &item,
+                const Block &block, Value row, int64_t height, Value column);
   void widenInput(Value height, const Block &block, Value row);
   void emitEpilogue(const Item &item, Value row, Value count);
   void emitEpilogueRow(Value panel, Value scratchRow, Value scratchColumn,
                        Value row, bool masked);
 
-  int64_t blockCount() { return llvm::divideCeil(gemm.k(), config.depth); }
+  /// K of a block. A tile of widened rows takes more room than the rows do, and
+  /// is to stay in L1 all the same.
+  int64_t depthOfBlock() {
+    return isWidened() ? std::min<int64_t>(config.depth, 512) : config.depth;
+  }
+  int64_t blockCount() { return llvm::divideCeil(gemm.k(), depthOfBlock()); }
   bool isOneBlock() { return blockCount() <= 1; }
   bool isWidened() {
     return step != GemmStep::Dot && !getElementTypeOrSelf(gemm.input).isF32();
@@ -98,6 +105,9 @@ private:
   int64_t scratchColumns() {
     return config.panels * gemm.weights.size() * config.panel;
   }
+  /// With many tiles, 256-bit vectors gain nothing: products take longer, so
+  /// that the wait for memory is a smaller part, and prefetches a greater one.
+  bool isPrefetching() { return config.ahead > (target.lanes() == 8 ? 1 : 0); }
   Value flatten(Value memref);
 
   const GemmOperands &gemm;
@@ -105,6 +115,7 @@ private:
   const CPUTarget &target;
   RegisterTile registers;
   GemmStep step;
+  int64_t unroll = 1;
   VectorType accumulator;
   GemmEpilogue epilogue;
   std::optional<GemmProduct> product;
@@ -129,13 +140,17 @@ LogicalResult GemmEmitter::emit() {
       onStack({isOneBlock() ? registers.height : config.rows, scratchColumns()},
               b.getF32Type());
   if (isWidened())
-    widened = flatten(onStack(
-        {registers.height, std::min(config.depth, gemm.k())}, b.getF32Type()));
+    widened =
+        flatten(onStack({registers.height, std::min(depthOfBlock(), gemm.k())},
+                        b.getF32Type()));
+  // A step of pairs is as long as two.
+  unroll = step == GemmStep::Pairs ? llvm::divideCeil(config.unroll, 2)
+                                   : config.unroll;
   product.emplace(
       b, shell,
       GemmProduct::Options{step, getElementTypeOrSelf(gemm.weights.front()),
                            target.lanes(), registers.vectors, config.panel,
-                           config.unroll, config.ahead},
+                           unroll, config.ahead},
       isWidened() ? widened : flatInput);
 
   Value extent = memref::DimOp::create(b, input, 0);
@@ -172,10 +187,10 @@ void GemmEmitter::emitItem(const Item &item) {
       vector::StoreOp::create(b, zero, scratch, ValueRange{row, column});
     });
   });
-  loop(index(0), index(gemm.k()), config.depth, [&](Value from) {
-    Value to = gemm.k() % config.depth
-                   ? min(add(from, config.depth), index(gemm.k()))
-                   : add(from, config.depth);
+  loop(index(0), index(gemm.k()), depthOfBlock(), [&](Value from) {
+    Value to = gemm.k() % depthOfBlock()
+                   ? min(add(from, depthOfBlock()), index(gemm.k()))
+                   : add(from, depthOfBlock());
     emitBlock(item, {from, to});
   });
   emitEpilogue(item, index(0), item.count);
@@ -222,7 +237,7 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
   Value base = isWidened()
                    ? index(0)
                    : add(mul(add(item.first, row), gemm.k()), block.from);
-  int64_t pitch = isWidened() ? std::min(config.depth, gemm.k()) : gemm.k();
+  int64_t pitch = isWidened() ? std::min(depthOfBlock(), gemm.k()) : gemm.k();
   for (int64_t r = 0; r < height; ++r)
     operands.rows.push_back(add(base, r * pitch));
 
@@ -239,11 +254,35 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
       operands.weights = weight;
       loop(index(0), index(config.panel), width, [&](Value column) {
         operands.first = add(start, mul(column, depth));
+        if (isPrefetching())
+          setAhead(operands, item, block, row, height, column);
         emitColumns(height, block, operands, scratchRow,
                     add(scratchColumn, column));
       });
     }
   });
+}
+
+/// While this part of a panel is used, what follows it in memory is fetched:
+/// the next block of K of the panel, or the next panel, which mostly is the
+/// next item's. Each tile fetches its share of it, so that memory is busy all
+/// the time and not only during the first tile.
+void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Item &item,
+                           const Block &block, Value row, int64_t height,
+                           Value column) {
+  int64_t depth = product->depth(), width = registers.vectors * target.lanes();
+  int64_t passes = config.panel / width; // of a tile over the panel
+  int64_t bytes = gemm.getClass().weightBytes;
+  int64_t bytesOfStep = product->weightStride() * bytes;
+  Value size =
+      mul(div(add(sub(block.to, block.from), depth - 1), depth), bytesOfStep);
+  Value done = add(mul(row, passes), mul(div(column, width), height));
+  Value all = mul(item.count, passes);
+  Value share =
+      arith::DivUIOp::create(b, arith::MulIOp::create(b, size, done), all);
+  operands.ahead = sub(add(size, share), mul(column, depth * bytes));
+  operands.aheadStride =
+      arith::DivUIOp::create(b, index(bytesOfStep * height), all);
 }
 
 void GemmEmitter::emitColumns(int64_t height, const Block &block,
@@ -260,14 +299,14 @@ void GemmEmitter::emitColumns(int64_t height, const Block &block,
                                   : vector::LoadOp::create(b, accumulator,
                                                            scratch, at(r, v)));
 
-  int64_t depth = product->depth(), stepsOfBlock = config.depth / depth;
+  int64_t depth = product->depth(), stepsOfBlock = depthOfBlock() / depth;
   int64_t all = gemm.k() / depth; // whole steps along K
   Value steps = isOneBlock() ? index(all)
-                : gemm.k() % config.depth
+                : gemm.k() % depthOfBlock()
                     ? div(sub(block.to, block.from), depth)
                     : index(stepsOfBlock);
-  bool isMultiple = all % config.unroll == 0 &&
-                    (isOneBlock() || stepsOfBlock % config.unroll == 0);
+  bool isMultiple =
+      all % unroll == 0 && (isOneBlock() || stepsOfBlock % unroll == 0);
   sums = product->run(sums, operands, steps, isMultiple);
   if (gemm.k() % depth) {
     auto half = [&] { return product->runHalf(sums, operands, steps); };
@@ -296,7 +335,7 @@ void GemmEmitter::emitColumns(int64_t height, const Block &block,
 
 /// `height` rows of A as f32, K of the block, one after the other.
 void GemmEmitter::widenInput(Value height, const Block &block, Value row) {
-  int64_t lanes = target.lanes(), pitch = std::min(config.depth, gemm.k());
+  int64_t lanes = target.lanes(), pitch = std::min(depthOfBlock(), gemm.k());
   Type storage = getElementTypeOrSelf(gemm.input);
   Value count = sub(block.to, block.from);
   Value whole = sub(count, rem(count, lanes));

@@ -37,29 +37,25 @@ Value GemmProduct::loadWeights(const Operands &operands, Value at,
                                int64_t vector) {
   Value element = add(add(operands.first, mul(at, weightStride())),
                       vector * options.lanes * depth());
-  if (vector == 0 && (options.ahead || operands.prefetch))
-    prefetch(operands, element);
   return loadVector(b, operands.weights, options.weight,
                     options.lanes * depth(), element);
 }
 
-/// Prefetches the lines of one step. The address may lie behind the weights, so
-/// it must not be an access in LLVM's eyes.
-void GemmProduct::prefetch(const Operands &operands, Value element) {
+/// The address may lie behind the weights, so it must not be an access in
+/// LLVM's eyes.
+void GemmProduct::prefetch(const Operands &operands, Value step) {
   auto type = cast<MemRefType>(operands.weights.getType());
   int64_t bytes = type.getElementTypeBitWidth() / 8;
   Value address =
       memref::ExtractAlignedPointerAsIndexOp::create(b, operands.weights);
-  address = add(address, mul(element, bytes));
-  address = operands.prefetch ? add(address, operands.prefetch)
-                              : add(address, options.ahead);
-  int64_t width = options.vectors * options.lanes * depth() * bytes;
+  address = add(add(address, mul(operands.first, bytes)), operands.ahead);
+  address = add(address, arith::MulIOp::create(b, step, operands.aheadStride));
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  for (int64_t line = 0; line < width; line += 64) {
+  for (int64_t line = 0; line < options.ahead; ++line) {
     Value at =
-        arith::IndexCastOp::create(b, b.getI64Type(), add(address, line));
-    // Read, keep in all levels, data.
-    LLVM::Prefetch::create(b, LLVM::IntToPtrOp::create(b, pointer, at), 0, 3,
+        arith::IndexCastOp::create(b, b.getI64Type(), add(address, 64 * line));
+    // To read, into L2 (L1 has no room for what is not needed yet), data.
+    LLVM::Prefetch::create(b, LLVM::IntToPtrOp::create(b, pointer, at), 0, 2,
                            1);
   }
 }
@@ -68,6 +64,8 @@ SmallVector<Value> GemmProduct::step(ValueRange sums, const Operands &operands,
                                      Value at, bool isHalf) {
   int64_t lanes = options.lanes, vectors = options.vectors;
   auto accumulator = VectorType::get(lanes, b.getF32Type());
+  if (operands.ahead)
+    prefetch(operands, at);
   SmallVector<Value> weights, next(sums);
   for (int64_t v = 0; v < vectors; ++v)
     weights.push_back(loadWeights(operands, at, v));

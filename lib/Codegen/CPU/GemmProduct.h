@@ -35,7 +35,7 @@ public:
     int64_t vectors; // of a row of the tile
     int64_t panel;   // columns of a panel
     int64_t unroll;
-    int64_t ahead; // bytes to prefetch ahead; 0: not at all
+    int64_t ahead; // lines that a step prefetches
   };
 
   /// `input` and `weights` are memory seen as one axis: A f32 or bf16 (as i16),
@@ -52,7 +52,9 @@ public:
     llvm::SmallVector<Value> rows; // of A: each one's first element
     Value weights;                 // memory
     Value first;                   // of W: the first element of the columns
-    Value prefetch; // bytes from there to what is prefetched; null: `ahead`
+    /// What is prefetched: bytes from the first element of W to where it
+    /// begins, and how many of them a step goes on by.
+    Value ahead, aheadStride;
   };
 
   /// `steps` whole steps; `isMultiple`: of the unrolling, for sure.

@@ -37,7 +37,7 @@ struct GemmConfig {
   int64_t width = 64;  // columns of it
   int64_t least = 1;   // rows that the kernel is called for at the least
   int64_t unroll = 2;  // steps of an iteration along K
-  int64_t ahead = 0;   // bytes that weights are prefetched ahead; 0: not at all
+  int64_t ahead = 0;   // lines of weights that a step prefetches
 
   /// `#exec.config<"gemm", ..>`.
   exec::ConfigAttr toAttr(mlir::MLIRContext *context) const;
