@@ -228,13 +228,6 @@ Result<ModelCell> Comparison::measure(const Cell &cell, int threads) {
     return estimate(ours.program(), *steps, machine, ours.isa(), threads,
                     /*hot=*/false);
   };
-  for (int i = 0; i < 9; ++i)
-    look();
-  machine.at(threads).typical.replace(medianOf(looks));
-  Result<Estimate> before = estimated();
-  if (!before)
-    return before.status();
-
   // Once each without taking the time.
   if (Status status = ours.prepare(cell, random); !status.ok())
     return status;
@@ -243,6 +236,17 @@ Result<ModelCell> Comparison::measure(const Cell &cell, int threads) {
       return status;
   result.ours.clear();
   result.theirs.clear();
+
+  // Only now: an engine that has just been started may still be at work.
+  constexpr int looksBefore = 9;
+  for (int i = 0; i < looksBefore; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    look();
+  }
+  machine.at(threads).typical.replace(medianOf(looks));
+  Result<Estimate> before = estimated();
+  if (!before)
+    return before.status();
 
   auto begin = std::chrono::steady_clock::now();
   bool first = true;
