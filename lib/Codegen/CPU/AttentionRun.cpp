@@ -168,9 +168,9 @@ void AttentionRun::packKeys(const Run &run, const Block &block) {
 /// each read in the order of memory. The prefetcher of the hardware follows
 /// such streams, and it takes two of them to reach the bandwidth of DRAM.
 void AttentionRun::prefetch(const Run &run, const Block &block, Value offset) {
-  if (!block.prefetchNext)
+  if (!block.next)
     return;
-  Value column = add(mul(run.kvHead, keys * headDim), offset);
+  Value column = min(add(mul(run.kvHead, keys * headDim), offset), block.next);
   for (Value cache : {op.getKeys(), op.getValues()})
     memref::PrefetchOp::create(
         b, argumentOf(cache),
@@ -221,9 +221,9 @@ void AttentionRun::packValues(const Run &run, const Block &block) {
   Type storage = getElementTypeOrSelf(op.getValues());
   Value column = mul(run.kvHead, headDim);
   Value last = sub(block.count, index(1));
-  auto pairType = VectorType::get(lanes, b.getI32Type());
+  int64_t wide = lanes * depth;
   loop(index(0), ceilDiv(block.count, depth), 1, [&](Value step) {
-    for (int64_t v = 0; v < vectorsOfHead(); ++v) {
+    for (int64_t v = 0; v < vectorsOfHead(); v += depth) {
       auto loadRow = [&](int64_t i) {
         Value key = min(add(mul(step, depth), i), last);
         if (i == 0)
@@ -231,33 +231,33 @@ void AttentionRun::packValues(const Run &run, const Block &block) {
               run, block,
               add(mul(div(key, 2), headDim), keys * headDim / 2 + v * lanes));
         return loadVector(
-            b, memory, storage, lanes,
+            b, memory, storage, wide,
             {run.slot, add(block.from, key), add(column, v * lanes)},
-            mask(headDim - v * lanes, lanes));
+            mask(headDim - v * lanes, wide));
       };
-      Value packed;
+      auto storePacked = [&](Value packed, int64_t v) {
+        store(packed, packedValues,
+              {index(v / vectors), step, index(v % vectors * wide)});
+      };
       if (depth == 1) {
-        packed = convertFloat(b, loadRow(0), b.getF32Type());
-      } else {
-        auto bits = [&](int64_t i) -> Value {
-          auto narrow = VectorType::get(lanes, b.getI16Type());
-          return arith::ExtUIOp::create(
-              b, pairType, arith::BitcastOp::create(b, narrow, loadRow(i)));
-        };
-        Value sixteen = arith::ConstantOp::create(
-            b, DenseElementsAttr::get(pairType, b.getI32IntegerAttr(16)));
-        // An odd number of values is filled up by zeros: the weight 0 alone
-        // would not hide one that is not finite.
-        Value isThere =
-            compare(arith::CmpIPredicate::sle, add(mul(step, 2), 1), last);
-        Value second =
-            arith::SelectOp::create(b, isThere, bits(1), zeros(pairType));
-        Value pairs = arith::OrIOp::create(
-            b, bits(0), arith::ShLIOp::create(b, second, sixteen));
-        packed = vector::BitCastOp::create(b, packedType(lanes), pairs);
+        storePacked(convertFloat(b, loadRow(0), b.getF32Type()), v);
+        continue;
       }
-      store(packed, packedValues,
-            {index(v / vectors), step, index(v % vectors * lanes * depth)});
+      VectorType type = packedType(lanes);
+      Value first = arith::BitcastOp::create(b, type, loadRow(0));
+      Value second = arith::BitcastOp::create(b, type, loadRow(1));
+      // An odd number of values is filled up by zeros: the weight 0 alone
+      // would not hide one that is not finite.
+      Value isThere =
+          compare(arith::CmpIPredicate::sle, add(mul(step, 2), 1), last);
+      second = arith::SelectOp::create(b, isThere, second, zeros(type));
+      for (int64_t half = 0; half < 2 && v + half < vectorsOfHead(); ++half) {
+        SmallVector<int64_t> order;
+        for (int64_t lane = half * lanes; lane < (half + 1) * lanes; ++lane)
+          order.append({lane, wide + lane});
+        storePacked(vector::ShuffleOp::create(b, first, second, order),
+                    v + half);
+      }
     }
   });
 }
@@ -536,7 +536,9 @@ void AttentionRun::attendAllHeads(Run run, Value from, Value to) {
   };
   forEachHead([&] { prepare(run); });
   loop(from, to, keys, [&](Value at) {
-    Block block{at, min(sub(to, at), index(keys)), /*prefetchNext=*/true};
+    Value left = sub(add(run.position, 1), add(at, keys));
+    Value next = mul(min(max(left, index(0)), index(keys)), kvHeads * headDim);
+    Block block{at, min(sub(to, at), index(keys)), next};
     forEachHead([&] { attendBlock(run, block); });
   });
 }

@@ -132,7 +132,9 @@ public:
 private:
   struct Block {
     Value from, count;
-    bool prefetchNext = false;
+    /// How many elements of the cache behind the block are to be fetched; may
+    /// be null.
+    Value next = {};
   };
   struct Range {
     Value from, to;
