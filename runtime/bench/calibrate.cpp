@@ -1,8 +1,11 @@
 // See calibrate.h.
 //
-// All cells (prefills of some lengths, decode steps) are run in rounds, each
-// round beginning with a look at the machine's rates, so that drift meets all
-// of them; the median over the rounds is what counts, of times and of rates.
+// All cells (prefills of some lengths, decode steps) are run in rounds, so that
+// drift meets all of them, short ones several times a round. Before and after
+// each run there is a look at the machine's rates: a cell's times are held
+// against the rates that it has met itself, the median of the ones against the
+// median of the others.
+//
 // For each class of kernels and each number of rows there are then some
 // dispatches, of different shapes, with
 //
@@ -24,6 +27,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 namespace coppice::rt {
@@ -56,6 +60,7 @@ struct Trial {
   std::vector<StepShape> steps;
   std::vector<std::vector<double>> seconds; ///< by dispatch
   std::vector<double> host;
+  std::vector<Rates> looks;
 };
 
 } // namespace
@@ -183,6 +188,7 @@ static Result<std::vector<Trial>> planTrials(const CalibrateOptions &options,
           {cell,
            *steps,
            std::vector<std::vector<double>>(program.dispatches.size()),
+           {},
            {}});
     return {};
   };
@@ -201,19 +207,37 @@ static Result<std::vector<Trial>> planTrials(const CalibrateOptions &options,
   return trials;
 }
 
+/// Runs a cell once, or several times where that takes but a moment, into
+/// `trial` if it counts.
 static Status runTrial(MeasuredSide &side, Trial &trial, bool counts,
                        const CacheFlush &flush, std::mt19937_64 &random) {
+  constexpr double momentSeconds = 0.1;
+  constexpr int mostRuns = 4;
   if (Status status = side.prepare(trial.cell, random); !status.ok())
     return status;
-  auto inputs =
-      randomInputs(trial.steps, side.program().model.vocabulary, random);
-  auto times = side.timeDispatches(trial.cell, inputs, &flush);
-  if (!times)
-    return times.status();
-  for (size_t d = 0; counts && d < trial.seconds.size(); ++d)
-    trial.seconds[d].push_back(times->dispatches[d]);
-  if (counts)
+  auto look = [&] {
+    if (counts)
+      trial.looks.push_back(
+          lookAtRates(flush.stream(), side.runner().threads(), side.isa())
+              .typical);
+  };
+  look();
+  double spent = 0;
+  for (int run = 0; run < mostRuns && spent < momentSeconds; ++run) {
+    auto inputs =
+        randomInputs(trial.steps, side.program().model.vocabulary, random);
+    auto times = side.timeDispatches(trial.cell, inputs, &flush);
+    if (!times)
+      return times.status();
+    look();
+    spent += times->host + std::accumulate(times->dispatches.begin(),
+                                           times->dispatches.end(), 0.0);
+    if (!counts)
+      return {};
+    for (size_t d = 0; d < trial.seconds.size(); ++d)
+      trial.seconds[d].push_back(times->dispatches[d]);
     trial.host.push_back(times->host);
+  }
   return {};
 }
 
@@ -244,26 +268,21 @@ static Status calibrateOn(const std::string &bundle, const Machine &machine,
     return trials.status().at(bundle);
 
   std::mt19937_64 random(1);
-  std::vector<Rates> looks;
   // The first round is warm-up.
   for (int round = 0; round <= options.repeats; ++round) {
     if (options.progress)
       options.progress(concat("calibrating on ", bundle, ", ", threads,
                               " threads, round ", round, " of ",
                               options.repeats));
-    for (Trial &trial : *trials) {
-      Look look = lookAtRates(flush->stream(), threads, side->isa());
-      if (round > 0)
-        looks.push_back(look.typical);
+    for (Trial &trial : *trials)
       if (Status status = runTrial(*side, trial, round > 0, *flush, random);
           !status.ok())
         return status;
-    }
   }
 
-  Machine now = machine;
-  now.at(threads).typical.replace(medianOf(looks));
   for (const Trial &trial : *trials) {
+    Machine now = machine;
+    now.at(threads).typical.replace(medianOf(trial.looks));
     collect(*program, trial, now, side->isa(), threads, found.classes);
     found.host.insert(found.host.end(), trial.host.begin(), trial.host.end());
   }
