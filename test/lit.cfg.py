@@ -37,7 +37,8 @@ if os.path.isfile(os.path.join(test_data, "models", "stories260K", "stories260K.
 else:
     lit_config.note(f"no stories260K in {test_data} (COPPICE_TEST_DATA): its tests are skipped")
 
-# Libraries that bench-gemm compares with.
+# Libraries that bench-gemm compares with. They multiply bf16 where the CPU has
+# AVX-512.
 def loads(name):
     try:
         return bool(ctypes.CDLL(name))
@@ -47,5 +48,8 @@ def loads(name):
 
 if any(map(loads, ["libdnnl.so.2", "libdnnl.so.3", "libopenblas.so.0"])):
     config.available_features.add("peers")
+    with open("/proc/cpuinfo") as info:
+        if " avx512bw " in info.read():
+            config.available_features.add("bf16-peers")
 else:
     lit_config.note("neither oneDNN nor OpenBLAS is installed: the tests of bench-gemm's records are skipped")

@@ -10,6 +10,7 @@
 #include "support/KernelData.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
+#include <numeric>
 
 using namespace mlir;
 using llvm::formatv;
@@ -59,44 +60,113 @@ GemmSpec draw(StringRef input, StringRef weight, StringRef output = "f32",
   return spec;
 }
 
+/// How much of a set there is.
+enum class Kept { None, One, Some, All };
+
+/// A list of indices below `extent` with room for all of them; what is behind
+/// the count is out of range.
+struct Set {
+  std::vector<int32_t> list;
+  int32_t count = 0;
+
+  Set(int64_t extent, Kept kept) {
+    std::vector<int32_t> all(extent);
+    std::iota(all.begin(), all.end(), 0);
+    std::shuffle(all.begin(), all.end(), engine());
+    int64_t most = kept == Kept::None  ? 0
+                   : kept == Kept::One ? 1
+                   : kept == Kept::All ? extent
+                                       : pick(0, extent);
+    count = std::min(most, extent);
+    list.assign(all.begin(), all.begin() + count);
+    std::sort(list.begin(), list.end());
+    list.resize(extent, 1 << 30);
+  }
+  bool has(int32_t index) const {
+    return std::binary_search(list.begin(), list.begin() + count, index);
+  }
+};
+
+/// Runs `gemm` on random data and compares with the meaning of `prune.gemm`,
+/// element by element.
+void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
+              Kept kept) {
+  SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
+  using Rows = GemmSpec::Rows;
+  auto granules = [](int64_t extent, int64_t size) {
+    return size ? llvm::divideCeil(extent, size) : 0;
+  };
+  Set rows(m, kept), panels(granules(spec.n, spec.panelSize), kept),
+      groups(granules(spec.k, spec.groupSize), kept);
+  std::vector<float> a = integers(m * spec.k), w = integers(spec.n * spec.k),
+                     bias = integers(spec.n), before = integers(m * spec.n);
+  std::vector<float> expected = before;
+  int64_t count = spec.rows == Rows::All ? m : rows.count;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t listed = spec.rows == Rows::All ? i : rows.list[i];
+    int64_t from = spec.rows == Rows::Scatter ? i : listed,
+            to = spec.rows == Rows::Gather ? i : listed;
+    for (int64_t n = 0; n < spec.n; ++n) {
+      if (spec.panelSize && !panels.has(n / spec.panelSize))
+        continue;
+      float sum = 0;
+      for (int64_t k = 0; k < spec.k; ++k)
+        if (!spec.groupSize || groups.has(k / spec.groupSize))
+          sum += a[from * spec.k + k] * w[n * spec.k + k];
+      if (spec.epilogue == GemmSpec::Epilogue::Bias)
+        sum += bias[n];
+      if (spec.epilogue == GemmSpec::Epilogue::Residual)
+        sum += before[to * spec.n + n];
+      expected[to * spec.n + n] = sum;
+    }
+  }
+  std::vector<float> packed =
+      pack(w, spec.n, spec.k, gemm.panels(), gemm.depth());
+  Guarded input(store(a, spec.input)), weight(store(packed, spec.weight)),
+      vector(store(bias, spec.weight)), output(store(before, spec.output));
+  std::vector<const void *> args{input.data(), weight.data()};
+  if (spec.epilogue == GemmSpec::Epilogue::Bias)
+    args.push_back(vector.data());
+  auto addSet = [&](const Set &set) {
+    args.push_back(set.list.data());
+    args.push_back(&set.count);
+  };
+  if (spec.rows != Rows::All)
+    addSet(rows);
+  if (spec.panelSize)
+    addSet(panels);
+  if (spec.groupSize)
+    addSet(groups);
+  args.push_back(output.data());
+  // From the last item to the first: they are independent.
+  int64_t chunk = pick(1, 3);
+  for (int64_t end = gemm.items(m); end > 0; end -= chunk)
+    gemm.run(args, m, std::max<int64_t>(0, end - chunk), end);
+  EXPECT_EQ(output.contents(), store(expected, spec.output));
+  EXPECT_TRUE(output.intact());
+}
+
 void check(const GemmSpec &spec, const GemmConfig &config,
            const CPUTarget &target) {
   SCOPED_TRACE(
       formatv("seed {0}: N {1} K {2}, {3} x {4} to {5}, epilogue {6}, {7}; "
               "rows {8} panels {9} depth {10} height {11} width {12} unroll "
-              "{13}",
+              "{13}; sets {14} {15} {16}",
               seed(), spec.n, spec.k, spec.input, spec.weight, spec.output,
               int(spec.epilogue), target.name(), config.rows, config.panels,
-              config.depth, config.height, config.width, config.unroll)
+              config.depth, config.height, config.width, config.unroll,
+              int(spec.rows), spec.panelSize, spec.groupSize)
           .str());
   auto gemm = LoadedGemm::compile(spec, config, target);
   ASSERT_TRUE(succeeded(gemm));
+  bool isAnyHeight = spec.rows != GemmSpec::Rows::All;
   for (int64_t m : {int64_t(0), config.least, config.least + pick(0, 8),
-                    config.least + pick(9, 100)}) {
-    SCOPED_TRACE(formatv("{0} rows", m).str());
-    std::vector<float> a = integers(m * spec.k), w = integers(spec.n * spec.k),
-                       bias = integers(spec.n), before = integers(m * spec.n);
-    std::vector<float> expected = multiply(a, w, m, spec.n, spec.k);
-    for (size_t i = 0; i < expected.size(); ++i)
-      expected[i] += spec.epilogue == GemmSpec::Epilogue::Bias
-                         ? bias[i % spec.n]
-                     : spec.epilogue == GemmSpec::Epilogue::Residual ? before[i]
-                                                                     : 0;
-    std::vector<float> packed =
-        pack(w, spec.n, spec.k, (*gemm)->panels(), (*gemm)->depth());
-    Guarded input(store(a, spec.input)), weight(store(packed, spec.weight)),
-        vector(store(bias, spec.weight)), output(store(before, spec.output));
-    std::vector<const void *> args{input.data(), weight.data()};
-    if (spec.epilogue == GemmSpec::Epilogue::Bias)
-      args.push_back(vector.data());
-    args.push_back(output.data());
-    // From the last item to the first: they are independent.
-    int64_t chunk = pick(1, 3);
-    for (int64_t end = (*gemm)->items(m); end > 0; end -= chunk)
-      (*gemm)->run(args, m, std::max<int64_t>(0, end - chunk), end);
-    EXPECT_EQ(output.contents(), store(expected, spec.output));
-    EXPECT_TRUE(output.intact());
-  }
+                    config.least + pick(9, 100)})
+    for (Kept kept :
+         isAnyHeight || spec.panelSize || spec.groupSize
+             ? std::vector{Kept::None, Kept::One, Kept::Some, Kept::All}
+             : std::vector{Kept::All})
+      checkRun(**gemm, spec, m, kept);
 }
 
 CPUTarget anyTarget() {
@@ -137,6 +207,35 @@ TEST(GemmKernel, WidenedRowsAreExactOnIntegers) {
   GemmConfig config = drawConfig(spec);
   config.depth = 2048;
   check(spec, config, CPUTarget{CPUTarget::ISA::AVX2});
+}
+
+// Every kind of set and all of them together, on every instruction set.
+TEST(GemmKernel, RunTimeSetsAreExactOnIntegers) {
+  using Rows = GemmSpec::Rows;
+  using Epilogue = GemmSpec::Epilogue;
+  struct Sets {
+    Rows rows;
+    bool panels, groups;
+  };
+  for (const Sets &sets : {Sets{Rows::Gather, false, false},
+                           {Rows::Scatter, false, false},
+                           {Rows::Both, false, false},
+                           {Rows::All, true, false},
+                           {Rows::All, false, true},
+                           {Rows::Both, true, true}})
+    for (StringRef type : {"f32", "bf16"}) {
+      GemmSpec spec = draw(type, type);
+      // A residual is added where it is written.
+      spec.epilogue = pick(0, 1) ? Epilogue::Residual : Epilogue::Bias;
+      spec.rows = sets.rows;
+      if (sets.panels)
+        spec.panelSize = 16 * pick(1, 6);
+      if (sets.groups)
+        spec.groupSize = 2 * pick(2, 70);
+      GemmConfig config = drawConfig(spec);
+      config.least = pick(1, 4); // of all rows, not of those in a set
+      check(spec, config, anyTarget());
+    }
 }
 
 TEST(GemmKernel, CandidatesAreExactOnIntegers) {

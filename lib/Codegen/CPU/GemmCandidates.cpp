@@ -67,6 +67,11 @@ llvm::SmallVector<GemmConfig> gemmCandidates(const GemmClass &gemm,
   config.unroll = gemm.weightBytes == 4 ? 4 : 2;
   vary([](GemmConfig &) {});
   vary([](GemmConfig &c) { c.rows = 256; });
+  // 256-bit vectors, with caches that hold less of W, sums and A at a time.
+  vary([](GemmConfig &c) {
+    c.rows = 128;
+    c.depth /= 2;
+  });
   vary([](GemmConfig &c) { c.rows = 1024; });
   vary([](GemmConfig &c) { c.depth *= 2; });
   vary([](GemmConfig &c) {

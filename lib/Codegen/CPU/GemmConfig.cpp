@@ -58,10 +58,19 @@ FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
   return config;
 }
 
-RegisterTile registerTile(const GemmConfig &config, const CPUTarget &target) {
+int64_t tileHeight(const GemmConfig &config, const CPUTarget &target) {
+  return target.lanes() == 16 ? config.height
+                              : std::min<int64_t>(config.height, 6);
+}
+
+int64_t tileVectors(const GemmConfig &config, const CPUTarget &target,
+                    int64_t height) {
   if (target.lanes() == 16)
-    return {config.height, config.width / 16};
-  return {std::min<int64_t>(config.height, 6), 2};
+    return config.width / 16;
+  for (int64_t vectors : {8, 4})
+    if (height * vectors <= 8 && config.panel % (vectors * 8) == 0)
+      return vectors;
+  return 2;
 }
 
 } // namespace cpu

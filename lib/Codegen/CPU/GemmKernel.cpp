@@ -9,7 +9,7 @@
 //
 //   for each block of K, of `depth`:
 //     for each tile of rows:                     // A's part: in L1
-//       (A widened to f32 on the stack, where the instructions want that)
+//       (A copied to the stack, as f32, where the instructions or sets want it)
 //       for each panel, each `width` columns of it:   // W's part: in L2
 //         registers = scratch (zero in the first block)
 //         registers += A . W                     // GemmProduct.h
@@ -28,6 +28,11 @@
 // would pay nothing. Few rows are no special case: with one row the weights
 // stream through at the speed of memory. What differs is in the configuration.
 //
+// Sets that are known at run time move no data. Work items are shares of what
+// is kept, in positions of the lists; a row, a panel or a group is looked up
+// where its address is made. A block of K is then as many groups as make up its
+// depth, one after the other in registers.
+//
 // The last panel and an odd K are padded with zeros in W. So only the epilogue,
 // which touches C, needs masks, and only in the last panel; and only a pair
 // that is half behind a row of A is read by half. The epilogue runs after all
@@ -39,6 +44,7 @@
 #include "GemmEpilogue.h"
 #include "GemmOperands.h"
 #include "GemmProduct.h"
+#include "RunTimeSet.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
 
@@ -61,7 +67,7 @@ public:
               const GemmOperands &gemm, const GemmConfig &config,
               const CPUTarget &target)
       : KernelBuilder(b, shell), gemm(gemm), config(config), target(target),
-        registers(registerTile(config, target)), step(chooseStep(gemm, target)),
+        tallest(tileHeight(config, target)), step(chooseStep(gemm, target)),
         accumulator(VectorType::get(target.lanes(), b.getF32Type())),
         epilogue(b, shell, gemm, target) {}
 
@@ -70,57 +76,126 @@ public:
 private:
   /// A work item.
   struct Item {
-    Value first, count;      // rows
-    Value panel, panelCount; // panels
+    Value first, count;      // rows, or positions in their set
+    Value panel, panelCount; // panels, likewise
   };
-  /// [from, to) along K.
+  /// [from, to) along K; with a set of groups, positions in it.
   struct Block {
     Value from, to;
   };
 
+  /// Which share of the next part of the weights a tile fetches.
+  struct Ahead {
+    Value row, count; // of the tile and of the item
+    int64_t height;
+    Value column; // the tile's first, in its panel
+  };
+
+  void emitItems();
   void emitItem(const Item &item);
   void emitBlock(const Item &item, const Block &block);
   void emitTile(int64_t height, const Item &item, const Block &block,
                 Value row);
-  void emitColumns(int64_t height, const Block &block,
-                   const GemmProduct::Operands &operands, Value scratchRow,
-                   Value scratchColumn);
-  void setAhead(GemmProduct::Operands &operands, const Item &item,
-                const Block &block, Value row, int64_t height, Value column);
-  void widenInput(Value height, const Block &block, Value row);
+  void emitColumns(const Block &block, const GemmProduct::Operands &operands,
+                   const Ahead &ahead, Value scratchRow, Value scratchColumn);
+  void multiplyBlock(SmallVector<Value> &sums, const Block &block,
+                     const GemmProduct::Operands &operands);
+  void multiplyGroups(SmallVector<Value> &sums, const Block &block,
+                      const GemmProduct::Operands &operands,
+                      const Ahead &ahead);
+  void multiplyHalf(SmallVector<Value> &sums,
+                    const GemmProduct::Operands &operands, Value steps,
+                    Value to);
+  Value bytesAlongK(Value count);
+  Value distanceToNext(const Item &item, const Block &block, Value local);
+  void setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
+                Value distance, Value size);
+  void copyInput(Value height, const Block &block, Value row);
+  void copyRun(Value from, Value to, Value count);
   void emitEpilogue(const Item &item, Value row, Value count);
   void emitEpilogueRow(Value panel, Value scratchRow, Value scratchColumn,
                        Value row, bool masked);
 
-  /// K of a block. A tile of widened rows takes more room than the rows do, and
+  /// K of a block. A tile of copied rows takes more room than the rows do, and
   /// is to stay in L1 all the same.
   int64_t depthOfBlock() {
-    return isWidened() ? std::min<int64_t>(config.depth, 512) : config.depth;
+    return isCopied() ? std::min<int64_t>(config.depth, 512) : config.depth;
   }
-  int64_t blockCount() { return llvm::divideCeil(gemm.k(), depthOfBlock()); }
-  bool isOneBlock() { return blockCount() <= 1; }
-  bool isWidened() {
-    return step != GemmStep::Dot && !getElementTypeOrSelf(gemm.input).isF32();
+  /// Groups of a block.
+  int64_t groupsOfBlock() {
+    return std::max<int64_t>(1, depthOfBlock() / gemm.groups->size);
+  }
+  /// Of a block, in the units of `Block`.
+  int64_t unitsOfBlock() {
+    return gemm.groups ? groupsOfBlock() : depthOfBlock();
+  }
+  int64_t unitsAlongK() {
+    return gemm.groups ? llvm::divideCeil(gemm.k(), gemm.groups->size)
+                       : gemm.k();
+  }
+  bool isOneBlock() { return unitsAlongK() <= unitsOfBlock(); }
+  /// Elements from one copied row to the next.
+  int64_t copyPitch() {
+    return std::min(gemm.groups ? groupsOfBlock() * gemm.groups->size
+                                : depthOfBlock(),
+                    gemm.k());
+  }
+  Value keptAlongK() { return gemm.groups ? groupCount : index(unitsAlongK()); }
+  int64_t panelsOfAll() { return llvm::divideCeil(gemm.n(), config.panel); }
+  Value rowOfInput(Value position) {
+    return gemm.gathersRows ? rows->at(position) : position;
+  }
+  Value rowOfResult(Value position) {
+    return gemm.scattersRows ? rows->at(position) : position;
+  }
+  Value panelAt(Value position) {
+    return panels ? panels->at(position) : position;
+  }
+  /// A tile's part of A is copied to where its rows lie side by side: as f32,
+  /// where the instructions want that; or because the rows of a group would
+  /// else meet in the same few sets of the cache, a page apart.
+  bool isCopied() {
+    if (!getElementTypeOrSelf(gemm.input).isF32())
+      return step != GemmStep::Dot;
+    return gemm.groups && target.lanes() == 8 && config.rows > tallest &&
+           gemm.k() % 1024 == 0;
+  }
+  /// Columns of a register tile of `height` rows.
+  int64_t widthOf(int64_t height) {
+    return tileVectors(config, target, height) * target.lanes();
   }
   int64_t scratchColumns() {
     return config.panels * gemm.weights.size() * config.panel;
   }
-  /// With many tiles, 256-bit vectors gain nothing: products take longer, so
-  /// that the wait for memory is a smaller part, and prefetches a greater one.
-  bool isPrefetching() { return config.ahead > (target.lanes() == 8 ? 1 : 0); }
+  /// Lines of weights that are prefetched at a time. 256-bit vectors go over a
+  /// panel in several passes of narrow columns, the first of which meets a
+  /// quarter of the lines and leaves the CPU's own prefetching behind: few rows
+  /// need it all the more (but one row, which is one pass). A product takes
+  /// them longer, so that one line for several steps is enough.
+  int64_t linesAhead(int64_t height) {
+    bool isFew = config.rows <= tallest;
+    if (isFew && target.lanes() == 8)
+      return height > 1 ? 4 : 0;
+    // The CPU's own prefetching does not see where the next group is.
+    if (isFew && gemm.groups)
+      return 4;
+    return config.ahead;
+  }
   Value flatten(Value memref);
 
   const GemmOperands &gemm;
   const GemmConfig &config;
   const CPUTarget &target;
-  RegisterTile registers;
+  int64_t tallest; // rows of a tile
   GemmStep step;
   int64_t unroll = 1;
   VectorType accumulator;
   GemmEpilogue epilogue;
   std::optional<GemmProduct> product;
-  SmallVector<Value> weights; // flat
-  Value input, flatInput, output, scratch, widened;
+  std::optional<RunTimeSet> rows, panels, groups;
+  Value panelCount, groupCount; // kept
+  SmallVector<Value> weights;   // flat
+  Value input, flatInput, output, scratch, copied;
   LogicalResult status = success();
 };
 
@@ -136,50 +211,83 @@ LogicalResult GemmEmitter::emit() {
   for (Value weight : gemm.weights)
     weights.push_back(flatten(argumentOf(weight)));
   output = shell.arguments.back();
-  scratch =
-      onStack({isOneBlock() ? registers.height : config.rows, scratchColumns()},
-              b.getF32Type());
-  if (isWidened())
-    widened =
-        flatten(onStack({registers.height, std::min(depthOfBlock(), gemm.k())},
-                        b.getF32Type()));
+  scratch = onStack({isOneBlock() ? tallest : config.rows, scratchColumns()},
+                    b.getF32Type());
+  if (isCopied())
+    copied = flatten(onStack({tallest, copyPitch()}, b.getF32Type()));
   // A step of pairs is as long as two.
-  unroll = step == GemmStep::Pairs ? llvm::divideCeil(config.unroll, 2)
-                                   : config.unroll;
+  unroll = target.lanes() == 8 && config.rows > tallest ? 4 : config.unroll;
+  if (step == GemmStep::Pairs)
+    unroll = llvm::divideCeil(unroll, 2);
   product.emplace(
       b, shell,
       GemmProduct::Options{step, getElementTypeOrSelf(gemm.weights.front()),
-                           target.lanes(), registers.vectors, config.panel,
-                           unroll, config.ahead},
-      isWidened() ? widened : flatInput);
+                           target.lanes(), config.panel, unroll,
+                           /*fetchesEachStep=*/target.lanes() == 16 ||
+                               config.rows <= tallest},
+      isCopied() ? copied : flatInput);
 
-  Value extent = memref::DimOp::create(b, input, 0);
-  Value blocks = div(add(extent, config.rows - 1), config.rows);
-  int64_t panels = llvm::divideCeil(gemm.n(), config.panel);
-  int64_t groups = llvm::divideCeil(panels, config.panels);
-  loop(shell.begin, shell.end, 1, [&](Value number) {
+  emitItems();
+  return status;
+}
+
+void GemmEmitter::emitItems() {
+  Value extent = memref::DimOp::create(b, argumentOf(gemm.rowsOfWork()), 0);
+  Value begin = shell.begin, end = shell.end, count = extent;
+  panelCount = index(panelsOfAll());
+  if (gemm.rows) {
+    rows.emplace(b, shell, gemm.rows->list, gemm.rows->count, 1, 1);
+    count = rows->count();
+  }
+  if (gemm.panels) {
+    panels.emplace(b, shell, gemm.panels->list, gemm.panels->count,
+                   gemm.panels->size / config.panel, panelsOfAll());
+    panelCount = panels->count();
+  }
+  if (gemm.groups) {
+    groups.emplace(b, shell, gemm.groups->list, gemm.groups->count, 1, 1);
+    groupCount = groups->count();
+  }
+  auto blocksOf = [&](Value rows) {
+    return div(add(rows, config.rows - 1), config.rows);
+  };
+  auto runsOf = [&](Value panels) {
+    return div(add(panels, config.panels - 1), config.panels);
+  };
+  Value blocks = blocksOf(count), runs = runsOf(panelCount);
+  if (rows || panels) {
+    // The grid is that of everything: an item is its share of what is kept.
+    Value kept = arith::MulIOp::create(b, blocks, runs);
+    Value all = max(
+        mul(blocksOf(extent), llvm::divideCeil(panelsOfAll(), config.panels)),
+        index(1));
+    auto share = [&](Value bound) -> Value {
+      return arith::DivUIOp::create(b, arith::MulIOp::create(b, bound, kept),
+                                    all);
+    };
+    begin = share(begin);
+    end = share(end);
+  }
+  loop(begin, end, 1, [&](Value number) {
     // Panels are innermost: consecutive items share their rows of A.
-    Value block = div(number, groups);
+    Value block = arith::DivUIOp::create(b, number, runs);
     auto bound = [&](Value block) -> Value {
-      return arith::DivUIOp::create(b, arith::MulIOp::create(b, block, extent),
+      return arith::DivUIOp::create(b, arith::MulIOp::create(b, block, count),
                                     blocks);
     };
     Item item;
     item.first = bound(block);
     item.count = sub(bound(add(block, 1)), item.first);
-    item.panel = mul(rem(number, groups), config.panels);
-    item.panelCount =
-        panels % config.panels
-            ? min(sub(index(panels), item.panel), index(config.panels))
-            : index(config.panels);
+    item.panel = mul(arith::RemUIOp::create(b, number, runs), config.panels);
+    item.panelCount = min(sub(panelCount, item.panel), index(config.panels));
     emitItem(item);
   });
-  return status;
 }
 
 void GemmEmitter::emitItem(const Item &item) {
+  Value all = keptAlongK();
   if (isOneBlock())
-    return emitBlock(item, {index(0), index(gemm.k())});
+    return emitBlock(item, {index(0), all});
 
   Value zero = zeros(accumulator);
   loop(index(0), item.count, 1, [&](Value row) {
@@ -187,10 +295,10 @@ void GemmEmitter::emitItem(const Item &item) {
       vector::StoreOp::create(b, zero, scratch, ValueRange{row, column});
     });
   });
-  loop(index(0), index(gemm.k()), depthOfBlock(), [&](Value from) {
-    Value to = gemm.k() % depthOfBlock()
-                   ? min(add(from, depthOfBlock()), index(gemm.k()))
-                   : add(from, depthOfBlock());
+  loop(index(0), all, unitsOfBlock(), [&](Value from) {
+    Value to = add(from, unitsOfBlock());
+    if (gemm.groups || gemm.k() % unitsOfBlock())
+      to = min(to, all);
     emitBlock(item, {from, to});
   });
   emitEpilogue(item, index(0), item.count);
@@ -198,19 +306,20 @@ void GemmEmitter::emitItem(const Item &item) {
 
 /// Tiles of two heights, one apart, whose rows add up: the taller ones first.
 void GemmEmitter::emitBlock(const Item &item, const Block &block) {
-  int64_t most = registers.height;
+  int64_t most = tallest;
   Value tiles = max(div(add(item.count, most - 1), most), index(1));
   Value low = arith::DivUIOp::create(b, item.count, tiles);
   Value taller = arith::RemUIOp::create(b, item.count, tiles);
   // With at least half a tile of rows, no tile has less.
-  int64_t least = std::min(config.least, (most + 1) / 2);
+  // (A set of rows has any number of them.)
+  int64_t least = gemm.rows ? 1 : std::min(config.least, (most + 1) / 2);
   loop(index(0), tiles, 1, index(0), [&](Value tile, ValueRange carried) {
     Value row = carried.front();
     Value isTaller =
         arith::CmpIOp::create(b, arith::CmpIPredicate::ult, tile, taller);
     Value height = arith::SelectOp::create(b, isTaller, add(low, 1), low);
-    if (isWidened())
-      widenInput(height, block, add(item.first, row));
+    if (isCopied())
+      copyInput(height, block, add(item.first, row));
     auto heights = llvm::to_vector(llvm::seq(least, most));
     auto choice = scf::IndexSwitchOp::create(b, TypeRange(), height, heights,
                                              heights.size());
@@ -234,71 +343,112 @@ void GemmEmitter::emitBlock(const Item &item, const Block &block) {
 void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
                            Value row) {
   GemmProduct::Operands operands;
-  Value base = isWidened()
-                   ? index(0)
-                   : add(mul(add(item.first, row), gemm.k()), block.from);
-  int64_t pitch = isWidened() ? std::min(depthOfBlock(), gemm.k()) : gemm.k();
-  for (int64_t r = 0; r < height; ++r)
-    operands.rows.push_back(add(base, r * pitch));
+  for (int64_t r = 0; r < height; ++r) {
+    Value first = index(r * copyPitch());
+    if (!isCopied()) {
+      first = mul(rowOfInput(add(add(item.first, row), r)), gemm.k());
+      if (!gemm.groups)
+        first = add(first, block.from);
+    }
+    operands.rows.push_back(first);
+  }
 
-  int64_t depth = product->depth(), width = registers.vectors * target.lanes();
+  int64_t depth = product->depth(), width = widthOf(height);
   int64_t panelElements =
       llvm::divideCeil(gemm.k(), depth) * product->weightStride();
   Value scratchRow = isOneBlock() ? index(0) : row;
   loop(index(0), item.panelCount, 1, [&](Value local) {
-    Value start = add(mul(add(item.panel, local), panelElements),
-                      mul(block.from, config.panel));
+    Value start = mul(panelAt(add(item.panel, local)), panelElements);
+    if (!gemm.groups)
+      start = add(start, mul(block.from, config.panel));
     for (auto [number, weight] : llvm::enumerate(weights)) {
       Value scratchColumn =
           add(mul(local, weights.size() * config.panel), number * config.panel);
       operands.weights = weight;
       loop(index(0), index(config.panel), width, [&](Value column) {
         operands.first = add(start, mul(column, depth));
-        if (isPrefetching())
-          setAhead(operands, item, block, row, height, column);
-        emitColumns(height, block, operands, scratchRow,
+        operands.lines = linesAhead(height);
+        Ahead ahead{row, item.count, height, column};
+        if (operands.lines && !gemm.groups)
+          setAhead(operands, ahead, distanceToNext(item, block, local),
+                   bytesAlongK(sub(block.to, block.from)));
+        emitColumns(block, operands, ahead, scratchRow,
                     add(scratchColumn, column));
       });
     }
   });
 }
 
-/// While this part of a panel is used, what follows it in memory is fetched:
-/// the next block of K of the panel, or the next panel, which mostly is the
-/// next item's. Each tile fetches its share of it, so that memory is busy all
-/// the time and not only during the first tile.
-void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Item &item,
-                           const Block &block, Value row, int64_t height,
-                           Value column) {
-  int64_t depth = product->depth(), width = registers.vectors * target.lanes();
-  int64_t passes = config.panel / width; // of a tile over the panel
-  int64_t bytes = gemm.getClass().weightBytes;
-  int64_t bytesOfStep = product->weightStride() * bytes;
-  Value size =
-      mul(div(add(sub(block.to, block.from), depth - 1), depth), bytesOfStep);
-  Value done = add(mul(row, passes), mul(div(column, width), height));
-  Value all = mul(item.count, passes);
-  Value share =
-      arith::DivUIOp::create(b, arith::MulIOp::create(b, size, done), all);
-  operands.ahead = sub(add(size, share), mul(column, depth * bytes));
-  operands.aheadStride =
-      arith::DivUIOp::create(b, index(bytesOfStep * height), all);
+/// Bytes of a panel's part of `count` values along K.
+Value GemmEmitter::bytesAlongK(Value count) {
+  int64_t depth = product->depth();
+  return mul(div(add(count, depth - 1), depth),
+             product->weightStride() * gemm.getClass().weightBytes);
 }
 
-void GemmEmitter::emitColumns(int64_t height, const Block &block,
+/// Bytes from a block's part of a panel to what is used next: the next block's
+/// part, or the next panel, which mostly is the next item's. Both follow in
+/// memory, unless there is a set of panels.
+Value GemmEmitter::distanceToNext(const Item &item, const Block &block,
+                                  Value local) {
+  Value size = bytesAlongK(sub(block.to, block.from));
+  if (!panels)
+    return size;
+  Value position = add(item.panel, local);
+  Value next = min(add(position, 1), sub(panelCount, index(1)));
+  Value toPanel = arith::MulIOp::create(
+      b, sub(panelAt(next), panelAt(position)), bytesAlongK(index(gemm.k())));
+  toPanel = sub(toPanel, bytesAlongK(block.from));
+  Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, block.to,
+                                       index(gemm.k()));
+  return arith::SelectOp::create(b, isLast, toPanel, size);
+}
+
+/// While a part of a panel is used, another of `size` bytes is fetched, which
+/// lies `distance` bytes behind it. Each tile fetches its share of it, so that
+/// memory is busy all the time and not only during the first tile.
+void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
+                           Value distance, Value size) {
+  int64_t depth = product->depth(), width = widthOf(ahead.height);
+  int64_t passes = config.panel / width; // of a tile over the panel
+  int64_t bytes = gemm.getClass().weightBytes;
+  Value done =
+      add(mul(ahead.row, passes), mul(div(ahead.column, width), ahead.height));
+  Value all = mul(ahead.count, passes);
+  Value share =
+      arith::DivUIOp::create(b, arith::MulIOp::create(b, size, done), all);
+  operands.ahead = sub(add(distance, share), mul(ahead.column, depth * bytes));
+  operands.aheadStride = arith::DivUIOp::create(
+      b, index(product->weightStride() * bytes * ahead.height), all);
+}
+
+void GemmEmitter::emitColumns(const Block &block,
                               const GemmProduct::Operands &operands,
-                              Value scratchRow, Value scratchColumn) {
+                              const Ahead &ahead, Value scratchRow,
+                              Value scratchColumn) {
+  int64_t height = ahead.height;
+  int64_t vectors = tileVectors(config, target, height);
   auto at = [&](int64_t r, int64_t v) {
     return SmallVector<Value>{add(scratchRow, r),
                               add(scratchColumn, v * target.lanes())};
   };
   SmallVector<Value> sums;
   for (int64_t r = 0; r < height; ++r)
-    for (int64_t v = 0; v < registers.vectors; ++v)
+    for (int64_t v = 0; v < vectors; ++v)
       sums.push_back(isOneBlock() ? zeros(accumulator)
                                   : vector::LoadOp::create(b, accumulator,
                                                            scratch, at(r, v)));
+  if (groups)
+    multiplyGroups(sums, block, operands, ahead);
+  else
+    multiplyBlock(sums, block, operands);
+  for (int64_t r = 0; r < height; ++r)
+    for (int64_t v = 0; v < vectors; ++v)
+      vector::StoreOp::create(b, sums[r * vectors + v], scratch, at(r, v));
+}
 
+void GemmEmitter::multiplyBlock(SmallVector<Value> &sums, const Block &block,
+                                const GemmProduct::Operands &operands) {
   int64_t depth = product->depth(), stepsOfBlock = depthOfBlock() / depth;
   int64_t all = gemm.k() / depth; // whole steps along K
   Value steps = isOneBlock() ? index(all)
@@ -308,51 +458,92 @@ void GemmEmitter::emitColumns(int64_t height, const Block &block,
   bool isMultiple =
       all % unroll == 0 && (isOneBlock() || stepsOfBlock % unroll == 0);
   sums = product->run(sums, operands, steps, isMultiple);
-  if (gemm.k() % depth) {
-    auto half = [&] { return product->runHalf(sums, operands, steps); };
-    if (isOneBlock()) {
-      sums = half();
-    } else {
-      Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
-                                           block.to, index(gemm.k()));
-      auto branch = scf::IfOp::create(b, TypeRange(ValueRange(sums)), isLast,
-                                      /*withElseRegion=*/true);
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(branch.thenBlock());
-      SmallVector<Value> last = half();
-      scf::YieldOp::create(b, last);
-      b.setInsertionPointToStart(branch.elseBlock());
-      scf::YieldOp::create(b, sums);
-      sums = llvm::to_vector_of<Value>(branch.getResults());
-    }
-  }
+  if (gemm.k() % depth)
+    multiplyHalf(sums, operands, steps, block.to);
+}
 
-  for (int64_t r = 0; r < height; ++r)
-    for (int64_t v = 0; v < registers.vectors; ++v)
-      vector::StoreOp::create(b, sums[r * registers.vectors + v], scratch,
-                              at(r, v));
+/// The half pair of an odd K, if the steps before it end there.
+void GemmEmitter::multiplyHalf(SmallVector<Value> &sums,
+                               const GemmProduct::Operands &operands,
+                               Value steps, Value to) {
+  Value isLast =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, to, index(gemm.k()));
+  auto branch = scf::IfOp::create(b, TypeRange(ValueRange(sums)), isLast,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  SmallVector<Value> last = product->runHalf(sums, operands, steps);
+  scf::YieldOp::create(b, last);
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, sums);
+  sums = llvm::to_vector_of<Value>(branch.getResults());
+}
+
+/// The groups of a block one after the other, each while the next is fetched.
+void GemmEmitter::multiplyGroups(SmallVector<Value> &sums, const Block &block,
+                                 const GemmProduct::Operands &operands,
+                                 const Ahead &ahead) {
+  int64_t size = gemm.groups->size, depth = product->depth();
+  bool isWhole = gemm.k() % size == 0;
+  ValueRange all =
+      loop(block.from, block.to, 1, sums, [&](Value position, ValueRange sums) {
+        Value from = mul(groups->at(position), size);
+        Value to = add(from, size);
+        if (!isWhole)
+          to = min(to, index(gemm.k()));
+        GemmProduct::Operands here = operands;
+        Value fromOfRow =
+            isCopied() ? mul(sub(position, block.from), size) : from;
+        for (Value &row : here.rows)
+          row = add(row, fromOfRow);
+        here.first = add(operands.first, mul(from, config.panel));
+        if (here.lines) {
+          Value next = min(add(position, 1), sub(groupCount, index(1)));
+          Value distance = bytesAlongK(
+              mul(sub(groups->at(next), groups->at(position)), size));
+          setAhead(here, ahead, distance, bytesAlongK(index(size)));
+        }
+        Value steps = isWhole ? index(size / depth) : div(sub(to, from), depth);
+        SmallVector<Value> more = product->run(
+            sums, here, steps, isWhole && size / depth % unroll == 0);
+        if (gemm.k() % depth)
+          multiplyHalf(more, here, steps, to);
+        return more;
+      });
+  sums = llvm::to_vector(all);
 }
 
 /// `height` rows of A as f32, K of the block, one after the other.
-void GemmEmitter::widenInput(Value height, const Block &block, Value row) {
-  int64_t lanes = target.lanes(), pitch = std::min(depthOfBlock(), gemm.k());
-  Type storage = getElementTypeOrSelf(gemm.input);
-  Value count = sub(block.to, block.from);
-  Value whole = sub(count, rem(count, lanes));
+void GemmEmitter::copyInput(Value height, const Block &block, Value row) {
   loop(index(0), height, 1, [&](Value r) {
-    Value from = add(mul(add(row, r), gemm.k()), block.from);
-    Value to = mul(r, pitch);
-    auto move = [&](Value at, Value mask) {
-      Value values =
-          loadVector(b, flatInput, storage, lanes, add(from, at), mask);
-      storeVector(b, convertFloat(b, values, b.getF32Type()), widened,
-                  add(to, at), mask);
-    };
-    loop(index(0), whole, lanes, [&](Value at) { move(at, {}); });
-    loop(whole, count, lanes, [&](Value at) {
-      move(at, vector::CreateMaskOp::create(
-                   b, VectorType::get(lanes, b.getI1Type()), sub(count, at)));
+    Value from = mul(rowOfInput(add(row, r)), gemm.k());
+    Value to = mul(r, copyPitch());
+    if (!gemm.groups)
+      return copyRun(add(from, block.from), to, sub(block.to, block.from));
+    int64_t size = gemm.groups->size;
+    loop(block.from, block.to, 1, [&](Value position) {
+      Value first = mul(groups->at(position), size);
+      copyRun(add(from, first), add(to, mul(sub(position, block.from), size)),
+              min(index(size), sub(index(gemm.k()), first)));
     });
+  });
+}
+
+/// `count` neighbours of A.
+void GemmEmitter::copyRun(Value from, Value to, Value count) {
+  int64_t lanes = target.lanes();
+  Type storage = getElementTypeOrSelf(gemm.input);
+  Value whole = sub(count, rem(count, lanes));
+  auto move = [&](Value at, Value mask) {
+    Value values =
+        loadVector(b, flatInput, storage, lanes, add(from, at), mask);
+    storeVector(b, convertFloat(b, values, b.getF32Type()), copied, add(to, at),
+                mask);
+  };
+  loop(index(0), whole, lanes, [&](Value at) { move(at, {}); });
+  loop(whole, count, lanes, [&](Value at) {
+    move(at, vector::CreateMaskOp::create(
+                 b, VectorType::get(lanes, b.getI1Type()), sub(count, at)));
   });
 }
 
@@ -360,13 +551,13 @@ void GemmEmitter::widenInput(Value height, const Block &block, Value row) {
 void GemmEmitter::emitEpilogue(const Item &item, Value row, Value count) {
   int64_t last = gemm.n() / config.panel; // the one that is not full
   loop(index(0), item.panelCount, 1, [&](Value local) {
-    Value panel = add(item.panel, local);
+    Value panel = panelAt(add(item.panel, local));
     Value column = mul(local, weights.size() * config.panel);
     auto rows = [&](bool masked) {
       loop(index(0), count, 1, [&](Value at) {
         Value place = add(row, at);
         emitEpilogueRow(panel, isOneBlock() ? at : place, column,
-                        add(item.first, place), masked);
+                        rowOfResult(add(item.first, place)), masked);
       });
     };
     if (gemm.n() % config.panel == 0)
@@ -423,7 +614,7 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
   if (!gemm)
     return std::nullopt;
   FailureOr<AffineExpr> extent = getArgumentExtent(
-      kernel, cast<BlockArgument>(gemm->input).getArgNumber(), 0);
+      kernel, cast<BlockArgument>(gemm->rowsOfWork()).getArgNumber(), 0);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
   // A variant a bucket of row counts, the smallest first.

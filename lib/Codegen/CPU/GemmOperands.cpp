@@ -26,12 +26,44 @@ GemmClass GemmOperands::getClass() const {
   auto bytes = [](Value value) {
     return elementOf(value).getIntOrFloatBitWidth() / 8;
   };
-  return {n(), k(), bytes(input), bytes(weights.front()),
-          static_cast<int64_t>(weights.size())};
+  return {n(),
+          k(),
+          bytes(input),
+          bytes(weights.front()),
+          static_cast<int64_t>(weights.size()),
+          panels ? panels->size : 0};
 }
 
 exec::PackingAttr GemmOperands::packing(int64_t panel) const {
   return exec::PackingAttr::get(op->getContext(), panel, pack());
+}
+
+/// False where no packing serves the sets: narrow panels, odd groups of pairs.
+/// What is not computed must be what the destination holds.
+static bool readSets(prune::GemmOp gemm, GemmOperands &operands) {
+  if (gemm.getRows()) {
+    operands.rows = {gemm.getRows(), gemm.getRowCount(), 1};
+    operands.gathersRows = *gemm.getRowSides() != prune::RowSides::Scatter;
+    operands.scattersRows = *gemm.getRowSides() != prune::RowSides::Gather;
+  }
+  if (gemm.getPanels()) {
+    operands.panels = {gemm.getPanels(), gemm.getPanelCount(),
+                       static_cast<int64_t>(*gemm.getPanelSize())};
+    if (operands.panels->size % 16)
+      return false;
+  }
+  if (gemm.getGroups()) {
+    operands.groups = {gemm.getGroups(), gemm.getGroupCount(),
+                       static_cast<int64_t>(*gemm.getGroupSize())};
+    if (operands.groups->size % operands.pack())
+      return false;
+  }
+  auto isDestination = [&](Value value) {
+    auto argument = dyn_cast<BlockArgument>(value);
+    return argument && argument.getArgNumber() + 1 ==
+                           argument.getOwner()->getNumArguments();
+  };
+  return !gemm.getInto() || isDestination(gemm.getInto());
 }
 
 std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
@@ -41,9 +73,12 @@ std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
   auto isFloat = [](Type type) {
     return type.isF32() || type.isF16() || type.isBF16();
   };
-  if (!llvm::all_of(gemm->getOperands(),
-                    [&](Value value) { return isFloat(elementOf(value)); }) ||
-      !isFloat(elementOf(gemm.getResult())) ||
+  auto areFloats = [&](ValueRange values) {
+    return llvm::all_of(values,
+                        [&](Value value) { return isFloat(elementOf(value)); });
+  };
+  if (!areFloats({gemm.getInput(), gemm.getWeight()}) ||
+      !areFloats(gemm.getExtras()) || !isFloat(elementOf(gemm.getResult())) ||
       !gemm.getWeight().getType().hasStaticShape())
     return std::nullopt;
   GemmOperands operands;
@@ -54,6 +89,8 @@ std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
   operands.result = elementOf(gemm.getResult());
   if (gemm.hasEpilogue())
     operands.epilogue = &gemm.getEpilogue().front();
+  if (!readSets(gemm, operands))
+    return std::nullopt;
   return operands;
 }
 

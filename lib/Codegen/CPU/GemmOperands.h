@@ -22,8 +22,19 @@ struct GemmOperands {
   mlir::Block *epilogue = nullptr; // null: the sum is the result
   mlir::Type result;               // element type
 
+  /// A set that is known at run time only: `size` rows, columns or values along
+  /// K to a granule.
+  struct Set {
+    mlir::Value list, count;
+    int64_t size;
+  };
+  std::optional<Set> rows, panels, groups;
+  bool gathersRows = false, scattersRows = false;
+
   int64_t n() const;
   int64_t k() const;
+  /// The value whose rows are as many as the work has at the most.
+  mlir::Value rowsOfWork() const { return rows ? rows->list : input; }
   /// How many values along K lie side by side in the packed weights.
   int64_t pack() const;
   GemmClass getClass() const;

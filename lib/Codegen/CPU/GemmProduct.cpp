@@ -15,8 +15,11 @@ SmallVector<Value> GemmProduct::run(ValueRange sums, const Operands &operands,
   auto body = [&](int64_t count) {
     return [&, count](Value at, ValueRange carried) {
       SmallVector<Value> next(carried);
-      for (int64_t u = 0; u < count; ++u)
+      for (int64_t u = 0; u < count; ++u) {
+        if (operands.lines && (!u || options.fetchesEachStep))
+          prefetch(operands, add(at, u));
         next = step(next, operands, add(at, u), /*isHalf=*/false);
+      }
       return next;
     };
   };
@@ -51,7 +54,7 @@ void GemmProduct::prefetch(const Operands &operands, Value step) {
   address = add(add(address, mul(operands.first, bytes)), operands.ahead);
   address = add(address, arith::MulIOp::create(b, step, operands.aheadStride));
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  for (int64_t line = 0; line < options.ahead; ++line) {
+  for (int64_t line = 0; line < operands.lines; ++line) {
     Value at =
         arith::IndexCastOp::create(b, b.getI64Type(), add(address, 64 * line));
     // To read, into L2 (L1 has no room for what is not needed yet), data.
@@ -62,63 +65,89 @@ void GemmProduct::prefetch(const Operands &operands, Value step) {
 
 SmallVector<Value> GemmProduct::step(ValueRange sums, const Operands &operands,
                                      Value at, bool isHalf) {
-  int64_t lanes = options.lanes, vectors = options.vectors;
+  int64_t lanes = options.lanes, vectors = sums.size() / operands.rows.size();
   auto accumulator = VectorType::get(lanes, b.getF32Type());
-  if (operands.ahead)
-    prefetch(operands, at);
-  SmallVector<Value> weights, next(sums);
-  for (int64_t v = 0; v < vectors; ++v)
-    weights.push_back(loadWeights(operands, at, v));
-
+  SmallVector<Value> next(sums);
   auto elementOf = [&](size_t row, int64_t part) {
     return add(add(operands.rows[row], mul(at, depth())), part);
   };
-  auto multiply = [&](ArrayRef<Value> factors, int64_t part) {
-    for (size_t row = 0; row < operands.rows.size(); ++row) {
-      Value factor = splat(
-          memref::LoadOp::create(b, input, elementOf(row, part)), accumulator);
+  auto multiply = [&](Value element, Value factor, size_t row, int64_t vector) {
+    Value &sum = next[row * vectors + vector];
+    sum = vector::FMAOp::create(b, element, factor, sum);
+  };
+  auto broadcast = [&](size_t row, int64_t part) {
+    return splat(memref::LoadOp::create(b, input, elementOf(row, part)),
+                 accumulator);
+  };
+  // What is fewer, rows or vectors, waits in registers; of the other there is
+  // one at a time. So 16 registers do for 12 sums.
+  int64_t height = operands.rows.size();
+  auto multiplyAll = [&](llvm::function_ref<Value(int64_t)> factorOf,
+                         int64_t part) {
+    SmallVector<Value> held;
+    if (height < vectors) {
+      for (int64_t row = 0; row < height; ++row)
+        held.push_back(broadcast(row, part));
       for (int64_t v = 0; v < vectors; ++v) {
-        Value &sum = next[row * vectors + v];
-        sum = vector::FMAOp::create(b, factor, factors[v], sum);
+        Value factor = factorOf(v);
+        for (int64_t row = 0; row < height; ++row)
+          multiply(held[row], factor, row, v);
       }
+      return;
+    }
+    for (int64_t v = 0; v < vectors; ++v)
+      held.push_back(factorOf(v));
+    for (int64_t row = 0; row < height; ++row) {
+      Value element = broadcast(row, part);
+      for (int64_t v = 0; v < vectors; ++v)
+        multiply(element, held[v], row, v);
     }
   };
 
   switch (options.step) {
   case GemmStep::Single: {
-    for (Value &weight : weights)
-      weight = convertFloat(b, weight, b.getF32Type());
-    multiply(weights, 0);
+    multiplyAll(
+        [&](int64_t v) {
+          return convertFloat(b, loadWeights(operands, at, v), b.getF32Type());
+        },
+        0);
     break;
   }
   case GemmStep::Pairs: {
-    // Lane i of `pairs` is the pair of column i; a bf16 is the upper half of an
+    // Lane i of a pair is the pair of column i; a bf16 is the upper half of an
     // f32.
     auto words = VectorType::get(lanes, b.getI32Type());
     auto constant = [&](uint32_t value) -> Value {
       return arith::ConstantOp::create(
           b, DenseElementsAttr::get(words, APInt(32, value)));
     };
-    SmallVector<Value> pairs, factors;
-    for (Value weight : weights)
-      pairs.push_back(vector::BitCastOp::create(b, words, weight));
-    for (Value pair : pairs)
-      factors.push_back(vector::BitCastOp::create(
-          b, accumulator, arith::ShLIOp::create(b, pair, constant(16))));
-    multiply(factors, 0);
+    auto pairOf = [&](int64_t v) -> Value {
+      return vector::BitCastOp::create(b, words, loadWeights(operands, at, v));
+    };
+    auto asFloats = [&](Value words) -> Value {
+      return vector::BitCastOp::create(b, accumulator, words);
+    };
+    multiplyAll(
+        [&](int64_t v) {
+          return asFloats(arith::ShLIOp::create(b, pairOf(v), constant(16)));
+        },
+        0);
     if (isHalf)
       break;
-    factors.clear();
-    for (Value pair : pairs)
-      factors.push_back(vector::BitCastOp::create(
-          b, accumulator,
-          arith::AndIOp::create(b, pair, constant(0xffff0000))));
-    multiply(factors, 1);
+    multiplyAll(
+        [&](int64_t v) {
+          return asFloats(
+              arith::AndIOp::create(b, pairOf(v), constant(0xffff0000)));
+        },
+        1);
     break;
   }
   case GemmStep::Dot: {
     auto words = VectorType::get(lanes, b.getI32Type());
     auto halves = VectorType::get(2 * lanes, b.getBF16Type());
+    SmallVector<Value> weights;
+    for (int64_t v = 0; v < vectors; ++v)
+      weights.push_back(loadWeights(operands, at, v));
     for (size_t row = 0; row < operands.rows.size(); ++row) {
       Value element = elementOf(row, 0), word;
       if (isHalf) {

@@ -1,7 +1,8 @@
 //===- GemmProduct.h - the inner loop of a matrix product -------*- C++ -*-===//
 //
-// In: a register tile of sums, where its rows of A and its columns of packed W
-// begin in memory, and how many steps to go along K. Out: the sums after them.
+// In: a register tile of sums, row by row, where its rows of A and its columns
+// of packed W begin in memory, and how many steps to go along K. Out: the sums
+// after them.
 //
 // A step is one value along K, or a pair where W is packed in pairs (bf16).
 // There are three ways to do one:
@@ -32,10 +33,9 @@ public:
     GemmStep step;
     mlir::Type weight; // element type
     int64_t lanes;
-    int64_t vectors; // of a row of the tile
-    int64_t panel;   // columns of a panel
+    int64_t panel; // columns of a panel
     int64_t unroll;
-    int64_t ahead; // lines that a step prefetches
+    bool fetchesEachStep; // else once for all that are unrolled
   };
 
   /// `input` and `weights` are memory seen as one axis: A f32 or bf16 (as i16),
@@ -52,8 +52,9 @@ public:
     llvm::SmallVector<Value> rows; // of A: each one's first element
     Value weights;                 // memory
     Value first;                   // of W: the first element of the columns
-    /// What is prefetched: bytes from the first element of W to where it
-    /// begins, and how many of them a step goes on by.
+    /// What is prefetched: lines at a time, bytes from the first element of W
+    /// to where they begin, and how many of them a step goes on by.
+    int64_t lines = 0;
     Value ahead, aheadStride;
   };
 

@@ -17,7 +17,7 @@ namespace coppice {
 static int64_t bytesOf(StringRef type) { return type == "f32" ? 4 : 2; }
 
 GemmClass GemmSpec::getClass() const {
-  return {n, k, bytesOf(input), bytesOf(weight)};
+  return {n, k, bytesOf(input), bytesOf(weight), 1, panelSize};
 }
 
 std::string GemmSpec::getSource(StringRef name) const {
@@ -47,13 +47,37 @@ std::string GemmSpec::getSource(StringRef name) const {
                      "prune.yield %s : f32 }",
                      y);
   }
+  std::string sets;
+  auto addSet = [&](StringRef keyword, StringRef list, StringRef capacity,
+                    StringRef attributes = "") {
+    arguments += formatv(", %{0}: tensor<{1}xi32>{2}, %{0}_count: tensor<i32>",
+                         list, capacity, attributes);
+    sets += formatv(" {0}(%{1}, %{1}_count : tensor<{2}xi32>)", keyword, list,
+                    capacity);
+  };
+  auto granules = [](int64_t extent, int64_t size) {
+    return std::to_string(llvm::divideCeil(extent, size));
+  };
+  if (rows != Rows::All)
+    addSet(rows == Rows::Gather    ? "rows gather"
+           : rows == Rows::Scatter ? "rows scatter"
+                                   : "rows both",
+           "rows", "?", " {exec.dims = [\"rows\"]}");
+  if (panelSize)
+    addSet(formatv("panels of {0}", panelSize).str(), "panels",
+           granules(n, panelSize));
+  if (groupSize)
+    addSet(formatv("groups of {0}", groupSize).str(), "groups",
+           granules(k, groupSize));
+  if (rows != Rows::All || panelSize)
+    sets += " into %out";
   return formatv(R"(
     func.func @{0}(%x: {1} {{exec.dims = ["rows", {2}]}, %w: {3}{4},
                    %out: {5} {{exec.dims = ["rows", {6}]}) -> {5} {{
-      %0 = prune.gemm "" %x, %w{7} : {1}, {3} -> {5}
+      %0 = prune.gemm "" %x, %w{8}{7} : {1}, {3} -> {5}
       return %0 : {5}
     })",
-                 name, x, k, w, arguments, y, n, region);
+                 name, x, k, w, arguments, y, n, region, sets);
 }
 
 int64_t LoadedGemm::depth() const { return spec.weight == "bf16" ? 2 : 1; }

@@ -10,6 +10,7 @@
 #define COPPICE_CODEGEN_CPU_GEMMCANDIDATES_H
 
 #include "coppice/Dialect/Exec/IR/Exec.h"
+#include <numeric>
 
 namespace coppice {
 
@@ -19,11 +20,14 @@ struct GemmClass {
   int64_t inputBytes;  // of an element of A
   int64_t weightBytes; // of an element of W
   int64_t weights = 1; // 2: two products of one input (gate and up)
+  int64_t granule = 0; // columns to a granule of a run-time set of panels
 
   /// Columns of a panel: 64 serve prefill and decode alike; narrow products
-  /// would only multiply padding.
+  /// would only multiply padding. A granule is whole panels.
   int64_t panel() const {
-    return std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16));
+    return std::gcd(
+        std::min<int64_t>(64, llvm::alignTo(std::max<int64_t>(n, 1), 16)),
+        granule);
   }
   int64_t panelCount() const { return llvm::divideCeil(n, panel()); }
 };

@@ -23,6 +23,7 @@
 namespace coppice {
 
 /// C[m,n] = epilogue(sum_k A[m,k] W[n,k]); matrices are row-major and dense.
+/// Run-time sets as `prune.gemm` has them, into what C held before.
 struct GemmSpec {
   enum class Epilogue {
     None,
@@ -34,6 +35,10 @@ struct GemmSpec {
   /// Element types: "f32", "f16" or "bf16".
   std::string input = "f32", weight = "f32", output = "f32";
   Epilogue epilogue = Epilogue::None;
+  enum class Rows { All, Gather, Scatter, Both };
+  Rows rows = Rows::All;
+  /// Columns and values along K to a granule of their set; 0: no set.
+  int64_t panelSize = 0, groupSize = 0;
 
   GemmClass getClass() const;
   /// The kernel as `exec-form-dispatches` would make it, not yet planned.
@@ -58,7 +63,9 @@ public:
   /// Work items of a product of `m` rows; any thread may run any of them.
   int64_t items(int64_t m) const;
 
-  /// Runs work items [begin, end). `args`: A, W, the bias if there is one, C.
+  /// Runs work items [begin, end). `args`: A, W, the bias if there is one, list
+  /// and count of each set (rows, panels, groups), C. A list of rows has room
+  /// for `m`.
   void run(llvm::ArrayRef<const void *> args, int64_t m, int64_t begin,
            int64_t end) const;
 

@@ -1,0 +1,274 @@
+// See set_bench.h.
+#include "benchmarks/sets/set_bench.h"
+
+#include "coppice/Codegen/CPU/LoadedGemm.h"
+#include "runtime/base/aligned_memory.h"
+#include "runtime/base/concat.h"
+#include "runtime/base/packing.h"
+#include "runtime/base/weight_generator.h"
+#include "runtime/bench/host.h"
+#include "runtime/cpu/thread_pool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <span>
+
+namespace coppice::bench {
+
+using rt::AlignedMemory;
+using rt::Result;
+using rt::Status;
+using Clock = std::chrono::steady_clock;
+
+std::string nameOf(const SetCell &cell) {
+  if (cell.kind == SetKind::Rows)
+    return "rows";
+  return rt::concat(cell.kind == SetKind::Panels ? "panels of " : "groups of ",
+                    cell.granule);
+}
+
+namespace {
+
+constexpr double secondsOfSample = 2e-3;
+
+/// A kernel with its packed weights and its result.
+struct Side {
+  std::unique_ptr<LoadedGemm> gemm;
+  std::vector<AlignedMemory> weights;
+  AlignedMemory result;
+  std::vector<double> samples;
+  int calls = 1;
+  size_t next = 0;
+};
+
+class SetBench {
+public:
+  SetBench(const SetCell &cell, const SetBenchOptions &options)
+      : cell(cell), options(options), random(options.seed), pool(cell.threads) {
+  }
+
+  Result<SetResult> measure();
+
+private:
+  Status prepare();
+  Status prepareSide(Side &side, const GemmSpec &spec, const CPUTarget &target);
+  Status compare();
+  void drawSet();
+  double call(Side &side);
+  void sample(Side &side);
+
+  SetCell cell;
+  SetBenchOptions options;
+  std::mt19937_64 random;
+  rt::ThreadPool pool;
+  AlignedMemory input, weight;
+  Side dense, pruned;
+  std::vector<int32_t> list;
+  int32_t count = 0;
+  SetResult found;
+};
+
+Result<AlignedMemory> generate(std::string_view name, rt::DType dtype,
+                               int64_t elements, rt::ThreadPool &pool) {
+  Result<AlignedMemory> memory =
+      AlignedMemory::allocate(elements * rt::sizeOf(dtype));
+  if (!memory)
+    return memory;
+  rt::WeightGenerator values(1, name, 0, 1);
+  pool.parallelFor(elements, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      rt::storeFromF32(dtype, memory->data(), i, values(i));
+  });
+  return memory;
+}
+
+Status SetBench::prepareSide(Side &side, const GemmSpec &spec,
+                             const CPUTarget &target) {
+  const RowBucket *bucket = gemmRowBuckets().begin();
+  while (bucket->most < cell.m)
+    ++bucket;
+  auto gemm = LoadedGemm::compile(
+      spec, gemmCandidates(spec.getClass(), *bucket).front(), target);
+  if (failed(gemm))
+    return rt::internalError("cannot compile the kernel");
+  side.gemm = std::move(*gemm);
+
+  int64_t dims[] = {cell.n, cell.k}, bytes = rt::sizeOf(cell.dtype);
+  Result<rt::PackedLayout> layout = rt::PackedLayout::make(
+      dims, {}, rt::Packing{side.gemm->panels(), side.gemm->depth()});
+  if (!layout)
+    return layout.status();
+  int64_t size = layout->packedElements() * bytes;
+  int64_t copies =
+      std::max<int64_t>(5, (4 * rt::lastLevelCacheBytes() + size - 1) / size);
+  for (int64_t copy = 0; copy < copies; ++copy) {
+    Result<AlignedMemory> memory = AlignedMemory::allocate(size);
+    if (!memory)
+      return memory.status();
+    side.weights.push_back(*std::move(memory));
+    if (copy == 0)
+      pool.parallelFor(layout->rowCount(), [&](int64_t begin, int64_t end) {
+        layout->packRows(weight.data(), bytes, side.weights[0].data(), begin,
+                         end);
+      });
+    else
+      std::memcpy(side.weights.back().data(), side.weights[0].data(),
+                  size_t(size));
+  }
+  Result<AlignedMemory> result =
+      AlignedMemory::allocate(cell.m * cell.n * int64_t(sizeof(float)));
+  if (!result)
+    return result.status();
+  side.result = *std::move(result);
+  return {};
+}
+
+Status SetBench::prepare() {
+  std::string message;
+  auto target = CPUTarget::parse(cell.isa, message);
+  if (failed(target))
+    return rt::invalidArgument(message);
+  if (cell.isa == "host" && target->isa == CPUTarget::ISA::AVX512_BF16 &&
+      cell.dtype != rt::DType::BF16)
+    target->isa = CPUTarget::ISA::AVX512;
+  found.isa = target->name().str();
+  for (auto [memory, name, elements] :
+       {std::tuple(&input, "input", cell.m * cell.k),
+        {&weight, "weight", cell.n * cell.k}}) {
+    auto made = generate(name, cell.dtype, elements, pool);
+    if (!made)
+      return made.status();
+    *memory = *std::move(made);
+  }
+  GemmSpec spec;
+  spec.n = cell.n;
+  spec.k = cell.k;
+  spec.input = spec.weight = rt::nameOf(cell.dtype);
+  if (Status status = prepareSide(dense, spec, *target); !status.ok())
+    return status;
+  int64_t extent = cell.m;
+  if (cell.kind == SetKind::Rows) {
+    spec.rows = GemmSpec::Rows::Gather;
+  } else if (cell.kind == SetKind::Panels) {
+    spec.panelSize = cell.granule;
+    extent = (cell.n + cell.granule - 1) / cell.granule;
+  } else {
+    spec.groupSize = cell.granule;
+    extent = (cell.k + cell.granule - 1) / cell.granule;
+  }
+  list.resize(size_t(extent));
+  count = int32_t(std::lround(cell.kept * double(extent)));
+  found.ideal = double(extent) / std::max(1, count);
+  return prepareSide(pruned, spec, *target);
+}
+
+void SetBench::drawSet() {
+  std::iota(list.begin(), list.end(), 0);
+  std::shuffle(list.begin(), list.end(), random);
+  std::sort(list.begin(), list.begin() + count);
+}
+
+/// Seconds of one call.
+double SetBench::call(Side &side) {
+  side.next = (side.next + 1) % side.weights.size();
+  std::vector<const void *> args{input.data(), side.weights[side.next].data()};
+  if (&side == &pruned) {
+    drawSet();
+    args.insert(args.end(), {list.data(), &count});
+  }
+  args.push_back(side.result.data());
+  auto begin = Clock::now();
+  pool.parallelFor(side.gemm->items(cell.m), [&](int64_t from, int64_t to) {
+    side.gemm->run(args, cell.m, from, to);
+  });
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+void SetBench::sample(Side &side) {
+  double seconds = 0;
+  for (int i = 0; i < side.calls; ++i)
+    seconds += call(side);
+  side.samples.push_back(seconds / side.calls);
+}
+
+/// What the set keeps is what the dense kernel computes.
+Status SetBench::compare() {
+  call(dense);
+  call(pruned);
+  auto all = [&](const Side &side) {
+    return std::span(reinterpret_cast<const float *>(side.result.data()),
+                     size_t(cell.m * cell.n));
+  };
+  std::span<const float> expected = all(dense), kept = all(pruned);
+  bool isRows = cell.kind == SetKind::Rows;
+  for (int32_t i = 0; cell.kind != SetKind::Groups && i < count; ++i)
+    for (int64_t row = 0; row < (isRows ? 1 : cell.m); ++row) {
+      int64_t first = isRows ? 0 : list[size_t(i)] * cell.granule;
+      int64_t columns =
+          isRows ? cell.n : std::min(cell.granule, cell.n - first);
+      const float *a =
+          &expected[size_t((isRows ? list[size_t(i)] : row) * cell.n + first)];
+      const float *b = &kept[size_t((isRows ? i : row) * cell.n + first)];
+      if (std::memcmp(a, b, size_t(columns) * sizeof(float)) != 0)
+        return rt::internalError(
+            rt::concat("expected ", nameOf(cell),
+                       " to hold what the dense kernel "
+                       "computes, found other values at granule ",
+                       list[size_t(i)]));
+    }
+  return {};
+}
+
+Result<SetResult> SetBench::measure() {
+  found.cell = cell;
+  if (Status status = prepare(); !status.ok())
+    return status;
+  if (Status status = compare(); !status.ok())
+    return status;
+  for (Side *side : {&dense, &pruned})
+    side->calls = int(std::clamp(secondsOfSample / call(*side), 1.0, 64.0));
+  auto begin = Clock::now();
+  auto elapsed = [&] {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
+  std::bernoulli_distribution coin;
+  auto centerOf = [](const Side &side) {
+    return rt::summarize(side.samples).median;
+  };
+  while (int64_t(dense.samples.size()) < options.maxRepeats &&
+         (dense.samples.size() < 4 || elapsed() < options.maxSeconds)) {
+    Side *first = &dense, *second = &pruned;
+    if (coin(random))
+      std::swap(first, second);
+    for (Side *side : {first, second, second, first})
+      sample(*side);
+    if (dense.samples.size() % 10)
+      continue;
+    found.speedup = centerOf(dense) / centerOf(pruned);
+    found.interval = rt::intervalOf(rt::resampleRatios(
+        dense.samples, pruned.samples, options.seed, 2000, rt::Center::Median));
+    if ((found.converged =
+             found.interval.relativeHalfWidth(found.speedup) <= 0.01))
+      break;
+  }
+  found.speedup = centerOf(dense) / centerOf(pruned);
+  found.interval = rt::intervalOf(rt::resampleRatios(
+      dense.samples, pruned.samples, options.seed, 2000, rt::Center::Median));
+  found.dense = dense.samples;
+  found.pruned = pruned.samples;
+  return std::move(found);
+}
+
+} // namespace
+
+Result<SetResult> measureSet(const SetCell &cell,
+                             const SetBenchOptions &options) {
+  return SetBench(cell, options).measure();
+}
+
+} // namespace coppice::bench

@@ -1,0 +1,65 @@
+// One product, one kind of run-time set and the fraction that it keeps in;
+// times of the dense kernel and of the one with the set out.
+//
+// How a cell is measured:
+//
+//   - both kernels have the configuration that the cost model chooses, the same
+//     inputs, and weights packed alike, of which there are copies of 4x the
+//     last-level cache, and five at least; calls rotate over them;
+//   - every call with a set gets a fresh one: `kept` of its granules, drawn
+//     without replacement. Making it is not timed: that is what `prune.compact`
+//     will cost, an operation of its own;
+//   - before anything is timed, what the set keeps is compared with the dense
+//     result to the bit (not with a set along K, whose sums are others);
+//   - both take turns in blocks ABBA or BAAB, drawn at random. The speedup is
+//     dense / set, of medians, with the interval of a paired bootstrap.
+#ifndef COPPICE_BENCHMARKS_SETS_SET_BENCH_H
+#define COPPICE_BENCHMARKS_SETS_SET_BENCH_H
+
+#include "runtime/base/dtype.h"
+#include "runtime/base/status.h"
+#include "runtime/bench/statistics.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace coppice::bench {
+
+enum class SetKind { Rows, Panels, Groups };
+
+struct SetCell {
+  SetKind kind;
+  int64_t granule; ///< columns or values along K; 1 for rows
+  int64_t m, n, k;
+  rt::DType dtype;
+  int threads;
+  double kept; ///< fraction of granules
+  std::string isa;
+};
+
+struct SetBenchOptions {
+  double maxSeconds = 2;
+  int64_t maxRepeats = 200;
+  uint64_t seed = 1;
+};
+
+struct SetResult {
+  SetCell cell;
+  std::string isa;
+  std::vector<double> dense, pruned; ///< seconds, pair by pair
+  double ideal = 0;                  ///< all granules / kept ones
+  double speedup = 0;
+  rt::Interval interval{};
+  bool converged = false; ///< the interval is within 1 %
+};
+
+/// "rows", "panels of 64", "groups of 128".
+std::string nameOf(const SetCell &cell);
+
+rt::Result<SetResult> measureSet(const SetCell &cell,
+                                 const SetBenchOptions &options);
+
+} // namespace coppice::bench
+
+#endif
