@@ -22,4 +22,8 @@ if [ "$full" = 1 ]; then
   cmake --build --preset asan
   ctest --test-dir build/asan --output-on-failure
   test/fuzz/run.sh build/asan 60
+  for texts in "--count 10000" --all-characters; do # skipped without the package `tokenizers`
+    # shellcheck disable=SC2086
+    python3 test/reference/compare_tokenizers.py build/release/bin/encode-texts test/runtime/tokenizer/Inputs $texts
+  done
 fi

@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache git
           clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools
-          nlohmann-json3-dev libcli11-dev libssl-dev)
+          nlohmann-json3-dev libcli11-dev libssl-dev libpcre2-dev libutf8proc-dev)
 for argument in "$@"; do
   case "$argument" in
     --tests) packages+=(libgtest-dev libgmock-dev python3 clang-format-22 libclang-rt-22-dev) ;;

@@ -19,6 +19,7 @@
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
 #include "runtime/bundle/bundle.h"
+#include "runtime/tokenizer/tokenizer.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Pass/PassManager.h"
@@ -234,9 +235,11 @@ static LogicalResult copyTokenizer(ModuleOp module, decoder::ModelAttr model,
     return emitOutsideError(module)
            << "cannot read the tokenizer: " << file.status().message();
   std::string_view text = file->text();
+  const char *name =
+      rt::isHuggingFaceTokenizer(text) ? "tokenizer.json" : "tokenizer.bin";
   records.files.push_back(
-      {"tokenizer.bin", rt::sha256(text), static_cast<int64_t>(text.size())});
-  return writePart(module, directory, "tokenizer.bin", text);
+      {name, rt::sha256(text), static_cast<int64_t>(text.size())});
+  return writePart(module, directory, name, text);
 }
 
 /// Every name in the list must be one that there is code for.

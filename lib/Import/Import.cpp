@@ -14,7 +14,7 @@
 #include "runtime/base/concat.h"
 #include "runtime/base/json_check.h"
 #include "runtime/base/sha256.h"
-#include "runtime/evaluate/tokenizer.h"
+#include "runtime/tokenizer/tokenizer.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -111,9 +111,36 @@ static rt::Result<rt::DType> chooseDType(const ImportOptions &options,
   return common;
 }
 
+/// The path of the tokenizer: the one that is named, or a Hugging Face
+/// directory's own; empty: none. It has been read and belongs to the model.
+static rt::Result<std::string> chooseTokenizer(const ImportOptions &options,
+                                               int64_t vocabulary) {
+  std::string path = options.tokenizer, remedy;
+  std::error_code ignored;
+  if (options.withoutTokenizer && !path.empty())
+    return rt::invalidArgument(
+        "--tokenizer, --no-tokenizer: expected one of them, found both");
+  if (options.withoutTokenizer)
+    return path;
+  if (path.empty() && fs::is_directory(options.source, ignored)) {
+    path = (fs::path(options.source) / "tokenizer.json").string();
+    if (!fs::exists(path, ignored))
+      return std::string();
+    remedy = "; --no-tokenizer imports the model without it";
+  }
+  if (path.empty())
+    return path;
+  auto tokenizer = rt::Tokenizer::load(path, vocabulary);
+  if (!tokenizer)
+    return rt::Status(tokenizer.status().code(),
+                      tokenizer.status().message() + remedy);
+  return path;
+}
+
 /// Outputs must not replace what is being read, nor each other.
 static rt::Status checkOutputs(const ImportOptions &options,
                                const OpenedSource &source,
+                               const std::string &tokenizer,
                                const std::string &weights) {
   auto same = [](const std::string &a, const std::string &b) {
     std::error_code error;
@@ -122,8 +149,8 @@ static rt::Status checkOutputs(const ImportOptions &options,
     return fs::weakly_canonical(a, error) == fs::weakly_canonical(b, error);
   };
   std::vector<std::string> inputs = source.filesRead;
-  if (!options.tokenizer.empty())
-    inputs.push_back(options.tokenizer);
+  if (!tokenizer.empty())
+    inputs.push_back(tokenizer);
   for (const std::string &output : {options.output, weights})
     for (const std::string &input : inputs)
       if (!output.empty() && same(output, input))
@@ -188,7 +215,7 @@ static rt::Result<std::string> moduleText(const ImportOptions &options,
 
 static void report(const ImportOptions &options, const OpenedSource &source,
                    rt::DType dtype, const std::string &weightFile,
-                   llvm::raw_ostream &talk) {
+                   const std::string &tokenizer, llvm::raw_ostream &talk) {
   const LlamaDescription &m = source.description;
   talk << "imported " << m.name << ": " << m.family << ", "
        << countParameters(m) << " parameters, " << m.layers << " layers, "
@@ -197,6 +224,8 @@ static void report(const ImportOptions &options, const OpenedSource &source,
     talk << "generated from seed " << options.seed;
   else
     talk << "in " << weightFile;
+  if (!tokenizer.empty())
+    talk << "; tokenizer " << tokenizer;
   talk << "\n";
 }
 
@@ -207,12 +236,9 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   auto dtype = chooseDType(options, *source);
   if (!dtype)
     return dtype.status();
-  if (!options.tokenizer.empty()) {
-    auto tokenizer =
-        rt::Tokenizer::load(options.tokenizer, source->description.vocabulary);
-    if (!tokenizer)
-      return tokenizer.status();
-  }
+  auto tokenizer = chooseTokenizer(options, source->description.vocabulary);
+  if (!tokenizer)
+    return tokenizer.status();
 
   // A file that has the model as it should be stays where it is.
   std::string weightFile = source->usableFile;
@@ -232,7 +258,9 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
             ? std::string(
                   fs::path(options.output).replace_extension(".safetensors"))
             : options.weightsOutput;
-  if (auto s = checkOutputs(options, *source, write ? weightFile : ""); !s.ok())
+  if (auto s =
+          checkOutputs(options, *source, *tokenizer, write ? weightFile : "");
+      !s.ok())
     return s;
   if (!options.allowNonFinite)
     if (auto s = refuseNonFinite(source->weights.tensors); !s.ok())
@@ -255,8 +283,8 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   }
   if (!source->generated)
     origin.weights = relativeTo(weightFile, options.output);
-  if (!options.tokenizer.empty())
-    origin.tokenizer = relativeTo(options.tokenizer, options.output);
+  if (!tokenizer->empty())
+    origin.tokenizer = relativeTo(*tokenizer, options.output);
 
   auto text = moduleText(options, *source, *dtype, origin);
   if (!text)
@@ -275,7 +303,7 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
       fs::remove(weightFile, ignored);
     return s;
   }
-  report(options, *source, *dtype, weightFile, talk);
+  report(options, *source, *dtype, weightFile, *tokenizer, talk);
   return {};
 }
 

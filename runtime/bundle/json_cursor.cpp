@@ -3,6 +3,8 @@
 #include "runtime/base/concat.h"
 #include "runtime/base/expr_json.h"
 
+#include <algorithm>
+
 namespace coppice::rt {
 
 static std::string shown(const Json &value) {
@@ -39,6 +41,16 @@ void JsonCursor::expected(const char *what) const {
 
 bool JsonCursor::has(const char *name) const {
   return value && value->is_object() && value->contains(name);
+}
+
+void JsonCursor::onlyKeys(std::initializer_list<std::string_view> known) const {
+  if (!value)
+    return;
+  if (!value->is_object())
+    return expected("an object");
+  for (const auto &[key, member] : value->items())
+    if (std::ranges::find(known, key) == known.end())
+      return fail(concat("key ", quote(key), " is not understood"));
 }
 
 JsonCursor JsonCursor::at(const char *name) const {

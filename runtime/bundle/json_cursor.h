@@ -11,7 +11,9 @@
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 
 namespace coppice::rt {
 
@@ -26,6 +28,11 @@ public:
   bool has(const char *key) const;
   bool isNull() const { return !value || value->is_null(); }
   bool isObject() const { return value && value->is_object(); }
+  // The value itself, for what no other member reads; null once something has
+  // failed.
+  const Json *json() const { return value; }
+  // An object with a key that is none of these is an error that names it.
+  void onlyKeys(std::initializer_list<std::string_view> known) const;
 
   // Elements of an array; 0 and an error where it is not one.
   size_t size() const;

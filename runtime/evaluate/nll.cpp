@@ -148,9 +148,12 @@ Result<Quality> evaluateNll(Runner &runner, const Tokenizer &tokenizer,
 
   std::vector<ScoredSequence> sequences;
   for (size_t i = first; i < first + count; ++i) {
-    std::vector<int32_t> ids = tokenizer.encode(chunks[i]);
+    Result<std::vector<int32_t>> ids =
+        tokenizer.encode(chunks[i], SpecialTokens::AsText);
+    if (!ids)
+      return ids.status().at(concat("chunk ", i));
     for (ScoredSequence &sequence :
-         coverChunk(ids, runner.context(), options.window, options.stride))
+         coverChunk(*ids, runner.context(), options.window, options.stride))
       sequences.push_back(std::move(sequence));
   }
   if (sequences.empty())

@@ -2,7 +2,9 @@
 //
 // The protocol: the text is cut into chunks (chunks.h); a chunk is BOS and its
 // tokens, cut at the context length; the mean is taken over the predicted
-// tokens of all chunks together, in nats. BOS is not predicted. With a window,
+// tokens of all chunks together, in nats. BOS is not predicted; where the
+// tokenizer puts none before a text, the first token is not predicted. Names of
+// special tokens in the text are text. With a window,
 // chunks are not cut but covered by windows of W ids that advance by S; each is
 // a sequence of its own, and of each only what no earlier window has scored
 // counts.
@@ -10,7 +12,7 @@
 #define COPPICE_RUNTIME_EVALUATE_NLL_H
 
 #include "runtime/evaluate/runner.h"
-#include "runtime/evaluate/tokenizer.h"
+#include "runtime/tokenizer/tokenizer.h"
 
 #include <functional>
 

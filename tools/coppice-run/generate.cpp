@@ -6,7 +6,7 @@
 
 #include <cstdio>
 #include <memory>
-#include <optional>
+#include <string>
 
 namespace coppice::rt {
 
@@ -15,7 +15,7 @@ struct Flags {
   std::string bundle, prompt, tokenizer;
   std::vector<int32_t> promptIds;
   int64_t tokens = 64;
-  bool greedy = false, ids = false;
+  bool greedy = false, ids = false, parseSpecial = false;
   double temperature = 1.0, topP = 1.0;
   uint64_t seed = 1;
   RunnerOptions session;
@@ -35,34 +35,41 @@ static Status run(Flags flags, bool promptIsText) {
     return runner.status();
 
   // Ids in and out need no tokenizer.
-  std::optional<Tokenizer> tokenizer;
+  std::unique_ptr<Tokenizer> tokenizer;
   if (promptIsText || !flags.ids) {
-    Result<Tokenizer> loaded = loadTokenizer(*runner, flags.tokenizer);
+    auto loaded = loadTokenizer(*runner, flags.tokenizer);
     if (!loaded)
       return loaded.status();
     tokenizer = *std::move(loaded);
   }
-  std::vector<int32_t> prompt =
-      promptIsText ? tokenizer->encode(flags.prompt) : flags.promptIds;
+  std::vector<int32_t> prompt = flags.promptIds;
+  if (promptIsText) {
+    auto encoded = tokenizer->encode(flags.prompt, flags.parseSpecial
+                                                       ? SpecialTokens::Parsed
+                                                       : SpecialTokens::AsText);
+    if (!encoded)
+      return encoded.status().at("--prompt");
+    prompt = *std::move(encoded);
+  }
 
-  int32_t previous = -1;
-  auto show = [&](int32_t id) {
-    if (flags.ids) {
-      std::printf(previous < 0 ? "%d" : ",%d", id);
-    } else {
-      std::string_view text = tokenizer->decode(previous, id);
-      std::fwrite(text.data(), 1, text.size(), stdout);
-    }
+  bool shown = false;
+  auto decoder = tokenizer ? tokenizer->decoder() : nullptr;
+  auto write = [](const std::string &text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
-    previous = id;
+  };
+  auto show = [&](int32_t id) {
+    write(flags.ids ? (shown ? "," : "") + std::to_string(id)
+                    : decoder->next(id));
+    shown = true;
   };
   if (!flags.ids)
     for (int32_t id : prompt)
       show(id);
   Result<StopReason> stopped =
       generate(*runner, prompt, flags.tokens, *sampler, show);
-  if (previous >= 0)
-    std::putchar('\n');
+  if (shown)
+    write((flags.ids ? "" : decoder->finish()) + "\n");
   if (!stopped)
     return stopped.status();
   if (*stopped == StopReason::Context)
@@ -118,6 +125,11 @@ void addGenerate(CLI::App &app, Status &result) {
   command->add_flag("--ids", flags->ids,
                     "print the generated ids, separated by commas, instead of "
                     "text");
+  command
+      ->add_flag("--parse-special", flags->parseSpecial,
+                 "take names of special tokens in the prompt (<|im_end|>) for "
+                 "those tokens (default: they are text)")
+      ->needs(text);
   addTokenizerFlag(*command, flags->tokenizer);
   addSessionFlags(*command, flags->session);
   command->callback([flags, text, ids, &result] {

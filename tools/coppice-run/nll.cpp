@@ -34,13 +34,13 @@ static Status run(Flags flags) {
       Runner::openWithRows(flags.bundle, flags.session, rows);
   if (!runner)
     return runner.status();
-  Result<Tokenizer> tokenizer = loadTokenizer(*runner, flags.tokenizer);
+  auto tokenizer = loadTokenizer(*runner, flags.tokenizer);
   if (!tokenizer)
     return tokenizer.status();
 
   ProgressLine line;
   Result<Quality> quality =
-      evaluateNll(*runner, *tokenizer, text->text(), flags.nll,
+      evaluateNll(*runner, **tokenizer, text->text(), flags.nll,
                   [&](int64_t done, int64_t all) {
                     line.show("scored " + std::to_string(done) + " of " +
                               std::to_string(all) + " sequences");

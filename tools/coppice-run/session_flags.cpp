@@ -69,25 +69,29 @@ CLI::Option *addTokenIds(CLI::App &command, const std::string &flag,
 void addTokenizerFlag(CLI::App &command, std::string &path) {
   command
       .add_option("--tokenizer", path,
-                  "llama2.c tokenizer file (default: the bundle's "
-                  "tokenizer.bin)")
+                  "tokenizer.json (Hugging Face) or tokenizer.bin (llama2.c) "
+                  "(default: the bundle's own)")
       ->type_name("FILE");
 }
 
-Result<Tokenizer> loadTokenizer(const Runner &runner, const std::string &path) {
+Result<std::unique_ptr<Tokenizer>> loadTokenizer(const Runner &runner,
+                                                 const std::string &path) {
   if (!path.empty())
     return Tokenizer::load(path, runner.vocabulary());
-  std::string own = runner.path() + "/tokenizer.bin";
-  if (access(own.c_str(), F_OK) != 0)
-    return invalidArgument(
-        runner.path() +
-        ": expected a tokenizer.bin, found none; name one with --tokenizer");
-  auto file = MappedFile::open(own, /*followLinks=*/false);
-  if (!file)
-    return file.status();
-  // Opening the bundle has compared its hash with program.json.
-  auto tokenizer = Tokenizer::parse(file->text(), runner.vocabulary());
-  return tokenizer ? std::move(tokenizer) : tokenizer.status().at(own);
+  for (const char *name : {"/tokenizer.json", "/tokenizer.bin"}) {
+    std::string own = runner.path() + name;
+    if (access(own.c_str(), F_OK) != 0)
+      continue;
+    auto file = MappedFile::open(own, /*followLinks=*/false);
+    if (!file)
+      return file.status();
+    // Opening the bundle has compared its hash with program.json.
+    auto tokenizer = Tokenizer::parse(file->text(), runner.vocabulary());
+    return tokenizer ? std::move(tokenizer) : tokenizer.status().at(own);
+  }
+  return invalidArgument(
+      runner.path() + ": expected a tokenizer.json or a tokenizer.bin, found "
+                      "neither; name one with --tokenizer");
 }
 
 } // namespace coppice::rt

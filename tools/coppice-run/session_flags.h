@@ -3,7 +3,7 @@
 #define COPPICE_TOOLS_COPPICE_RUN_SESSION_FLAGS_H
 
 #include "runtime/evaluate/runner.h"
-#include "runtime/evaluate/tokenizer.h"
+#include "runtime/tokenizer/tokenizer.h"
 
 #include <CLI/CLI.hpp>
 
@@ -26,7 +26,8 @@ CLI::Option *addTokenIds(CLI::App &command, const std::string &flag,
 void addTokenizerFlag(CLI::App &command, std::string &path);
 
 /// The tokenizer of that path, or of the bundle when it is empty.
-Result<Tokenizer> loadTokenizer(const Runner &runner, const std::string &path);
+Result<std::unique_ptr<Tokenizer>> loadTokenizer(const Runner &runner,
+                                                 const std::string &path);
 
 } // namespace coppice::rt
 

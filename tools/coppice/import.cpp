@@ -23,7 +23,10 @@ void driver::addImportCommand(CLI::App &app, int &exitCode) {
       ->required();
   command->add_option("-o", options->output, "the module to write")->required();
   command->add_option("--tokenizer", options->tokenizer,
-                      "tokenizer in llama2.c layout, for text in and out");
+                      "tokenizer.json or llama2.c's tokenizer.bin, for text "
+                      "in and out [a directory's own tokenizer.json]");
+  command->add_flag("--no-tokenizer", options->withoutTokenizer,
+                    "leave a directory's tokenizer.json alone");
   command->add_option(
       "--weights-out", options->weightsOutput,
       "where weights go that must be written [M.safetensors beside M.mlir]");

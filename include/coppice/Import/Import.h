@@ -18,8 +18,10 @@ struct ImportOptions {
   std::string source;
   /// The module.
   std::string output;
-  /// llama2.c layout; empty: none.
+  /// tokenizer.json or llama2.c layout; empty: the tokenizer.json of a Hugging
+  /// Face directory, where there is one.
   std::string tokenizer;
+  bool withoutTokenizer = false;
   /// Where weights go that must be written; empty: beside the module, with its
   /// name.
   std::string weightsOutput;

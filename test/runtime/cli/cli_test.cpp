@@ -100,6 +100,8 @@ TEST_F(Cli, WrongUsageExitsWithTwo) {
   expectError(2, "generate " + bundle + " --prompt a --greedy --seed 3",
               "--greedy");
   expectError(2, "generate " + bundle + " --prompt a --tokens 0", "tokens");
+  expectError(2, "generate " + bundle + " --tokens-in 1 --parse-special",
+              "--prompt");
   expectError(2, "generate " + bundle + " --prompt a --top-p 1.5", "top-p");
   expectError(2, "generate " + bundle + " --prompt a --threads 0", "threads");
   for (std::string seed : {"18446744073709551616", "-1", "1.5", "x", "''"}) {
@@ -128,6 +130,9 @@ TEST_F(Cli, BadInputExitsWithOneAndNamesIt) {
               "affinity mask");
   expectError(1, "generate " + bundle + " --prompt a --tokenizer nowhere.bin",
               "nowhere.bin");
+  // Passed on: this kind of tokenizer has none to parse.
+  expectError(1, "generate " + bundle + " --prompt a --parse-special",
+              "--prompt: a llama2.c tokenizer does not say");
   writeBytes(bundle + "/tokenizer.bin", "not one");
   expectError(1, "generate " + bundle + " --prompt a", "tokenizer.bin");
   // As long as program.json says, but another file.

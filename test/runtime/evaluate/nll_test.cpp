@@ -1,6 +1,7 @@
 // NLL and generation of the toy model against its reference.
 #include "runtime/evaluate/generate.h"
 #include "runtime/evaluate/nll.h"
+#include "runtime/tokenizer/llama2c_tokenizer.h"
 
 #include "temporary_directory.h"
 #include "tokenizer_file.h"
@@ -29,8 +30,8 @@ struct Toy : testing::Test {
     return *std::move(runner);
   }
 
-  Tokenizer tokenizer() {
-    auto tokenizer = Tokenizer::parse(
+  Llama2CTokenizer tokenizer() {
+    auto tokenizer = Llama2CTokenizer::parse(
         tokenizerFile({{" ", -1}, {"a", -1}, {"b", -1}, {"ab", -1}}),
         vocabulary);
     EXPECT_TRUE(tokenizer.ok());
@@ -92,7 +93,7 @@ TEST_F(Toy, NllIsThatOfTheReference) {
   // Seven chunks of unequal length over three slots; one is cut at 11 ids.
   std::string text =
       "ab\n\nS b\n\nSabab aab\n\nSaaaaaaaaaaaaaa\n\nS\n\nSb\n\nSba";
-  Tokenizer tokens = tokenizer();
+  Llama2CTokenizer tokens = tokenizer();
   double sum = 0;
   int64_t hits = 0, count = 0;
   for (std::string chunk :
@@ -121,7 +122,7 @@ TEST_F(Toy, NllIsThatOfTheReference) {
 }
 
 TEST_F(Toy, NllSkipsAndStopsAtChunks) {
-  Tokenizer tokens = tokenizer();
+  Llama2CTokenizer tokens = tokenizer();
   Runner runner = open();
   NllOptions nll;
   nll.splitBefore = "S";
@@ -140,7 +141,7 @@ TEST_F(Toy, NllSkipsAndStopsAtChunks) {
 }
 
 TEST_F(Toy, WindowsAreSequencesOfTheirOwn) {
-  Tokenizer tokens = tokenizer();
+  Llama2CTokenizer tokens = tokenizer();
   Runner runner = open();
   std::string text = "abab baab bbbaabab";
   Ids ids = tokens.encode(text);

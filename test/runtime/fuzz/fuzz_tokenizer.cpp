@@ -1,6 +1,6 @@
 // Any bytes as tokenizer.bin: parsed or refused; a parsed one encodes hostile
 // text into ids of its own and decodes them.
-#include "runtime/evaluate/tokenizer.h"
+#include "runtime/tokenizer/llama2c_tokenizer.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -9,7 +9,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   using namespace coppice::rt;
   std::string_view file(reinterpret_cast<const char *>(data), size);
-  auto tokenizer = Tokenizer::parse(file, 0);
+  auto tokenizer = Llama2CTokenizer::parse(file, 0);
   if (!tokenizer)
     return 0;
   std::string_view text = file.substr(size - std::min<size_t>(size, 64));

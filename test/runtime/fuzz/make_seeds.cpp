@@ -56,6 +56,20 @@ int main(int argc, char **argv) {
   fs::create_directories(root / "fuzz-tokenizer");
   coppice::rt::test::writeBytes(
       (root / "fuzz-tokenizer/tokenizer.bin").string(), tokenizerFile());
+  for (const char *name : {"llama3", "qwen", "llama2", "mistral", "gpt2"}) {
+    fs::create_directories(root / "fuzz-huggingface-tokenizer");
+    coppice::rt::test::writeBytes(
+        (root / "fuzz-huggingface-tokenizer" / name).string(),
+        " It's 12 <s>\u00E9\u0301\U0001F333\t\n" +
+            coppice::rt::test::readBytes(COPPICE_TOKENIZERS "/" +
+                                         std::string(name) + ".json"));
+  }
+  fs::create_directories(root / "fuzz-split-pattern");
+  coppice::rt::test::writeBytes(
+      (root / "fuzz-split-pattern/llama3").string(),
+      "It'S  12 \t\u00E9!\n"
+      R"((?i:'s|'t|'re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+      R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
   fs::create_directories(root / "fuzz-machine");
   coppice::rt::test::writeBytes((root / "fuzz-machine/machine.json").string(),
                                 machineFile());

@@ -6,30 +6,26 @@
 // and EOS, ids 3 to 258 are the single bytes. The file is untrusted: every
 // length is checked against what is left, and a file that does not end where
 // its last piece ends is refused.
-#ifndef COPPICE_RUNTIME_EVALUATE_TOKENIZER_H
-#define COPPICE_RUNTIME_EVALUATE_TOKENIZER_H
+#ifndef COPPICE_RUNTIME_TOKENIZER_LLAMA2C_TOKENIZER_H
+#define COPPICE_RUNTIME_TOKENIZER_LLAMA2C_TOKENIZER_H
 
-#include "runtime/base/status.h"
+#include "runtime/tokenizer/tokenizer.h"
 
-#include <cstdint>
-#include <string>
-#include <string_view>
 #include <unordered_map>
-#include <vector>
 
 namespace coppice::rt {
 
-class Tokenizer {
+class Llama2CTokenizer final : public Tokenizer {
 public:
   static constexpr int32_t unknown = 0, bos = 1, eos = 2;
   static constexpr int32_t firstByte = 3, firstPiece = 3 + 256;
 
   /// Reads the bytes of a tokenizer file. `vocabulary` is the number of ids
   /// that the model has (0: not known); a file with another number is refused.
-  static Result<Tokenizer> parse(std::string_view file, int64_t vocabulary);
-  static Result<Tokenizer> load(const std::string &path, int64_t vocabulary);
+  static Result<Llama2CTokenizer> parse(std::string_view file,
+                                        int64_t vocabulary);
 
-  int64_t size() const { return static_cast<int64_t>(pieces.size()); }
+  int64_t size() const override { return static_cast<int64_t>(pieces.size()); }
 
   /// BOS, then `text` with a space put before it, merged greedily: of all
   /// neighbours that together are a piece, the pair whose piece scores best is
@@ -38,11 +34,19 @@ public:
   /// Pieces below 259 are never merged into: text cannot forge a BOS.
   std::vector<int32_t> encode(std::string_view text) const;
 
+  /// The same. Such files do not say which pieces are special: to parse them
+  /// is unsupported.
+  Result<std::vector<int32_t>> encode(std::string_view text,
+                                      SpecialTokens special) const override;
+
   /// The text of one id in a sequence where `previous` precedes it; the space
   /// that encode() put behind BOS is taken away again. Control ids and ids
   /// outside the vocabulary have no text. The view lives as long as the
   /// tokenizer.
   std::string_view decode(int32_t previous, int32_t id) const;
+
+  /// Hands out bytes as they come, whole characters or not.
+  std::unique_ptr<TextDecoder> decoder() const override;
 
 private:
   struct Piece {

@@ -1,18 +1,19 @@
-// See tokenizer.h.
-#include "runtime/evaluate/tokenizer.h"
-#include "runtime/base/mapped_file.h"
+// See llama2c_tokenizer.h.
+#include "runtime/tokenizer/llama2c_tokenizer.h"
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <queue>
+#include <utility>
 
 namespace coppice::rt {
 
 static_assert(std::endian::native == std::endian::little,
               "tokenizer files are read in place, as little-endian");
 
-Result<Tokenizer> Tokenizer::parse(std::string_view file, int64_t vocabulary) {
+Result<Llama2CTokenizer> Llama2CTokenizer::parse(std::string_view file,
+                                                 int64_t vocabulary) {
   size_t at = 0;
   auto read = [&](auto &value) {
     if (file.size() - at < sizeof value)
@@ -29,7 +30,7 @@ Result<Tokenizer> Tokenizer::parse(std::string_view file, int64_t vocabulary) {
   uint32_t longest = 0;
   if (!read(longest))
     return damaged("expected the length of the longest piece, found the end");
-  Tokenizer result;
+  Llama2CTokenizer result;
   while (at < file.size()) {
     std::string id = std::to_string(result.pieces.size());
     float score = 0;
@@ -72,20 +73,12 @@ Result<Tokenizer> Tokenizer::parse(std::string_view file, int64_t vocabulary) {
   return result;
 }
 
-Result<Tokenizer> Tokenizer::load(const std::string &path, int64_t vocabulary) {
-  Result<MappedFile> file = MappedFile::open(path);
-  if (!file)
-    return file.status();
-  Result<Tokenizer> tokenizer = parse(file->text(), vocabulary);
-  return tokenizer ? std::move(tokenizer) : tokenizer.status().at(path);
-}
-
-int32_t Tokenizer::find(const std::string &text) const {
+int32_t Llama2CTokenizer::find(const std::string &text) const {
   auto found = ids.find(text);
   return found == ids.end() ? -1 : found->second;
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+std::vector<int32_t> Llama2CTokenizer::encode(std::string_view text) const {
   std::vector<int32_t> result{bos};
   if (text.empty())
     return result;
@@ -160,13 +153,41 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
   return result;
 }
 
-std::string_view Tokenizer::decode(int32_t previous, int32_t id) const {
+Result<std::vector<int32_t>>
+Llama2CTokenizer::encode(std::string_view text, SpecialTokens special) const {
+  if (special == SpecialTokens::Parsed)
+    return unsupported("a llama2.c tokenizer does not say which of its pieces "
+                       "are special tokens: they cannot be parsed in text");
+  return encode(text);
+}
+
+std::string_view Llama2CTokenizer::decode(int32_t previous, int32_t id) const {
   if (id < firstByte || id >= size())
     return {};
   std::string_view text = pieces[static_cast<size_t>(id)].text;
   if (previous == bos && text.starts_with(' '))
     text.remove_prefix(1);
   return text;
+}
+
+namespace {
+class Llama2CDecoder final : public TextDecoder {
+public:
+  explicit Llama2CDecoder(const Llama2CTokenizer &tokenizer)
+      : tokenizer(tokenizer) {}
+
+  std::string next(int32_t id) override {
+    return std::string(tokenizer.decode(std::exchange(previous, id), id));
+  }
+
+private:
+  const Llama2CTokenizer &tokenizer;
+  int32_t previous = -1;
+};
+} // namespace
+
+std::unique_ptr<TextDecoder> Llama2CTokenizer::decoder() const {
+  return std::make_unique<Llama2CDecoder>(*this);
 }
 
 } // namespace coppice::rt
