@@ -34,8 +34,11 @@ static void countOp(Operation *op, Work &work) {
     (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) +=
         2 * weight.getNumElements();
   } else if (auto attention = dyn_cast<decoder::AttentionOp>(op)) {
-    work.flopsPerAttended +=
-        4 * attention.getQuery().getType().getDimSize(1); // Q K^T and P V
+    auto cache = cast<RankedTensorType>(attention.getKeys().getType());
+    work.attentions.push_back(
+        {4 * attention.getQuery().getType().getDimSize(1), // Q K^T and P V
+         2 * bytesOf(cache, cache.getDimSize(2)),
+         static_cast<int64_t>(attention.getWindow().value_or(0))});
   } else if (auto append = dyn_cast<decoder::AppendOp>(op)) {
     auto cache = cast<RankedTensorType>(append.getCache().getType());
     work.cacheBytesPerPosition += bytesOf(cache, cache.getDimSize(2));
@@ -59,16 +62,29 @@ Work coppice::countWork(ModuleOp module) {
 }
 
 Work::Phase Work::prefill(int64_t tokens) const {
-  double rows = static_cast<double>(tokens);
-  return {rows * flopsPerRow + flopsPerHeadRow +
-              rows * (rows + 1) / 2 * flopsPerAttended,
+  double rows = static_cast<double>(tokens), attention = 0;
+  for (const Attention &each : attentions) {
+    // The first rows see fewer positions than the window has.
+    double full = each.window && each.window < tokens
+                      ? static_cast<double>(each.window)
+                      : rows;
+    attention += (full * (full + 1) / 2 + (rows - full) * full) * each.flops;
+  }
+  return {rows * flopsPerRow + flopsPerHeadRow + attention,
           static_cast<double>(weightBytes - gatheredBytes) +
               rows * (gatheredBytesPerRow + cacheBytesPerPosition)};
 }
 
 Work::Phase Work::decode(int64_t context) const {
-  double attended = static_cast<double>(context) + 1;
-  return {flopsPerRow + flopsPerHeadRow + attended * flopsPerAttended,
-          static_cast<double>(weightBytes - gatheredBytes) +
-              gatheredBytesPerRow + attended * cacheBytesPerPosition};
+  double flops = flopsPerRow + flopsPerHeadRow;
+  double bytes =
+      static_cast<double>(weightBytes - gatheredBytes) + gatheredBytesPerRow;
+  for (const Attention &each : attentions) {
+    int64_t attended = context + 1;
+    if (each.window)
+      attended = std::min(attended, each.window);
+    flops += static_cast<double>(attended) * each.flops;
+    bytes += static_cast<double>(attended) * each.cacheBytes;
+  }
+  return {flops, bytes};
 }

@@ -121,6 +121,27 @@ static std::vector<rt::KeptAxis> getKeptAxes(Operation *global) {
   return axes;
 }
 
+/// Of a weight that is some rows of a tensor, what is kept, in rows of the
+/// tensor.
+static std::vector<rt::KeptAxis> inRowsOfTensor(decoder::FileAttr source,
+                                                ArrayRef<rt::KeptAxis> kept) {
+  std::vector<rt::KeptAxis> axes(kept.begin(), kept.end());
+  if (!source.getRows())
+    return axes;
+  const int64_t first = source.getRows()[0], end = source.getRows()[1];
+  auto rows = llvm::find_if(
+      axes, [](const rt::KeptAxis &axis) { return axis.axis == 0; });
+  if (rows == axes.end()) {
+    axes.insert(axes.begin(), {0, {{first, end}}});
+    return axes;
+  }
+  for (auto &[rangeBegin, rangeEnd] : rows->ranges) {
+    rangeBegin += first;
+    rangeEnd += first;
+  }
+  return axes;
+}
+
 static Array keptToJson(ArrayRef<rt::KeptAxis> kept) {
   Array list;
   for (const rt::KeptAxis &axis : kept) {
@@ -194,8 +215,17 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << type.getElementType() << ", found "
            << std::string(rt::nameOf(tensor->dtype));
   }
+  // Rows behind its own are another weight's.
+  if (source.getRows())
+    for (const rt::KeptAxis &axis : kept)
+      if (axis.axis == 0 && !axis.ranges.empty() &&
+          axis.ranges.back().second > source.getRows()[1] - source.getRows()[0])
+        return weight.emitError("expected kept rows below ")
+               << source.getRows()[1] - source.getRows()[0]
+               << ", of the rows of tensor '" << source.getKey()
+               << "' that are its, found " << axis.ranges.back().second;
   auto layout =
-      rt::PackedLayout::make(tensor->shape, kept,
+      rt::PackedLayout::make(tensor->shape, inRowsOfTensor(source, kept),
                              rt::Packing{weight.getPacking().getPanels(),
                                          weight.getPacking().getDepth()});
   if (!layout) {

@@ -152,6 +152,8 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
       {"kept", dispatch.getKeptAttr()
                    ? toJson(Attribute(dispatch.getKeptAttr()))
                    : JsonValue(Array())}};
+  if (cost.getWindow())
+    entry["cost"].getAsObject()->insert({"window", cost.getWindow()});
   if (exec::GemmAttr gemm = dispatch.getGemmAttr())
     entry["gemm"] = Object{
         {"m", toJson(gemm.getM())}, {"n", gemm.getN()}, {"k", gemm.getK()}};

@@ -9,6 +9,7 @@
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Import/HuggingFace.h"
 #include "coppice/Import/Llama2C.h"
+#include "coppice/Import/ModelBuilder.h"
 #include "coppice/Import/Presets.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/concat.h"
@@ -32,13 +33,14 @@ namespace coppice {
 namespace {
 /// What all kinds of sources come to.
 struct OpenedSource {
-  LlamaDescription description;
+  ModelDescription description;
   std::string sourceSha256;
   std::vector<std::string> filesRead;
   bool generated = false;
   WeightSource weights;   // where not generated
   std::string usableFile; // weights that can stay where they are
   std::string usableSha256;
+  std::string note; // what a reader should know
 };
 } // namespace
 
@@ -68,6 +70,7 @@ static rt::Result<OpenedSource> openSource(const ImportOptions &options) {
     source.usableFile = std::move(model->singleFile);
     source.usableSha256 = std::move(model->weightsSha256);
     source.sourceSha256 = std::move(model->sourceSha256);
+    source.note = std::move(model->note);
     return source;
   }
   if (!fs::exists(path, ignored))
@@ -184,10 +187,9 @@ static std::string relativeTo(const std::string &file,
 }
 
 /// The text of the module.
-static rt::Result<std::string> moduleText(const ImportOptions &options,
-                                          const OpenedSource &source,
-                                          rt::DType dtype,
-                                          const ModelOrigin &origin) {
+static rt::Result<std::string>
+moduleText(const ImportOptions &options, const OpenedSource &source,
+           rt::DType dtype, const ModelOrigin &origin, bool isWritten) {
   mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
   std::string problems;
   mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &d) {
@@ -195,14 +197,28 @@ static rt::Result<std::string> moduleText(const ImportOptions &options,
     return mlir::success();
   });
   context.loadDialect<decoder::DecoderDialect>();
-  auto locate = [&](const LlamaWeight &weight) -> mlir::Attribute {
-    if (!source.generated)
-      return decoder::FileAttr::get(&context, origin.weights, weight.key);
+  llvm::StringMap<const TensorView *> tensors;
+  for (const TensorView &tensor : source.weights.tensors)
+    tensors[tensor.name] = &tensor;
+  auto locate = [&](const ModelWeight &weight) -> mlir::Attribute {
+    if (!source.generated) {
+      // A file that has been written has each weight under its own name.
+      const TensorView *tensor = tensors.lookup(weight.key);
+      const bool asItIs = tensor && !isWritten;
+      mlir::DenseI64ArrayAttr rows;
+      if (asItIs && tensor->isPartOfTensor())
+        rows = mlir::DenseI64ArrayAttr::get(
+            &context,
+            {tensor->firstRow, tensor->firstRow + tensor->shape.front()});
+      return decoder::FileAttr::get(&context, origin.weights,
+                                    asItIs ? tensor->inTensor : weight.key,
+                                    rows);
+    }
     GeneratedScale scale = generatedScale(weight);
     return decoder::GeneratedAttr::get(&context, options.seed, weight.symbol,
                                        scale.stddev, scale.mean);
   };
-  auto module = buildLlama(context, source.description, dtype, origin, locate);
+  auto module = buildModel(context, source.description, dtype, origin, locate);
   if (mlir::failed(mlir::verify(*module)) ||
       mlir::failed(decoder::checkModel(*module)))
     return rt::internalError("the imported module is not valid: " + problems);
@@ -216,10 +232,10 @@ static rt::Result<std::string> moduleText(const ImportOptions &options,
 static void report(const ImportOptions &options, const OpenedSource &source,
                    rt::DType dtype, const std::string &weightFile,
                    const std::string &tokenizer, llvm::raw_ostream &talk) {
-  const LlamaDescription &m = source.description;
+  const ModelDescription &m = source.description;
   talk << "imported " << m.name << ": " << m.family << ", "
-       << countParameters(m) << " parameters, " << m.layers << " layers, "
-       << std::string(rt::nameOf(dtype)) << "; weights ";
+       << countParameters(m) << " parameters, " << m.layers.size()
+       << " layers, " << std::string(rt::nameOf(dtype)) << "; weights ";
   if (source.generated)
     talk << "generated from seed " << options.seed;
   else
@@ -227,6 +243,9 @@ static void report(const ImportOptions &options, const OpenedSource &source,
   if (!tokenizer.empty())
     talk << "; tokenizer " << tokenizer;
   talk << "\n";
+  if (!source.note.empty())
+    talk << "sizes of layers are those of their tensors: " << source.note
+         << "\n";
 }
 
 rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
@@ -286,7 +305,7 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   if (!tokenizer->empty())
     origin.tokenizer = relativeTo(*tokenizer, options.output);
 
-  auto text = moduleText(options, *source, *dtype, origin);
+  auto text = moduleText(options, *source, *dtype, origin, write);
   if (!text)
     return text.status();
   if (auto s = moduleFile->write(*text); !s.ok())

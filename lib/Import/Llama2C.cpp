@@ -30,8 +30,9 @@ struct Section {
 } // namespace
 
 /// The sections in the order of the file. Those without a key are skipped.
-static std::vector<Section> sectionsOf(const LlamaDescription &m) {
-  const int64_t q = m.heads * m.headDim, kv = m.kvHeads * m.headDim;
+static std::vector<Section> sectionsOf(const ModelDescription &m) {
+  const LayerDescription &layer = m.layers.front(); // as all of them
+  const int64_t q = layer.heads * m.headDim, kv = layer.kvHeads * m.headDim;
   std::vector<Section> sections = {
       {"model.embed_tokens.weight", false, {m.vocabulary, m.hidden}, 0},
       {"input_layernorm.weight", true, {m.hidden}, 0},
@@ -40,9 +41,9 @@ static std::vector<Section> sectionsOf(const LlamaDescription &m) {
       {"self_attn.v_proj.weight", true, {kv, m.hidden}, 0},
       {"self_attn.o_proj.weight", true, {m.hidden, q}, 0},
       {"post_attention_layernorm.weight", true, {m.hidden}, 0},
-      {"mlp.gate_proj.weight", true, {m.intermediate, m.hidden}, 0},
-      {"mlp.down_proj.weight", true, {m.hidden, m.intermediate}, 0},
-      {"mlp.up_proj.weight", true, {m.intermediate, m.hidden}, 0},
+      {"mlp.gate_proj.weight", true, {layer.intermediate, m.hidden}, 0},
+      {"mlp.down_proj.weight", true, {m.hidden, layer.intermediate}, 0},
+      {"mlp.up_proj.weight", true, {layer.intermediate, m.hidden}, 0},
       {"model.norm.weight", false, {m.hidden}, 0},
       // Rotary tables, cosines and sines: made anew at run time.
       {"", false, {2, m.context, m.headDim / 2}, 0}};
@@ -58,7 +59,7 @@ static int64_t bytesOf(const Section &section, int64_t layers) {
   return elements * 4;
 }
 
-rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
+rt::Result<ModelDescription> parseLlama2CHeader(std::span<const std::byte> file,
                                                 int64_t fileBytes) {
   if (int64_t(file.size()) < headerBytes || fileBytes < headerBytes)
     return rt::invalidFile(rt::concat("expected a header of ", headerBytes,
@@ -68,24 +69,24 @@ rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
                    0x80000000u) -
            int64_t(0x80000000u); // as a signed number
   };
-  LlamaDescription model;
+  ModelDescription model;
   model.hidden = field(0);
-  model.intermediate = field(1);
-  model.layers = field(2);
-  model.heads = field(3);
-  model.kvHeads = field(4);
+  const LayerDescription layer = {
+      .heads = field(3), .kvHeads = field(4), .intermediate = field(1)};
+  if (auto s = setLayers(model, field(2), layer); !s.ok())
+    return s;
   model.tied = field(5) > 0; // a vocabulary below 0 says: with its own head
   model.vocabulary = model.tied ? field(5) : -field(5);
   model.context = field(6);
   model.bos = 1;
   model.eos = {2};
-  if (model.heads > 0) {
-    if (model.hidden % model.heads != 0)
+  if (layer.heads > 0) {
+    if (model.hidden % layer.heads != 0)
       return rt::invalidFile(
           rt::concat("expected a hidden size that the number of heads divides, "
                      "found ",
-                     model.hidden, " and ", model.heads, " heads"));
-    model.headDim = model.hidden / model.heads;
+                     model.hidden, " and ", layer.heads, " heads"));
+    model.headDim = model.hidden / layer.heads;
   }
   if (auto s = checkDescription(model); !s.ok())
     return s;
@@ -95,7 +96,8 @@ rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
     expected = std::nullopt;
   for (const Section &section : sectionsOf(model))
     if (expected)
-      expected = rt::checkedAdd(*expected, bytesOf(section, model.layers));
+      expected = rt::checkedAdd(*expected,
+                                bytesOf(section, int64_t(model.layers.size())));
   if (!expected || *expected != fileBytes)
     return rt::invalidFile(rt::concat(
         "expected ", expected ? std::to_string(*expected) : "more than 2^63",
@@ -103,13 +105,13 @@ rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
   return model;
 }
 
-std::vector<TensorView> viewLlama2C(const LlamaDescription &model,
+std::vector<TensorView> viewLlama2C(const ModelDescription &model,
                                     std::span<const std::byte> file) {
   std::map<std::string, TensorView> tensors;
   int64_t at = headerBytes;
   for (const Section &section : sectionsOf(model)) {
-    const int64_t size = bytesOf(section, model.layers);
-    const int64_t parts = section.stacked ? model.layers : 1;
+    const int64_t size = bytesOf(section, int64_t(model.layers.size()));
+    const int64_t parts = section.stacked ? int64_t(model.layers.size()) : 1;
     for (int64_t part = 0; part < parts && !section.key.empty(); ++part) {
       std::string key =
           section.stacked ? rt::concat("model.layers.", part, ".", section.key)
@@ -122,7 +124,7 @@ std::vector<TensorView> viewLlama2C(const LlamaDescription &model,
     at += size;
   }
   std::vector<TensorView> views;
-  for (const LlamaWeight &weight : weightsOf(model))
+  for (const ModelWeight &weight : weightsOf(model))
     views.push_back(tensors.at(weight.key));
   return views;
 }

@@ -38,12 +38,43 @@ static std::string listText(const std::vector<std::string> &names) {
   return text;
 }
 
-rt::Status matchTensors(std::span<const LlamaWeight> expected,
+namespace {
+/// A tensor of a file, and whether a weight has been found in it.
+struct FoundTensor {
+  const rt::SafetensorsFile *file;
+  const rt::TensorInfo *tensor;
+  bool isUsed = false;
+};
+} // namespace
+
+/// The weight in its tensor, whose shape must be that of all weights in it.
+static rt::Result<TensorView> viewIn(const FoundTensor &found,
+                                     const ModelWeight &weight) {
+  std::vector<int64_t> expected = weight.shape;
+  expected[0] = weight.sourceRows;
+  const rt::TensorInfo &tensor = *found.tensor;
+  if (tensor.shape != expected)
+    return rt::invalidFile(rt::concat("tensor ", rt::quote(weight.sourceKey),
+                                      ": expected shape ", shapeText(expected),
+                                      " by the configuration, found ",
+                                      shapeText(tensor.shape)));
+  auto data = found.file->data(tensor);
+  const size_t rowBytes = data.size() / size_t(weight.sourceRows);
+  return TensorView{weight.key,
+                    weight.shape,
+                    tensor.dtype,
+                    data.subspan(size_t(weight.firstRow) * rowBytes,
+                                 size_t(weight.shape[0]) * rowBytes),
+                    0,
+                    weight.sourceKey,
+                    weight.firstRow,
+                    weight.sourceRows};
+}
+
+rt::Status matchTensors(std::span<const ModelWeight> expected,
                         llvm::function_ref<bool(llvm::StringRef)> ignorable,
                         WeightSource &source) {
-  llvm::StringMap<
-      std::pair<const rt::SafetensorsFile *, const rt::TensorInfo *>>
-      found;
+  llvm::StringMap<FoundTensor> found;
   for (const rt::SafetensorsFile &file : source.files)
     for (const rt::TensorInfo &tensor : file.tensors())
       if (!found.insert({tensor.name, {&file, &tensor}}).second)
@@ -51,26 +82,23 @@ rt::Status matchTensors(std::span<const LlamaWeight> expected,
             rt::concat("tensor ", rt::quote(tensor.name), " is in two files"));
 
   std::vector<std::string> missing, extra;
-  for (const LlamaWeight &weight : expected) {
-    auto entry = found.find(weight.key);
+  for (const ModelWeight &weight : expected) {
+    auto entry = found.find(weight.sourceKey);
     if (entry == found.end()) {
-      missing.push_back(weight.key);
+      if (!llvm::is_contained(missing, weight.sourceKey))
+        missing.push_back(weight.sourceKey);
       continue;
     }
-    auto [file, tensor] = entry->second;
-    found.erase(entry);
-    if (tensor->shape != weight.shape)
-      return rt::invalidFile(
-          rt::concat("tensor ", rt::quote(weight.key), ": expected shape ",
-                     shapeText(weight.shape), " by the configuration, found ",
-                     shapeText(tensor->shape)));
-    source.tensors.push_back(
-        {weight.key, tensor->shape, tensor->dtype, file->data(*tensor), 0});
+    auto view = viewIn(entry->second, weight);
+    if (!view)
+      return view.status();
+    source.tensors.push_back(*std::move(view));
+    entry->second.isUsed = true;
   }
   if (!missing.empty())
     return rt::invalidFile("missing tensor " + listText(missing));
   for (const auto &entry : found)
-    if (!ignorable(entry.first()))
+    if (!entry.second.isUsed && !ignorable(entry.first()))
       extra.push_back(entry.first().str());
   llvm::sort(extra);
   if (!extra.empty())

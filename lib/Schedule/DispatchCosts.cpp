@@ -2,7 +2,7 @@
 // Units: FLOP, a multiply-add being 2; bytes, each counted once, as if caches
 // were perfect (Williams et al., "Roofline", CACM 2009). Attention depends on
 // the lengths of the step's sequences: `attended` query-key pairs to compute,
-// `cached` tokens to read.
+// `cached` tokens to read; of a window, those that are in it.
 //===----------------------------------------------------------------------===//
 #include "DispatchCosts.h"
 
@@ -156,8 +156,11 @@ coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
     if (argument.isWritten)
       writes = writes + bytes;
   }
+  int64_t window = 0;
+  if (auto attention = dyn_cast<decoder::AttentionOp>(op))
+    window = static_cast<int64_t>(attention.getWindow().value_or(0));
   return exec::CostAttr::get(
       op->getContext(), exec::getExprAttr(getFlops(op, extents)),
       exec::getExprAttr(weights), exec::getExprAttr(reads),
-      exec::getExprAttr(writes), getArithmetic(op));
+      exec::getExprAttr(writes), getArithmetic(op), window);
 }

@@ -149,7 +149,7 @@ Value DispatchFormer::copyBefore(const DispatchItem &item, Value old) {
   createDispatch(loc, item.site + ".copy", exec::Kind::Elementwise,
                  {getHome(old), copy}, 1, name,
                  exec::CostAttr::get(module.getContext(), zero, zero, bytes,
-                                     bytes, exec::Arithmetic::F32));
+                                     bytes, exec::Arithmetic::F32, 0));
   return copy;
 }
 

@@ -326,6 +326,8 @@ Cost parseCost(const JsonCursor &json) {
       arithmetic.expected("f32 or bf16");
     cost.arithmetic = name == "bf16" ? Arithmetic::BF16 : Arithmetic::F32;
   }
+  if (json.has("window"))
+    cost.window = json.at("window").integer(0, maxLimit);
   return cost;
 }
 

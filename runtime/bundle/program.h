@@ -163,6 +163,9 @@ std::string_view nameOf(Arithmetic arithmetic);
 struct Cost {
   Expr flops, weightBytes, readBytes, writeBytes;
   Arithmetic arithmetic = Arithmetic::F32;
+  // The expressions' `attended` and `cached` count the positions that are in
+  // the window of a row only; 0: all.
+  int64_t window = 0;
 };
 
 struct GemmExtents {

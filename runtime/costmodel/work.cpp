@@ -11,10 +11,20 @@ const char *nameOf(Phase phase) {
   return phase == Phase::Prefill ? "prefill" : "decode";
 }
 
-int64_t StepShape::attended() const {
+int64_t StepShape::attended(int64_t window) const {
   // Positions begin .. begin + length - 1, each attends to itself and to what
-  // is before it. planSteps() has checked that this does not overflow.
-  return batch * (begin * length + length * (length + 1) / 2);
+  // is before it; the last `full` of them to a window that is full. planSteps()
+  // has checked that this does not overflow.
+  int64_t rising =
+      window ? std::clamp<int64_t>(window - begin, 0, length) : length;
+  int64_t full = length - rising;
+  return batch * (begin * rising + rising * (rising + 1) / 2 + full * window);
+}
+
+int64_t StepShape::cached(int64_t window) const {
+  // What the first row sees of the past, and the rows themselves.
+  int64_t past = window ? std::min(begin, window - 1) : begin;
+  return batch * (past + length);
 }
 
 Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
@@ -128,16 +138,16 @@ Result<std::vector<Work>> evaluateWork(const Program &program,
   values[symbolHeadRows] = step.headRows();
   values[symbolSlots] = step.slots;
   values[symbolContext] = step.context;
-  values[symbolAttended] = step.attended();
-  values[symbolCached] = step.cached();
 
   // Bytes of each weight that earlier dispatches of the step have fetched.
   std::vector<double> fetched(program.weights.size(), 0);
-  // Cache entries that the step finds.
-  double entries = static_cast<double>(step.cached() - step.rows());
   std::vector<Work> result;
   for (const Dispatch &d : program.dispatches) {
     Work work;
+    values[symbolAttended] = step.attended(d.cost.window);
+    values[symbolCached] = step.cached(d.cost.window);
+    // Cache entries that the step finds.
+    double entries = static_cast<double>(values[symbolCached] - step.rows());
     describe(program, d, values, step.rows(), work);
     Status status;
     auto value = [&](const Expr &expr) -> double {

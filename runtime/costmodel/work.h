@@ -35,8 +35,11 @@ struct StepShape {
 
   int64_t rows() const { return batch * length; }
   int64_t headRows() const { return head ? batch : 0; }
-  int64_t attended() const; ///< query-key pairs
-  int64_t cached() const { return batch * (begin + length); }
+  /// Query-key pairs; with a window, a row attends to so many positions at
+  /// most, its own the last of them. 0: no window.
+  int64_t attended(int64_t window = 0) const;
+  /// Entries of the cache that a row of the step attends to.
+  int64_t cached(int64_t window = 0) const;
 };
 
 /// The steps of a cell in order: one, or for a prefill beyond `maxRows` as many

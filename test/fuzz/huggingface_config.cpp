@@ -9,10 +9,10 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const std::string_view text(reinterpret_cast<const char *>(data), size);
   if (auto model = coppice::parseHuggingFaceConfig(text)) {
-    if (coppice::countParameters(*model) <= 0)
+    if (coppice::countParameters(model->description) <= 0)
       std::abort();
-    if (model->headDim <= 4096)
-      for (float frequency : coppice::rotaryFrequencies(*model))
+    if (model->description.headDim <= 4096)
+      for (float frequency : coppice::rotaryFrequencies(model->description))
         if (!(frequency >= 0 && frequency <= 1))
           std::abort();
   }

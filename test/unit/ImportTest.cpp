@@ -146,11 +146,11 @@ TEST(HuggingFaceConfig, everyCutIsAnError) {
       R"( "rope_scaling": {"rope_type": "linear", "factor": 2.0}})";
   auto model = parseHuggingFaceConfig(config);
   ASSERT_TRUE(model.ok()) << model.status().message();
-  EXPECT_EQ(model->kvHeads, 3);
-  EXPECT_EQ(model->headDim, 4);
-  EXPECT_EQ(model->epsilon, 1e-6);
-  EXPECT_EQ(model->bos, -1);
-  EXPECT_FALSE(model->tied);
+  EXPECT_EQ(model->description.layers.at(1).kvHeads, 3);
+  EXPECT_EQ(model->description.headDim, 4);
+  EXPECT_EQ(model->description.epsilon, 1e-6);
+  EXPECT_EQ(model->description.bos, -1);
+  EXPECT_FALSE(model->description.tied);
   for (size_t length = 0; length < config.size(); ++length)
     EXPECT_FALSE(parseHuggingFaceConfig(config.substr(0, length)).ok());
 }
@@ -201,7 +201,8 @@ TEST(Presets, haveThePublicParameterCounts) {
       {"demo", 62'334'720},
       {"llama-3.2-1b", 1'235'814'400},
       {"llama-3.1-8b", 8'030'261'248},
-      {"qwen2.5-0.5b", 494'032'768}};
+      {"qwen2.5-0.5b", 494'032'768},
+      {"qwen3-0.6b", 596'049'920}};
   for (auto [name, count] : counts) {
     auto model = findPreset(name);
     ASSERT_TRUE(model.ok()) << model.status().message();

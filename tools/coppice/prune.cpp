@@ -98,7 +98,7 @@ void rebaseWeights(ModuleOp module, const std::string &from,
       global->setAttr(kSourceAttrName,
                       FileAttr::get(module.getContext(),
                                     rebase(file.getPath(), from, to),
-                                    file.getKey()));
+                                    file.getKey(), file.getRows()));
 }
 
 /// Adds what the flags ask for to the plan.

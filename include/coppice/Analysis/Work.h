@@ -6,6 +6,8 @@
 
 #include "mlir/IR/BuiltinOps.h"
 
+#include <vector>
+
 namespace coppice {
 
 /// Work of one step as coefficients of its sizes. A multiply-add is 2 FLOP;
@@ -15,12 +17,16 @@ struct Work {
   int64_t weightBytes = 0; // their storage
   int64_t gatheredBytes =
       0; // weights of which a row needs one line only (embedding)
-  int64_t gatheredBytesPerRow = 0; // that line
-  int64_t flopsPerRow = 0;         // matrix multiplications of the layers
-  int64_t flopsPerHeadRow = 0;     // matrix multiplications outside of layers
-  int64_t flopsPerAttended =
-      0; // attention, for one row and one position it attends to
-  int64_t cacheBytesPerPosition = 0;
+  int64_t gatheredBytesPerRow = 0;   // that line
+  int64_t flopsPerRow = 0;           // matrix multiplications of the layers
+  int64_t flopsPerHeadRow = 0;       // matrix multiplications outside of layers
+  int64_t cacheBytesPerPosition = 0; // of all caches
+  /// One for each attention op: for one row and one position it attends to.
+  struct Attention {
+    int64_t flops = 0, cacheBytes = 0;
+    int64_t window = 0; // 0: none
+  };
+  std::vector<Attention> attentions;
 
   /// FLOPs and bytes (weights and KV cache) of a prompt of `tokens`, or of one
   /// more token after `context` others.

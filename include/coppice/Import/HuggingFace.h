@@ -1,8 +1,9 @@
-// Hugging Face directories: config.json and safetensors, Llama architecture.
+// Hugging Face directories: config.json and safetensors, in the architectures
+// of lib/Import/HuggingFace.
 #ifndef COPPICE_IMPORT_HUGGINGFACE_H
 #define COPPICE_IMPORT_HUGGINGFACE_H
 
-#include "coppice/Import/LlamaModel.h"
+#include "coppice/Import/ModelDescription.h"
 #include "coppice/Import/Weights.h"
 
 #include <string>
@@ -11,10 +12,24 @@
 
 namespace coppice {
 
-/// The model that a config.json describes, checked. Anything in it that would
-/// change the meaning of the model and is not known here is an error; the name
-/// is left empty.
-rt::Result<LlamaDescription> parseHuggingFaceConfig(std::string_view json);
+struct Architecture;
+
+/// What a config.json says.
+struct HuggingFaceConfig {
+  /// Checked; the name is left empty.
+  ModelDescription description;
+  const Architecture *architecture = nullptr;
+  /// Which sizes it states for a layer by itself. Where it does not, the
+  /// tensors decide.
+  struct Stated {
+    bool heads = false, kvHeads = false, intermediate = false;
+  };
+  std::vector<Stated> stated;
+};
+
+/// Anything in it that would change the meaning of the model and is not known
+/// here is an error.
+rt::Result<HuggingFaceConfig> parseHuggingFaceConfig(std::string_view json);
 
 /// The weight files that a model.safetensors.index.json names: file names
 /// without folders, each once, in order of first mention.
@@ -24,12 +39,15 @@ parseSafetensorsIndex(std::string_view json);
 /// A directory that has been read and checked: each tensor of the model is
 /// there, with its shape, and no other.
 struct HuggingFaceModel {
-  LlamaDescription description;
+  ModelDescription description;
   WeightSource weights;
   std::vector<std::string> filesRead; // paths
   std::string singleFile;    // path of the weights where they are one file
   std::string sourceSha256;  // of config.json and the weights together
   std::string weightsSha256; // of the single file
+  /// Layers whose tensors say something else than the sizes of all layers do;
+  /// one line, or nothing.
+  std::string note;
 };
 rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory);
 

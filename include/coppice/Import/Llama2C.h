@@ -3,7 +3,7 @@
 #ifndef COPPICE_IMPORT_LLAMA2C_H
 #define COPPICE_IMPORT_LLAMA2C_H
 
-#include "coppice/Import/LlamaModel.h"
+#include "coppice/Import/ModelDescription.h"
 #include "coppice/Import/Weights.h"
 
 #include <cstddef>
@@ -15,17 +15,17 @@ namespace coppice {
 /// The model that a file's header describes, checked against the length of the
 /// file: no byte is missing and none is left over. `file` is the whole file, or
 /// at least its first 28 bytes; the name is left empty.
-rt::Result<LlamaDescription> parseLlama2CHeader(std::span<const std::byte> file,
+rt::Result<ModelDescription> parseLlama2CHeader(std::span<const std::byte> file,
                                                 int64_t fileBytes);
 
 /// The tensors of a file whose header has been parsed, in the order of
 /// weightsOf(): keys and shapes are those of Hugging Face files; the rows of q
 /// and k are marked as interleaved.
-std::vector<TensorView> viewLlama2C(const LlamaDescription &model,
+std::vector<TensorView> viewLlama2C(const ModelDescription &model,
                                     std::span<const std::byte> file);
 
 struct Llama2CModel {
-  LlamaDescription description;
+  ModelDescription description;
   WeightSource weights;
   std::string sourceSha256;
 };

@@ -2,7 +2,7 @@
 #ifndef COPPICE_IMPORT_WEIGHTS_H
 #define COPPICE_IMPORT_WEIGHTS_H
 
-#include "coppice/Import/LlamaModel.h"
+#include "coppice/Import/ModelDescription.h"
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/safetensors_writer.h"
@@ -22,6 +22,11 @@ struct TensorView {
   /// Not 0: the rows of each head of so many are in interleaved rotary pairs
   /// (2i, 2i + 1) and are to be written as halves (i, i + head_dim / 2).
   int64_t interleavedHeadDim = 0;
+  /// Where it lies: in the rows from `firstRow` on of a tensor of `tensorRows`.
+  std::string inTensor = {};
+  int64_t firstRow = 0, tensorRows = 0;
+
+  bool isPartOfTensor() const { return tensorRows > shape.front(); }
 };
 
 /// The tensors of a model, in the order of weightsOf(), and the files that hold
@@ -34,7 +39,7 @@ struct WeightSource {
 
 /// Finds each weight of `expected` in the files, and nothing else there.
 /// `ignorable` says which other tensors carry no meaning.
-rt::Status matchTensors(std::span<const LlamaWeight> expected,
+rt::Status matchTensors(std::span<const ModelWeight> expected,
                         llvm::function_ref<bool(llvm::StringRef)> ignorable,
                         WeightSource &source);
 

@@ -5,7 +5,8 @@
 // another thread's while.
 //
 // - rms_norm: a pass over a row for the sum of its squares, in four registers,
-//   and a second one, in the L1 cache, for the products.
+//   and a second one, in the L1 cache, for the products; head by head where it
+//   norms heads.
 // - lookup and append: a copy that widens or narrows. The rows of a lookup lie
 //   anywhere in DRAM: while one is copied, the next one is fetched, and the
 //   first one of an item before it begins.
@@ -79,7 +80,7 @@ private:
 
   void forEachVector(int64_t width, int64_t unroll,
                      llvm::function_ref<void(Value, Value, int64_t)> body);
-  Value squaresOf(const Row &row, int64_t width);
+  Value squaresOf(const Row &row, Value from, int64_t width);
   void copy(const Row &from, const Row &to, int64_t width, const Row *next);
   void prefetch(const Row &row, Value column);
 
@@ -102,12 +103,12 @@ void RowsEmitter::forEachVector(
     body(index(column), mask(width - column, lanes), (column - whole) / lanes);
 }
 
-/// The sum of the squares of a row, in all lanes.
-Value RowsEmitter::squaresOf(const Row &row, int64_t width) {
+/// The sum of the squares of `width` columns of a row, in all lanes.
+Value RowsEmitter::squaresOf(const Row &row, Value from, int64_t width) {
   constexpr int64_t kSums = 4;
   SmallVector<Value> sums(kSums, zeros(math.f32s()));
   auto accumulate = [&](Value sum, Value column, Value mask) -> Value {
-    Value x = load(row, column, mask);
+    Value x = load(row, add(from, column), mask);
     return vector::FMAOp::create(b, x, x, sum);
   };
   int64_t step = kSums * lanes, whole = width / step * step;
@@ -129,27 +130,34 @@ Value RowsEmitter::squaresOf(const Row &row, int64_t width) {
 }
 
 void RowsEmitter::emit(decoder::RMSNormOp op) {
-  int64_t width = op.getInput().getType().getDimSize(1);
+  int64_t columns = op.getInput().getType().getDimSize(1);
+  int64_t width = op.getNormedWidth(); // a row's, or a head's
   Row gain = rowOf(op.getGain(), {});
   auto constant = [&](float value) -> Value {
     return arith::ConstantOp::create(
         b, DenseElementsAttr::get(math.f32s(), value));
   };
-  forEachRow(extentOf(op.getInput()), rows, [&](Value index) {
-    Row from = rowOf(op.getInput(), index),
-        to = resultRow(op.getResult(), index);
+  auto norm = [&](const Row &from, const Row &to, Value first) {
     Value mean =
-        arith::DivFOp::create(b, squaresOf(from, width),
+        arith::DivFOp::create(b, squaresOf(from, first, width),
                               constant(static_cast<float>(op.getDivisor())));
     Value root = math::SqrtOp::create(
         b, arith::AddFOp::create(b, mean,
                                  constant(op.getEpsilon().convertToFloat())));
     Value scale = arith::DivFOp::create(b, constant(1.0f), root);
     forEachVector(width, 4, [&](Value column, Value mask, int64_t) {
-      Value x = arith::MulFOp::create(b, load(from, column, mask), scale);
-      store(arith::MulFOp::create(b, x, load(gain, column, mask)), to, column,
+      Value at = add(first, column);
+      Value x = arith::MulFOp::create(b, load(from, at, mask), scale);
+      store(arith::MulFOp::create(b, x, load(gain, column, mask)), to, at,
             mask);
     });
+  };
+  forEachRow(extentOf(op.getInput()), rows, [&](Value row) {
+    Row from = rowOf(op.getInput(), row), to = resultRow(op.getResult(), row);
+    if (width == columns)
+      return norm(from, to, index(0));
+    loop(index(0), index(columns), width,
+         [&](Value first) { norm(from, to, first); });
   });
 }
 

@@ -28,6 +28,22 @@ func.func @widths_are_not_empty(%x: tensor<?x0xf32>, %g: tensor<0xf32>) {
 
 // -----
 
+func.func @normed_heads_are_whole(%x: tensor<?x5xf32>, %g: tensor<2xf32>) {
+  // expected-error @below {{expected head_dim to divide the width of the input, found 2 and 5}}
+  decoder.rms_norm "n" %x, %g {epsilon = 1.0e-5 : f32, divisor = 2 : i64, head_dim = 2 : i64} : tensor<?x5xf32>, tensor<2xf32>
+  return
+}
+
+// -----
+
+func.func @heads_share_their_gains(%x: tensor<?x6xf32>, %g: tensor<6xf32>) {
+  // expected-error @below {{expected one gain for each of the 2 columns of a head, found 6}}
+  decoder.rms_norm "n" %x, %g {epsilon = 1.0e-5 : f32, divisor = 6 : i64, head_dim = 2 : i64} : tensor<?x6xf32>, tensor<6xf32>
+  return
+}
+
+// -----
+
 func.func @gain_has_a_storage_type(%x: tensor<?x5xf32>, %g: tensor<5xf64>) {
   // expected-error @below {{operand #1 must be vector: [width] of f32, f16 or bf16 with a static width, but got 'tensor<5xf64>'}}
   decoder.rms_norm "n" %x, %g {epsilon = 1.0e-5 : f32, divisor = 5 : i64} : tensor<?x5xf32>, tensor<5xf64>

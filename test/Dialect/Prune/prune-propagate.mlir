@@ -62,6 +62,44 @@ func.func @norm_does_not_restrict(%x: tensor<?x3xf32>, %g: tensor<3xf32>) -> ten
   return %s : tensor<?x2xf32>
 }
 
+// Heads that are normed each by itself move whole, and share their gains.
+// CHECK-LABEL: @norm_of_heads_restricts
+// CHECK: %[[S:.*]] = prune.restrict %{{.*}} axis 1 keep #prune.set<[1] of 3 x 2> in tensor<?x6xf32> -> tensor<?x2xf32>
+// CHECK: decoder.rms_norm "n" %[[S]], %{{.*}} {divisor = 2 : i64, {{.*}}head_dim = 2 : i64, {{.*}}} : tensor<?x2xf32>, tensor<2xf32>
+func.func @norm_of_heads_restricts(%x: tensor<?x6xf32>, %g: tensor<2xf32>) -> tensor<?x2xf32> {
+  %n = decoder.rms_norm "n" %x, %g {epsilon = 1.0e-5 : f32, divisor = 2 : i64, head_dim = 2 : i64} : tensor<?x6xf32>, tensor<2xf32>
+  %s = prune.restrict %n axis 1 keep #prune.set<[1] of 3 x 2> in tensor<?x6xf32> -> tensor<?x2xf32>
+  return %s : tensor<?x2xf32>
+}
+
+// CHECK-LABEL: @norm_of_heads_extends
+// CHECK: decoder.rms_norm "n" %{{.*}}, %{{.*}} {{.*}} : tensor<?x4xf32>, tensor<2xf32>
+// CHECK: prune.extend
+func.func @norm_of_heads_extends(%x: tensor<?x4xf32>, %g: tensor<2xf32>) -> tensor<?x6xf32> {
+  %e = prune.extend %x axis 1 keep #prune.set<[0, 2] of 3 x 2> in tensor<?x4xf32> -> tensor<?x6xf32>
+  %n = decoder.rms_norm "n" %e, %g {epsilon = 1.0e-5 : f32, divisor = 2 : i64, head_dim = 2 : i64} : tensor<?x6xf32>, tensor<2xf32>
+  return %n : tensor<?x6xf32>
+}
+
+// Without an epsilon the norm of a head of zeros is not 0.
+// CHECK-LABEL: @norm_of_heads_without_epsilon
+// CHECK: prune.extend
+// CHECK: decoder.rms_norm
+func.func @norm_of_heads_without_epsilon(%x: tensor<?x4xf32>, %g: tensor<2xf32>) -> tensor<?x6xf32> {
+  %e = prune.extend %x axis 1 keep #prune.set<[0, 2] of 3 x 2> in tensor<?x4xf32> -> tensor<?x6xf32>
+  %n = decoder.rms_norm "n" %e, %g {epsilon = 0.0 : f32, divisor = 2 : i64, head_dim = 2 : i64} : tensor<?x6xf32>, tensor<2xf32>
+  return %n : tensor<?x6xf32>
+}
+
+// CHECK-LABEL: @norm_of_half_heads_stays
+// CHECK: decoder.rms_norm "n" {{.*}} : tensor<?x6xf32>, tensor<2xf32>
+// CHECK: prune.restrict
+func.func @norm_of_half_heads_stays(%x: tensor<?x6xf32>, %g: tensor<2xf32>) -> tensor<?x3xf32> {
+  %n = decoder.rms_norm "n" %x, %g {epsilon = 1.0e-5 : f32, divisor = 2 : i64, head_dim = 2 : i64} : tensor<?x6xf32>, tensor<2xf32>
+  %s = prune.restrict %n axis 1 keep #prune.set<[0, 1, 2] of 6> in tensor<?x6xf32> -> tensor<?x3xf32>
+  return %s : tensor<?x3xf32>
+}
+
 // Half a head cannot be turned alone.
 // CHECK-LABEL: @half_heads_stay
 // CHECK: decoder.rotary "r" {{.*}} : tensor<?x4xf32>, tensor<?x2xf32>

@@ -56,8 +56,9 @@ parser.add_argument("directory")
 parser.add_argument("--config", action="append", default=[], metavar="KEY=JSON", help="set a key; no JSON: remove it")
 parser.add_argument("--raw-config", help="the text of config.json")
 parser.add_argument("--dtype", default="F32")
-parser.add_argument("--drop", action="append", default=[], metavar="TENSOR")
+parser.add_argument("--drop", action="append", default=[], metavar="PART", help="tensors with this in their names")
 parser.add_argument("--add", action="append", default=[], metavar="TENSOR=SHAPE")
+parser.add_argument("--shape", action="append", default=[], metavar="TENSOR=SHAPE", help="instead of the configuration's")
 parser.add_argument("--retype", action="append", default=[], metavar="TENSOR=DTYPE")
 parser.add_argument("--set", action="append", default=[], metavar="TENSOR=INDEX=VALUE")
 parser.add_argument("--bias", action="append", default=[], metavar="PART", help="of the names of projections with bias")
@@ -77,10 +78,15 @@ with open(os.path.join(args.directory, "config.json"), "w") as file:
     file.write(args.raw_config if args.raw_config is not None else json.dumps(config))
 
 wanted = shapes(config, args.bias)
-for name in args.drop:
-    del wanted[name]
+for part in args.drop:
+    for name in [name for name in wanted if part in name]:
+        del wanted[name]
 for item in args.add:
     name, _, shape = item.partition("=")
+    wanted[name] = json.loads(shape)
+for item in args.shape:
+    name, _, shape = item.partition("=")
+    assert name in wanted
     wanted[name] = json.loads(shape)
 dtypes = dict(item.split("=") for item in args.retype)
 settings = [item.split("=") for item in args.set]

@@ -46,6 +46,29 @@ TEST(StepShape, CountsRowsPairsAndEntries) {
   EXPECT_EQ(middle.cached(), 3 * 5);
 }
 
+TEST(StepShape, AWindowCountsWhatItsRowsSee) {
+  // Row by row, as the definition says.
+  for (int64_t begin : {0, 1, 4, 9})
+    for (int64_t length : {1, 2, 7})
+      for (int64_t window : {1, 2, 5, 30}) {
+        StepShape step{3, begin, length, false, 3, 40};
+        int64_t pairs = 0, entries = 0;
+        for (int64_t row = begin; row < begin + length; ++row)
+          pairs += std::min(row + 1, window);
+        for (int64_t entry = 0; entry < begin + length; ++entry)
+          for (int64_t row = std::max(begin, entry); row < begin + length;
+               ++row)
+            if (row - window < entry) {
+              ++entries;
+              break;
+            }
+        EXPECT_EQ(step.attended(window), 3 * pairs)
+            << begin << " " << length << " " << window;
+        EXPECT_EQ(step.cached(window), 3 * entries)
+            << begin << " " << length << " " << window;
+      }
+}
+
 TEST(PlanSteps, SplitsAPrefillAndAsksForTheLastLogitsOnly) {
   auto steps = planSteps({Phase::Prefill, 3, 11}, 17, 3, 11);
   ASSERT_TRUE(steps.ok());
@@ -108,6 +131,22 @@ TEST(Work, CacheEntriesAreNeverMoreThanWhatIsRead) {
   auto work = evaluateWork(program, decode);
   ASSERT_TRUE(work.ok());
   EXPECT_EQ(at(program, *work, "layers.0.attn").coldBytes, 33);
+}
+
+TEST(Work, AWindowBoundsPairsAndEntries) {
+  Program program = toyProgram([](nlohmann::json &json) {
+    json["dispatches"][4]["cost"]["window"] = 2;
+  });
+  auto work = evaluateWork(program, decode),
+       whole = evaluateWork(toyProgram(), decode);
+  ASSERT_TRUE(work.ok() && whole.ok());
+  const Work &narrow = at(program, *work, "layers.0.attn");
+  EXPECT_EQ(narrow.coldBytes, 2 * 20); // an old entry of each sequence
+  // 2 of 4 pairs a row.
+  EXPECT_EQ(narrow.flops, at(program, *whole, "layers.0.attn").flops / 2);
+  // Other dispatches keep theirs.
+  EXPECT_EQ(at(program, *work, "layers.0.mlp.up").flops,
+            at(program, *whole, "layers.0.mlp.up").flops);
 }
 
 TEST(Work, ASharedWeightIsFetchedOnce) {

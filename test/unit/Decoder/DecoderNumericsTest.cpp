@@ -92,6 +92,32 @@ TEST(DecoderNumerics, LookupGathersRowsAndWidensThem) {
   }
 }
 
+TEST(DecoderNumerics, RMSNormOfHeadsNormsEachByItself) {
+  std::mt19937 random(12);
+  constexpr int rows = 3, heads = 5, headDim = 7;
+  Array x = randomArray(random, {rows, heads * headDim}, 0.1f);
+  Array gain = randomArray(random, {headDim});
+  Array expected({rows, heads * headDim});
+  for (int r = 0; r < rows; ++r)
+    for (int h = 0; h < heads; ++h) {
+      double squares = 0;
+      for (int d = 0; d < headDim; ++d)
+        squares += std::pow(x.at({r, h * headDim + d}), 2);
+      for (int d = 0; d < headDim; ++d)
+        expected.at({r, h * headDim + d}) = static_cast<float>(
+            x.at({r, h * headDim + d}) *
+            std::pow(squares / headDim + 1e-3, -0.5) * gain.at({d}));
+    }
+  auto results = run(R"(
+    func.func @f(%x: tensor<?x35xf32>, %g: tensor<7xf32>) -> tensor<?x35xf32> {
+      %r = decoder.rms_norm "s" %x, %g {epsilon = 1.0e-3 : f32, divisor = 7 : i64, head_dim = 7 : i64} : tensor<?x35xf32>, tensor<7xf32>
+      return %r : tensor<?x35xf32>
+    })",
+                     {x, gain});
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_LT(worstRowError(results[0], expected), 1e-6);
+}
+
 TEST(DecoderNumerics, RMSNormDividesByTheWidthOfTheOriginal) {
   std::mt19937 random(2);
   struct {

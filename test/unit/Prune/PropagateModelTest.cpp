@@ -6,7 +6,7 @@
 
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
-#include "coppice/Import/LlamaModel.h"
+#include "coppice/Import/ModelBuilder.h"
 #include "coppice/InitAll.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -26,27 +26,24 @@ using test::Array;
 namespace {
 
 /// Two layers, odd widths, 6 query heads; biases on request.
-LlamaDescription tiny(int64_t kvHeads, bool biases) {
-  LlamaDescription model;
+ModelDescription tiny(int64_t kvHeads, bool biases) {
+  ModelDescription model;
   model.name = "tiny";
   model.vocabulary = 29;
   model.hidden = 22;
-  model.intermediate = 19;
-  model.layers = 2;
-  model.heads = 6;
-  model.kvHeads = kvHeads;
+  model.layers.assign(2, {.heads = 6, .kvHeads = kvHeads, .intermediate = 19});
   model.headDim = 4;
   model.context = 7;
   model.qkvBias = biases;
   return model;
 }
 
-OwningOpRef<ModuleOp> build(MLIRContext &context, const LlamaDescription &model,
+OwningOpRef<ModuleOp> build(MLIRContext &context, const ModelDescription &model,
                             const std::string &plan) {
-  auto source = [&](const LlamaWeight &weight) -> Attribute {
+  auto source = [&](const ModelWeight &weight) -> Attribute {
     return decoder::GeneratedAttr::get(&context, 1, weight.symbol, 1.0, 0.0);
   };
-  auto module = buildLlama(context, model, rt::DType::F32, {}, source);
+  auto module = buildModel(context, model, rt::DType::F32, {}, source);
   Block block;
   ParserConfig config(&context);
   if (failed(
@@ -80,7 +77,7 @@ std::vector<std::string> weightsToArguments(ModuleOp module) {
 }
 
 /// The logits of both steps under `plan`, after `passes`.
-std::vector<Array> run(const LlamaDescription &model, const std::string &plan,
+std::vector<Array> run(const ModelDescription &model, const std::string &plan,
                        const std::string &passes) {
   test::initialize();
   DialectRegistry registry;
@@ -169,7 +166,7 @@ const char *kPlans[] = {
 TEST(PropagateModel, EqualsTheDenseModelUnderItsMasks) {
   bool biases = false;
   for (const char *plan : kPlans) {
-    LlamaDescription model = tiny(3, biases);
+    ModelDescription model = tiny(3, biases);
     EXPECT_LT(
         worstError(run(model, plan, kPropagated), run(model, plan, kMasked)),
         1e-5)
@@ -179,7 +176,7 @@ TEST(PropagateModel, EqualsTheDenseModelUnderItsMasks) {
 }
 
 TEST(PropagateModel, EqualsTheDenseModelWithOneKVHeadAQueryHead) {
-  LlamaDescription model = tiny(6, false);
+  ModelDescription model = tiny(6, false);
   const char *plan =
       R"(prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 2:4, 5] of 6>)";
   EXPECT_LT(
@@ -187,8 +184,35 @@ TEST(PropagateModel, EqualsTheDenseModelWithOneKVHeadAQueryHead) {
       1e-5);
 }
 
+TEST(PropagateModel, NormsOfHeadsAndWindowsMoveWithTheirHeads) {
+  ModelDescription model = tiny(3, true);
+  model.qkNorm = true;
+  model.layers[0].window = 3;
+  for (const char *plan : kPlans)
+    EXPECT_LT(
+        worstError(run(model, plan, kPropagated), run(model, plan, kMasked)),
+        1e-5)
+        << plan;
+}
+
+TEST(PropagateModel, LayersMayDifferAndLackAHalf) {
+  ModelDescription model = tiny(3, false);
+  model.layers = {{.intermediate = 19},
+                  {.heads = 4, .kvHeads = 2, .intermediate = 7},
+                  {.heads = 5, .kvHeads = 5}};
+  for (const char *plan :
+       {"", R"(prune.skip "layers.1.attn" prune.skip "layers.0.mlp")",
+        R"(prune.keep "layers.1.attn" kv_heads = #prune.set<[1] of 2>
+           prune.keep "layers.2.attn" kv_heads = #prune.set<[0, 3:5] of 5>
+           prune.keep "layers.1.mlp" channels = #prune.set<[0:2, 6] of 7>)"})
+    EXPECT_LT(
+        worstError(run(model, plan, kPropagated), run(model, plan, kMasked)),
+        1e-5)
+        << plan;
+}
+
 TEST(PropagateModel, TheMetricSeesOneExchangedIndex) {
-  LlamaDescription model = tiny(3, false);
+  ModelDescription model = tiny(3, false);
   auto masked = run(
       model, R"(prune.keep "layers.1.mlp" channels = #prune.set<[0:10] of 19>)",
       kMasked);

@@ -81,10 +81,14 @@ LogicalResult ModelAttr::verify(EmitError emitError, StringRef name,
 }
 
 LogicalResult FileAttr::verify(EmitError emitError, StringRef path,
-                               StringRef key) {
+                               StringRef key, DenseI64ArrayAttr rows) {
   if (path.empty() || key.empty())
     return emitError() << "expected a path and a key, found '" << path
                        << "' and '" << key << "'";
+  if (rows && (rows.size() != 2 || rows[0] < 0 || rows[1] <= rows[0]))
+    return emitError() << "expected rows to be the first and the end, 0 <= "
+                          "first < end, found "
+                       << rows;
   return success();
 }
 

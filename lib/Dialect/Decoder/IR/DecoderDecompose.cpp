@@ -147,9 +147,58 @@ FailureOr<SmallVector<Value>> LookupOp::decomposeOperation(OpBuilder &builder) {
   return SmallVector<Value>{result};
 }
 
+/// One element of a norm: from the element, the sum of the squares that it is
+/// normed with, and its gain.
+static Value normalise(OpBuilder &b, Location loc, RMSNormOp op, Value element,
+                       Value squares, Value gain) {
+  auto divisor = static_cast<float>(op.getDivisorAttr().getInt());
+  Value mean = arith::DivFOp::create(b, loc, squares, f32(b, loc, divisor));
+  Value shifted =
+      arith::AddFOp::create(b, loc, mean, f32(b, loc, op.getEpsilon()));
+  Value root = math::SqrtOp::create(b, loc, shifted);
+  Value normal = arith::DivFOp::create(b, loc, element, root);
+  Value scaled = arith::MulFOp::create(b, loc, normal, widen(b, loc, gain));
+  return narrow(b, loc, scaled, op.getResult().getType().getElementType());
+}
+
+/// The norm of each run of `head_dim` columns.
+static Value normHeads(Decomposer &d, RMSNormOp op) {
+  Value input = op.getInput(), gain = op.getGain();
+  int64_t headDim = op.getHeadDimAttr().getInt();
+  int64_t columns = op.getInput().getType().getDimSize(1);
+  OpFoldResult rows = d.extent(input, 0);
+  AffineExpr r = d.dim(0), h = d.dim(1), e = d.dim(2), c = d.dim(1);
+  // The sum does not depend on the gains; they tell the size of a head.
+  Value squares = d.generic(
+      {input, gain},
+      d.filled({rows, d.builder.getIndexAttr(columns / headDim)}, 0.0f, "zero"),
+      {d.map(3, {r, h * headDim + e}), d.map(3, {e}), d.map(3, {r, h})}, 1,
+      "squares",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
+        Value square = arith::MulFOp::create(b, loc, in[0], in[0]);
+        return arith::AddFOp::create(b, loc, sum, square);
+      });
+  // A gain is read in the body, as a rotary partner is: its index goes up and
+  // down along a row.
+  return d.generic(
+      {input, squares},
+      d.empty({rows, d.extent(input, 1)},
+              op.getResult().getType().getElementType()),
+      {d.map(2, {r, c}), d.map(2, {r, c.floorDiv(headDim)}), d.map(2, {r, c})},
+      0, "", [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        Value column = linalg::IndexOp::create(b, loc, 1);
+        Value ofHead = arith::RemUIOp::create(
+            b, loc, column, arith::ConstantIndexOp::create(b, loc, headDim));
+        return normalise(b, loc, op, in[0], in[1],
+                         tensor::ExtractOp::create(b, loc, gain, ofHead));
+      });
+}
+
 FailureOr<SmallVector<Value>>
 RMSNormOp::decomposeOperation(OpBuilder &builder) {
   Decomposer d(builder, *this, getSite());
+  if (getHeadDimAttr())
+    return SmallVector<Value>{normHeads(d, *this)};
   Value input = getInput();
   OpFoldResult rows = d.extent(input, 0), width = d.extent(input, 1);
   AffineMap perElement = d.map(2, {d.dim(0), d.dim(1)});
@@ -161,22 +210,13 @@ RMSNormOp::decomposeOperation(OpBuilder &builder) {
         Value square = arith::MulFOp::create(b, loc, in[0], in[0]);
         return arith::AddFOp::create(b, loc, sum, square);
       });
-  llvm::APFloat epsilon = getEpsilon();
-  auto divisor = static_cast<float>(getDivisorAttr().getInt());
   Type storage = getResult().getType().getElementType();
-  Value result = d.generic(
-      {input, squares, getGain()}, d.empty({rows, width}, storage),
-      {perElement, perRow, perColumn, perElement}, 0, "",
-      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
-        Value mean = arith::DivFOp::create(b, loc, in[1], f32(b, loc, divisor));
-        Value shifted =
-            arith::AddFOp::create(b, loc, mean, f32(b, loc, epsilon));
-        Value root = math::SqrtOp::create(b, loc, shifted);
-        Value normal = arith::DivFOp::create(b, loc, in[0], root);
-        Value scaled =
-            arith::MulFOp::create(b, loc, normal, widen(b, loc, in[2]));
-        return narrow(b, loc, scaled, storage);
-      });
+  Value result =
+      d.generic({input, squares, getGain()}, d.empty({rows, width}, storage),
+                {perElement, perRow, perColumn, perElement}, 0, "",
+                [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+                  return normalise(b, loc, *this, in[0], in[1], in[2]);
+                });
   return SmallVector<Value>{result};
 }
 

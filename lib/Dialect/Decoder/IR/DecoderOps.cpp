@@ -98,10 +98,15 @@ static LogicalResult verifyHeads(Operation *op, StringRef what, int64_t width,
 }
 
 LogicalResult RMSNormOp::verify() {
-  int64_t width = getInput().getType().getDimSize(1);
+  if (getHeadDimAttr() &&
+      failed(verifyHeads(*this, "input", getInput().getType().getDimSize(1),
+                         getHeadDimAttr().getInt())))
+    return failure();
+  int64_t width = getNormedWidth();
   if (int64_t gain = getGain().getType().getDimSize(0); gain != width)
     return emitOpError() << "expected one gain for each of the " << width
-                         << " columns, found " << gain;
+                         << " columns" << (getHeadDimAttr() ? " of a head" : "")
+                         << ", found " << gain;
   // The columns that are left are some of those that there were.
   if (getDivisorAttr().getInt() < width)
     return emitOpError() << "expected the divisor to be at least the width "

@@ -165,6 +165,15 @@ LogicalResult VariantAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 // LimitsAttr
 //===----------------------------------------------------------------------===//
 
+LogicalResult CostAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                               AffineMapAttr, AffineMapAttr, AffineMapAttr,
+                               AffineMapAttr, Arithmetic, int64_t window) {
+  if (window < 0 || window > (int64_t(1) << 31))
+    return emitError()
+           << "expected a window of 1 to 2^31, or 0 for none, found " << window;
+  return success();
+}
+
 LogicalResult LimitsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  int64_t rows, int64_t slots, int64_t context) {
   auto check = [&](StringRef name, int64_t value) -> LogicalResult {

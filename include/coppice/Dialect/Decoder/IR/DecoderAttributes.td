@@ -24,7 +24,8 @@ class Decoder_Double<string desc> : AttrOrTypeParameter<"::mlir::FloatAttr", des
 def Decoder_ModelAttr : Decoder_Attr<"Model", "model"> {
   let summary = "what the model of a module is";
   let description = [{
-    Sizes are those of the model as it was imported; pruning never changes them.
+    Sizes are those of the model as it was imported; pruning never changes them. Where
+    layers differ, they are those of the widest attention and of the widest MLP.
     `weights` is the path of the safetensors file relative to the `.mlir` file, and
     is left out where every weight is generated. `dtype` is the storage type of the
     weights. `bos = -1` says that the model has no such token.
@@ -56,11 +57,14 @@ def Decoder_FileAttr : Decoder_Attr<"File", "file"> {
   let summary = "a weight that is a tensor of a safetensors file";
   let description = [{
     `path` is relative to the file of the module, `key` is the tensor's name:
-    `#decoder.file<"tiny.safetensors", "model.embed_tokens.weight">`.
+    `#decoder.file<"tiny.safetensors", "model.embed_tokens.weight">`. The weight is
+    the whole tensor, or those of its rows that `rows` has the first and the end of:
+    `#decoder.file<"phi.safetensors", "model.layers.0.mlp.gate_up_proj.weight", rows = [53, 106]>`.
   }];
   let parameters = (ins StringRefParameter<"path, relative to the module's file">:$path,
-                        StringRefParameter<"name of the tensor">:$key);
-  let assemblyFormat = "`<` $path `,` $key `>`";
+                        StringRefParameter<"name of the tensor">:$key,
+                        OptionalParameter<"::mlir::DenseI64ArrayAttr", "first row and end">:$rows);
+  let assemblyFormat = "`<` $path `,` $key (`,` `rows` `=` $rows^)? `>`";
 }
 
 def Decoder_GeneratedAttr : Decoder_Attr<"Generated", "generated"> {

@@ -83,17 +83,30 @@ def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [Decoder_ShapeOf<"input">]> {
     model: where columns that are zero have been removed, the mean is still taken
     over all that there were. The result may be narrower than f32.
 
+    With `head_dim` every run of so many columns is a row of its own, and all of
+    them have the same gains: the norm of queries and of keys, head by head
+    (Henry et al., arXiv 2010.04245).
+
     ```mlir
     %n = decoder.rms_norm "final.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 64 : i64}
       : tensor<?x64xf32>, tensor<64xbf16>
+    %h = decoder.rms_norm "layers.0.attn.q.norm" %q, %gq {divisor = 16 : i64, epsilon = 1.0e-5 : f32, head_dim = 16 : i64}
+      : tensor<?x64xf32>, tensor<16xbf16>
     ```
   }];
   let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Vector:$gain,
-                       F32Attr:$epsilon, I64Attr:$divisor);
+                       F32Attr:$epsilon, I64Attr:$divisor, OptionalAttr<I64Attr>:$head_dim);
   let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
     $site $input `,` $gain attr-dict `:` type($input) `,` type($gain)
     custom<RoundedType>(ref(type($input)), type($result))
+  }];
+  let extraClassDeclaration = [{
+    /// Columns that are normed together.
+    int64_t getNormedWidth() {
+      return getHeadDimAttr() ? getHeadDimAttr().getInt()
+                              : getInput().getType().getDimSize(1);
+    }
   }];
 }
 

@@ -120,12 +120,16 @@ def Exec_CostAttr : Exec_Attr<"Cost", "cost"> {
     constants read, `read_bytes` all other bytes read, each counted once, as if
     caches were perfect. `arithmetic` is what the products are made of: `bf16`
     where both factors are stored so (a machine may have dot instructions for
-    it), `f32` (not printed) where they are widened first.
+    it), `f32` (not printed) where they are widened first. With a `window`, the
+    symbols `attended` and `cached` of these expressions count no positions but
+    those in the window of a row of the step; 0 (not printed) is none.
   }];
   let parameters = (ins "::mlir::AffineMapAttr":$flops, "::mlir::AffineMapAttr":$weight_bytes,
                         "::mlir::AffineMapAttr":$read_bytes, "::mlir::AffineMapAttr":$write_bytes,
-                        DefaultValuedParameter<"::coppice::exec::Arithmetic", "::coppice::exec::Arithmetic::F32">:$arithmetic);
+                        DefaultValuedParameter<"::coppice::exec::Arithmetic", "::coppice::exec::Arithmetic::F32">:$arithmetic,
+                        DefaultValuedParameter<"int64_t", "0">:$window);
   let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
 }
 
 def Exec_GemmAttr : Exec_Attr<"Gemm", "gemm"> {

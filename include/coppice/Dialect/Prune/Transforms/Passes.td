@@ -82,6 +82,7 @@ def PrunePropagate : Pass<"prune-propagate", "::mlir::ModuleOp"> {
     | `S f(x, y) = f(S x, S y)` along a parallel loop | linalg ops, every operand and result |
     | `f(E x, y) = E f(x, S y)` if f(0, y) = 0; `f(E_k x, E_l y) = E_(k or l) f(..)` if f(0, 0) = 0 | linalg ops |
     | `rms_norm(E x, g) = E rms_norm(x, S g)` with the old divisor | decoder.rms_norm; rows also S |
+    | `S rms_norm(x, g) = rms_norm(S x, g)`, `rms_norm(E x, g) = E rms_norm(x, g)` | decoder.rms_norm of each head, whole heads |
     | `S_heads attention(q, k, v) = attention(S q, S k, S v)` | decoder.attention, as many query heads in each KV head that is left |
     | `S_rows attention(q, k, v) = attention(S q, k, v)`, slots and positions with q | decoder.attention |
     | `S rotary(x) = rotary(S x)`, `rotary(E x) = E rotary(x)` | decoder.rotary, whole heads or rows |

@@ -1,0 +1,298 @@
+// Checks of a description, and what follows from it: the weights with their
+// names and shapes, the number of parameters, the rotary frequencies.
+#include "coppice/Import/ModelDescription.h"
+
+#include "runtime/base/checked.h"
+#include "runtime/base/concat.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <tuple>
+
+namespace coppice {
+
+//===----------------------------------------------------------------------===//
+// Checks
+//===----------------------------------------------------------------------===//
+
+static constexpr int64_t maxLayers = 4096;
+static constexpr int64_t maxExtent = (int64_t(1) << 31) - 1;
+
+static rt::Status checkExtent(const char *what, int64_t value,
+                              int64_t most = maxExtent) {
+  if (value >= 1 && value <= most)
+    return {};
+  return rt::invalidFile(
+      rt::concat("expected ", what, " from 1 to ", most, ", found ", value));
+}
+
+static rt::Status checkNumber(const char *what, double value, double least) {
+  if (std::isfinite(value) && value >= least)
+    return {};
+  return rt::invalidFile(rt::concat("expected a finite ", what, " of at least ",
+                                    least, ", found ", value));
+}
+
+rt::Status setLayers(ModelDescription &model, int64_t count,
+                     const LayerDescription &layer) {
+  if (auto s = checkExtent("number of layers", count, maxLayers); !s.ok())
+    return s;
+  model.layers.assign(size_t(count), layer);
+  return {};
+}
+
+static rt::Status checkRotary(const ModelDescription &model) {
+  if (model.headDim % 2 != 0)
+    return rt::invalidFile(
+        rt::concat("expected an even size of a head (rotary embedding turns "
+                   "pairs of columns), found ",
+                   model.headDim));
+  if (model.rotaryDim < 0 || model.rotaryDim > model.headDim ||
+      model.rotaryDim % 2 != 0)
+    return rt::invalidFile(
+        rt::concat("expected an even number of columns that rotary embedding "
+                   "turns, of the ",
+                   model.headDim, " of a head, found ", model.rotaryDim));
+  if (auto s = checkNumber("rotary base", model.rotaryBase, 1); !s.ok())
+    return s;
+  const RotaryScaling &scaling = model.scaling;
+  if (scaling.kind == RotaryScaling::Kind::None)
+    return {};
+  if (auto s = checkNumber("rotary scaling factor", scaling.factor, 1); !s.ok())
+    return s;
+  if (scaling.kind == RotaryScaling::Kind::Linear)
+    return {};
+  if (!(scaling.lowFrequencyFactor > 0 &&
+        scaling.highFrequencyFactor > scaling.lowFrequencyFactor &&
+        std::isfinite(scaling.highFrequencyFactor)))
+    return rt::invalidFile(rt::concat(
+        "expected rotary scaling with 0 < low_freq_factor < high_freq_factor, "
+        "found ",
+        scaling.lowFrequencyFactor, " and ", scaling.highFrequencyFactor));
+  return checkExtent("original context of the rotary scaling",
+                     scaling.originalContext);
+}
+
+static rt::Status checkTokens(const ModelDescription &model) {
+  if (model.bos < -1 || model.bos >= model.vocabulary)
+    return rt::invalidFile(rt::concat("expected a first token (bos) below the "
+                                      "vocabulary of ",
+                                      model.vocabulary, ", found ", model.bos));
+  for (int64_t token : model.eos)
+    if (token < 0 || token >= model.vocabulary)
+      return rt::invalidFile(
+          rt::concat("expected a last token (eos) below the vocabulary of ",
+                     model.vocabulary, ", found ", token));
+  return {};
+}
+
+/// Each weight below 2^44 elements keeps every sum and byte count in 64 bits:
+/// there are fewer than 2^4 * maxLayers + 3 of them.
+static rt::Status checkWeightSize(int64_t width, int64_t hidden) {
+  constexpr int64_t most = int64_t(1) << 44;
+  if (auto size = rt::checkedMul(width, hidden); !size || *size > most)
+    return rt::invalidFile(
+        rt::concat("expected weights of at most 2^44 elements, found ", width,
+                   " by ", hidden));
+  return {};
+}
+
+static rt::Status checkAttention(const ModelDescription &model,
+                                 const LayerDescription &layer) {
+  if (auto s = checkExtent("number of heads", layer.heads); !s.ok())
+    return s;
+  if (auto s = checkExtent("number of KV heads", layer.kvHeads); !s.ok())
+    return s;
+  if (layer.heads % layer.kvHeads != 0)
+    return rt::invalidFile(rt::concat(
+        "expected a number of heads that is a multiple of the KV heads, found ",
+        layer.heads, " heads and ", layer.kvHeads, " KV heads"));
+  if (layer.window < 0 || layer.window > maxExtent)
+    return rt::invalidFile(rt::concat("expected a window from 1 to ", maxExtent,
+                                      " positions, found ", layer.window));
+  return checkWeightSize(layer.heads * model.headDim, model.hidden);
+}
+
+rt::Status checkDescription(const ModelDescription &model) {
+  const std::pair<const char *, int64_t> extents[] = {
+      {"vocabulary size", model.vocabulary},
+      {"hidden size", model.hidden},
+      {"size of a head", model.headDim},
+      {"context length", model.context}};
+  for (auto [what, value] : extents)
+    if (auto s = checkExtent(what, value); !s.ok())
+      return s;
+  if (auto s = checkExtent("number of layers", int64_t(model.layers.size()),
+                           maxLayers);
+      !s.ok())
+    return s;
+  for (const LayerDescription &layer : model.layers) {
+    if (layer.heads != 0 || layer.kvHeads != 0)
+      if (auto s = checkAttention(model, layer); !s.ok())
+        return s;
+    if (layer.intermediate != 0)
+      if (auto s = checkExtent("intermediate size", layer.intermediate);
+          !s.ok())
+        return s;
+    if (auto s = checkWeightSize(layer.intermediate, model.hidden); !s.ok())
+      return s;
+  }
+  const LayerDescription widest = widestLayer(model);
+  if (!widest.hasAttention() || !widest.hasMLP())
+    return rt::invalidFile(rt::concat(
+        "expected a layer that has ",
+        widest.hasAttention() ? "an MLP" : "attention", ", found none"));
+  if (auto s = checkRotary(model); !s.ok())
+    return s;
+  if (auto s = checkNumber("epsilon of the norms", model.epsilon, 0); !s.ok())
+    return s;
+  if (auto s = checkTokens(model); !s.ok())
+    return s;
+  return checkWeightSize(model.vocabulary, model.hidden);
+}
+
+LayerDescription widestLayer(const ModelDescription &model) {
+  LayerDescription widest;
+  for (const LayerDescription &layer : model.layers) {
+    if (layer.heads > widest.heads)
+      std::tie(widest.heads, widest.kvHeads) =
+          std::tie(layer.heads, layer.kvHeads);
+    widest.intermediate = std::max(widest.intermediate, layer.intermediate);
+  }
+  return widest;
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Lists weights under the names of Llama, which most of the field shares.
+class WeightLister {
+public:
+  explicit WeightLister(const ModelDescription &model) : model(model) {}
+
+  std::vector<ModelWeight> list() {
+    using Kind = ModelWeight::Kind;
+    add("embed.weight", "model.embed_tokens.weight",
+        {model.vocabulary, model.hidden}, Kind::Matrix);
+    for (size_t i = 0; i < model.layers.size(); ++i) {
+      prefix = rt::concat("layers.", i, ".");
+      if (model.layers[i].hasAttention())
+        listAttention(model.layers[i]);
+      if (model.layers[i].hasMLP())
+        listMLP(model.layers[i]);
+    }
+    add("final.norm.weight", "model.norm.weight", {model.hidden}, Kind::Gain);
+    if (!model.tied)
+      add("lm_head.weight", "lm_head.weight", {model.vocabulary, model.hidden},
+          Kind::Matrix);
+    return std::move(weights);
+  }
+
+private:
+  void listAttention(const LayerDescription &layer) {
+    const int64_t q = layer.heads * model.headDim;
+    const int64_t kv = layer.kvHeads * model.headDim;
+    addGain("attn.norm", "input_layernorm", model.hidden);
+    addProjection("attn.q", "self_attn.q_proj", q, model.hidden, model.qkvBias);
+    addProjection("attn.k", "self_attn.k_proj", kv, model.hidden,
+                  model.qkvBias);
+    addProjection("attn.v", "self_attn.v_proj", kv, model.hidden,
+                  model.qkvBias);
+    if (model.qkNorm) {
+      addGain("attn.q.norm", "self_attn.q_norm", model.headDim);
+      addGain("attn.k.norm", "self_attn.k_norm", model.headDim);
+    }
+    addProjection("attn.o", "self_attn.o_proj", model.hidden, q,
+                  model.outputBias);
+  }
+
+  void listMLP(const LayerDescription &layer) {
+    addGain("mlp.norm", "post_attention_layernorm", model.hidden);
+    addProjection("mlp.gate", "mlp.gate_proj", layer.intermediate, model.hidden,
+                  model.mlpBias);
+    addProjection("mlp.up", "mlp.up_proj", layer.intermediate, model.hidden,
+                  model.mlpBias);
+    addProjection("mlp.down", "mlp.down_proj", model.hidden, layer.intermediate,
+                  model.mlpBias);
+  }
+
+  void addGain(const char *site, const char *key, int64_t width) {
+    addOfLayer(site, key, "weight", {width}, ModelWeight::Kind::Gain);
+  }
+
+  void addProjection(const char *site, const char *key, int64_t outputs,
+                     int64_t inputs, bool bias) {
+    addOfLayer(site, key, "weight", {outputs, inputs},
+               ModelWeight::Kind::Matrix);
+    if (bias)
+      addOfLayer(site, key, "bias", {outputs}, ModelWeight::Kind::Bias);
+  }
+
+  void addOfLayer(const char *site, const char *key, const char *what,
+                  std::vector<int64_t> shape, ModelWeight::Kind kind) {
+    add(rt::concat(prefix, site, ".", what),
+        rt::concat("model.", prefix, key, ".", what), std::move(shape), kind);
+  }
+
+  void add(std::string symbol, std::string key, std::vector<int64_t> shape,
+           ModelWeight::Kind kind) {
+    const int64_t rows = shape[0];
+    weights.push_back(
+        {std::move(symbol), key, std::move(shape), kind, key, 0, rows});
+  }
+
+  const ModelDescription &model;
+  std::string prefix;
+  std::vector<ModelWeight> weights;
+};
+} // namespace
+
+std::vector<ModelWeight> weightsOf(const ModelDescription &model) {
+  return WeightLister(model).list();
+}
+
+int64_t countParameters(const ModelDescription &model) {
+  int64_t count = 0;
+  for (const ModelWeight &weight : weightsOf(model)) {
+    int64_t elements = 1;
+    for (int64_t extent : weight.shape)
+      elements *= extent;
+    count += elements;
+  }
+  return count;
+}
+
+//===----------------------------------------------------------------------===//
+// Rotary embedding
+//===----------------------------------------------------------------------===//
+
+/// Frequency after the stretching of Llama 3.1 (its model card's
+/// `apply_scaling`).
+static double scaleLlama3(double frequency, const RotaryScaling &scaling) {
+  double turns =
+      double(scaling.originalContext) * frequency / (2 * std::numbers::pi);
+  double share = (turns - scaling.lowFrequencyFactor) /
+                 (scaling.highFrequencyFactor - scaling.lowFrequencyFactor);
+  share = std::clamp(share, 0.0, 1.0);
+  return frequency * (share + (1 - share) / scaling.factor);
+}
+
+std::vector<float> rotaryFrequencies(const ModelDescription &model) {
+  std::vector<float> frequencies;
+  const int64_t turned = model.rotaryDim ? model.rotaryDim : model.headDim;
+  for (int64_t i = 0; i < turned / 2; ++i) {
+    double frequency =
+        std::pow(model.rotaryBase, -2.0 * double(i) / double(turned));
+    if (model.scaling.kind == RotaryScaling::Kind::Linear)
+      frequency /= model.scaling.factor;
+    if (model.scaling.kind == RotaryScaling::Kind::Llama3)
+      frequency = scaleLlama3(frequency, model.scaling);
+    frequencies.push_back(float(frequency));
+  }
+  return frequencies;
+}
+
+} // namespace coppice
