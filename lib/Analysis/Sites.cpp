@@ -25,6 +25,9 @@ void coppice::setSite(Operation *op, StringRef site) {
 StringRef coppice::getValueName(Operation *op) {
   if (auto gemm = dyn_cast<GemmOp>(op))
     return gemm.getValueName();
+  // Columns of a value that has its name already.
+  if (isa<GatherOp>(op))
+    return {};
   return getSite(op);
 }
 

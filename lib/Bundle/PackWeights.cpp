@@ -1,7 +1,7 @@
 //===- PackWeights.cpp - weights into the layout that kernels read --------===//
 // In: exec.weights, whose globals say where the values come from and what of
-// them is kept. Out: weights.safetensors, each tensor at a multiple of 64
-// bytes, or, for generated weights, the recipe.
+// them is kept, or hold a table of indices. Out: weights.safetensors, each
+// tensor at a multiple of 64 bytes, or, for generated weights, the recipe.
 //
 // That tensors are there with the right type and shape is checked before the
 // first byte is written; that files are those of the import, while their
@@ -44,16 +44,16 @@ static constexpr llvm::StringLiteral weightsFileName = "weights.safetensors";
 static constexpr int64_t hashedPieceBytes = int64_t(4) << 20;
 
 namespace {
-/// A weight that comes from a file.
-struct FileWeight {
+/// A weight whose elements go into the bundle: from a file, or from the module
+/// itself, which holds tables of indices.
+struct StoredWeight {
   exec::WeightOp op;
-  const rt::SafetensorsFile *file;
-  const rt::TensorInfo *tensor;
+  const std::byte *source;
+  rt::DType dtype;
+  std::string name; // of what it comes from
   rt::PackedLayout layout;
 
-  int64_t bytes() const {
-    return layout.packedElements() * rt::sizeOf(tensor->dtype);
-  }
+  int64_t bytes() const { return layout.packedElements() * rt::sizeOf(dtype); }
 
   /// Are there places that no element goes to?
   bool isPadded() const {
@@ -86,7 +86,9 @@ private:
   LogicalResult collectFile(exec::WeightOp weight, decoder::FileAttr source,
                             ArrayRef<rt::KeptAxis> kept,
                             ProgramRecords &records);
-  LogicalResult pack(FileWeight &weight, std::byte *packed);
+  LogicalResult collectTable(exec::WeightOp weight, DenseElementsAttr values,
+                             ProgramRecords &records);
+  LogicalResult pack(StoredWeight &weight, std::byte *packed);
   LogicalResult packAll(rt::SafetensorsWriter &writer);
   LogicalResult checkImported();
   LogicalResult check(const rt::Status &status);
@@ -94,7 +96,8 @@ private:
   exec::ProgramOp program;
   const PackOptions &options;
   llvm::StringMap<rt::SafetensorsFile> files;
-  std::vector<FileWeight> weights;
+  std::vector<std::vector<int32_t>> tables; // what some weights come from
+  std::vector<StoredWeight> weights;
   std::vector<ImportedFile> imported; // behind `files`, whose bytes they read
 };
 } // namespace
@@ -243,7 +246,29 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << shapeText(layout->packedShape()) << " from tensor '"
            << source.getKey() << "' of shape " << shapeText(tensor->shape);
   }
-  weights.push_back({weight, *file, tensor, *std::move(layout)});
+  weights.push_back({weight, (*file)->data(*tensor).data(), tensor->dtype,
+                     tensor->name, *std::move(layout)});
+  records.storages.push_back(
+      Object{{"file", weightsFileName},
+             {"key", llvm::json::fixUTF8(weight.getName())}});
+  return success();
+}
+
+/// Elements that the module itself holds.
+LogicalResult WeightPacker::collectTable(exec::WeightOp weight,
+                                         DenseElementsAttr values,
+                                         ProgramRecords &records) {
+  auto layout = rt::PackedLayout::make(values.getType().getShape().vec(), {},
+                                       rt::Packing{});
+  if (!layout || !weight.getPacking().isRows() ||
+      !values.getElementType().isInteger(32))
+    return weight.emitError("expected a table of i32 in rows, found ")
+           << values.getType();
+  auto elements = values.getValues<int32_t>();
+  auto &table = tables.emplace_back(elements.begin(), elements.end());
+  weights.push_back({weight, reinterpret_cast<const std::byte *>(table.data()),
+                     rt::DType::I32, weight.getName().str(),
+                     *std::move(layout)});
   records.storages.push_back(
       Object{{"file", weightsFileName},
              {"key", llvm::json::fixUTF8(weight.getName())}});
@@ -282,6 +307,10 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
                                   ? llvm::json::Value("rows")
                                   : Object{{"panels", packing.getPanels()},
                                            {"depth", packing.getDepth()}}}}}});
+    } else if (auto values =
+                   dyn_cast_or_null<DenseElementsAttr>(global.getValueAttr())) {
+      if (failed(collectTable(weight, values, records)))
+        return failure();
     } else {
       return weight.emitError("expected ")
              << weight.getGlobalAttr() << " to have a '"
@@ -294,12 +323,12 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
 }
 
 /// Packs into weight.bytes() bytes, and checks that what is kept is finite.
-LogicalResult WeightPacker::pack(FileWeight &weight, std::byte *packed) {
-  rt::DType dtype = weight.tensor->dtype;
+LogicalResult WeightPacker::pack(StoredWeight &weight, std::byte *packed) {
+  rt::DType dtype = weight.dtype;
   int64_t size = rt::sizeOf(dtype), rows = weight.layout.rowCount();
   if (weight.isPadded())
     std::memset(packed, 0, static_cast<size_t>(weight.bytes()));
-  const std::byte *source = weight.file->data(*weight.tensor).data();
+  const std::byte *source = weight.source;
 
   // Whole panels: no two threads write to one cache line.
   int64_t panel = std::max<int64_t>(1, weight.op.getPacking().getPanels());
@@ -309,7 +338,7 @@ LogicalResult WeightPacker::pack(FileWeight &weight, std::byte *packed) {
     int64_t begin = static_cast<int64_t>(index) * chunk,
             end = std::min(rows, begin + chunk);
     weight.layout.packRows(source, size, packed, begin, end);
-    if (options.allowNonFinite)
+    if (options.allowNonFinite || !rt::isFloat(dtype))
       return;
     weight.layout.forEachRun(begin, end, [&](const rt::PackedLayout::Run &run) {
       int64_t stop = run.source + run.count;
@@ -324,8 +353,8 @@ LogicalResult WeightPacker::pack(FileWeight &weight, std::byte *packed) {
     if (failed(checkImported()))
       return failure();
     return weight.op.emitError("tensor '")
-           << weight.tensor->name << "' holds NaN or Inf (element "
-           << bad.load() << "); --allow-nan takes it as it is";
+           << weight.name << "' holds NaN or Inf (element " << bad.load()
+           << "); --allow-nan takes it as it is";
   }
   return success();
 }
@@ -386,7 +415,7 @@ private:
 /// buffers take turns: pages are asked from the system once.
 LogicalResult WeightPacker::packAll(rt::SafetensorsWriter &writer) {
   int64_t total = 0, largest = 0;
-  for (const FileWeight &weight : weights) {
+  for (const StoredWeight &weight : weights) {
     total += weight.bytes();
     largest = std::max(largest, weight.bytes());
   }
@@ -436,9 +465,8 @@ LogicalResult WeightPacker::write(StringRef directory,
   writer.hashPieces(hashedPieceBytes, [](int64_t count, const auto &function) {
     llvm::parallelFor(0, static_cast<size_t>(count), function);
   });
-  for (FileWeight &weight : weights)
-    if (failed(check(writer.declare(weight.op.getName().str(),
-                                    weight.tensor->dtype,
+  for (StoredWeight &weight : weights)
+    if (failed(check(writer.declare(weight.op.getName().str(), weight.dtype,
                                     weight.layout.packedShape()))))
       return failure();
   if (failed(check(writer.begin(std::string(path)))) ||

@@ -1,9 +1,9 @@
 // The literal meaning of projections and GEMMs, in linalg.
 //
-// In: prune.project, .restrict, .extend and .gemm on tensors. Out: linalg and
-// tensor.extract. What a keep-set says becomes a constant table, so that there
-// is nothing here that could be wrong in the way that propagation, folding or
-// packing could be: this is the oracle's side of `coppice verify`.
+// In: prune.project, .restrict, .extend, .gather and .gemm on tensors. Out:
+// linalg and tensor.extract. What a keep-set says becomes a constant table, so
+// that there is nothing here that could be wrong in the way that propagation,
+// folding or packing could be: this is the oracle's side of `coppice verify`.
 #include "coppice/Conversion/Passes.h"
 
 #include "coppice/Analysis/Sites.h"
@@ -194,11 +194,16 @@ static void lower(RewriterBase &rewriter, ExtendOp op) {
 }
 
 //===----------------------------------------------------------------------===//
-// GEMM
+// Gathers and GEMMs
 //===----------------------------------------------------------------------===//
 
 static void lower(RewriterBase &rewriter, GemmOp op) {
   // Never fails.
+  Value value = op.decomposeOperation(rewriter)->front();
+  replaceNamed(rewriter, op, value.getDefiningOp(), "");
+}
+
+static void lower(RewriterBase &rewriter, GatherOp op) {
   Value value = op.decomposeOperation(rewriter)->front();
   replaceNamed(rewriter, op, value.getDefiningOp(), "");
 }
@@ -208,14 +213,14 @@ struct PruneToLinalg : coppice::impl::PruneToLinalgBase<PruneToLinalg> {
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<ProjectOp, RestrictOp, ExtendOp, GemmOp>(op))
+      if (isa<ProjectOp, RestrictOp, ExtendOp, GatherOp, GemmOp>(op))
         ops.push_back(op);
     });
     IRRewriter rewriter(&getContext());
     for (Operation *op : ops) {
       rewriter.setInsertionPoint(op);
       llvm::TypeSwitch<Operation *, void>(op)
-          .Case<ProjectOp, RestrictOp, ExtendOp, GemmOp>(
+          .Case<ProjectOp, RestrictOp, ExtendOp, GatherOp, GemmOp>(
               [&](auto typed) { lower(rewriter, typed); });
     }
   }

@@ -33,6 +33,7 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
   manager.addPass(decoder::createDecoderCheckModel());
   manager.addPass(prune::createPrunePropagate());
   manager.addPass(prune::createPruneFoldRestricts());
+  manager.addPass(createPruneFormGathers());
   if (options.narrowInputs)
     manager.addPass(createPruneNarrowInputs());
   if (!options.taps)

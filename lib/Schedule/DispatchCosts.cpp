@@ -24,6 +24,7 @@ exec::Kind coppice::getDispatchKind(Operation *op) {
                : exec::Kind::Other;
   return llvm::TypeSwitch<Operation *, exec::Kind>(op)
       .Case([](prune::GemmOp) { return exec::Kind::Gemm; })
+      .Case([](prune::GatherOp) { return exec::Kind::Elementwise; })
       .Case([](decoder::LookupOp) { return exec::Kind::Lookup; })
       .Case([](decoder::RMSNormOp) { return exec::Kind::Norm; })
       .Case([](decoder::RotaryTableOp) { return exec::Kind::RotaryTable; })

@@ -104,14 +104,16 @@ void rebaseWeights(ModuleOp module, const std::string &from,
 /// Adds what the flags ask for to the plan.
 LogicalResult addFlags(ModuleOp module, PlanOp plan,
                        const StaticPlanOptions &flags) {
-  if (!flags.staticM && !flags.staticNK)
+  if (!flags.staticM && !flags.staticNK && !flags.staticNKCross &&
+      flags.offset == 0)
     return success();
   FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
   if (failed(sublayers))
     return failure();
   // What was asked for, as reports name it; what it removes is counted later.
-  double left =
-      (1 - flags.staticM.value_or(0)) * (1 - flags.staticNK.value_or(0));
+  double left = (1 - flags.staticM.value_or(0)) *
+                (1 - flags.staticNK.value_or(0)) *
+                (1 - flags.staticNKCross.value_or(0));
   plan->setAttr("sparsity",
                 Builder(plan.getContext()).getF64FloatAttr(1 - left));
   return addStaticDecisions(plan, *sublayers, flags);
@@ -166,12 +168,31 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
       ->needs(m);
   prune
       ->add_option("--static-nk", flags.staticNK,
-                   "keep floor(Hk (1 - S)) KV heads with their query heads, "
-                   "and I (1 - S) channels, rounded up to a multiple of 16")
+                   "keep floor(Hk (1 - S)) KV heads with their query "
+                   "heads, at least one, and I (1 - S) channels, rounded "
+                   "up to a multiple of 16")
       ->check(sparsity);
+  CLI::Option *cross =
+      prune
+          ->add_option("--static-nk-cross", flags.staticNKCross,
+                       "keep H (1 - S) hidden dimensions, rounded up to a "
+                       "multiple of 16, others at each boundary between "
+                       "sublayers")
+          ->check(sparsity);
+  prune
+      ->add_flag("--same-width-sets", flags.sameWidthSets,
+                 "--static-nk-cross keeps the same ones at all boundaries")
+      ->needs(cross);
+  prune
+      ->add_option("--offset", flags.offset,
+                   "a sparsity of its own for each sublayer or boundary that "
+                   "--static-nk and --static-nk-cross narrow: S plus a number "
+                   "drawn from -O to O [0]")
+      ->check(sparsity)
+      ->type_name("O");
   prune->add_option("--sites", flags.sites,
-                    "only sublayers that match, such as 'layers.[0-3].mlp'; L "
-                    "counts these [all]");
+                    "only sublayers that match, such as 'layers.[0-3].mlp', "
+                    "and the boundaries after them; L counts these [all]");
   prune->add_option("--seed", flags.seed, "seed of what is drawn [0]")
       ->check(rt::seedCheck());
   prune->callback([=, &exitCode] { exitCode = runPrune(*command); });

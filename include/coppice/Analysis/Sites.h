@@ -16,8 +16,8 @@ namespace coppice {
 llvm::StringRef getSite(mlir::Operation *op);
 /// Names `op`: its inherent site where it has one, else `prune.site`.
 void setSite(mlir::Operation *op, llvm::StringRef site);
-/// The name of the value that `op` computes: a fused GEMM's `value`, else the
-/// site.
+/// The name of the value that `op` computes: a fused GEMM's `value`, nothing
+/// for a gather of what has been computed, else the site.
 llvm::StringRef getValueName(mlir::Operation *op);
 
 /// `layers.N.attn.q` and the like, taken apart.

@@ -4,6 +4,44 @@
 
 include "mlir/Pass/PassBase.td"
 
+def PruneFormGathers : Pass<"prune-form-gathers", "::mlir::ModuleOp"> {
+  let summary = "Turn restrictions and extensions of computed columns into gathers by a table";
+  let description = [{
+    What is left of `prune.restrict` and `prune.extend` along the columns of a
+    value of the step becomes a `prune.gather`, an extension together with the
+    restriction below it. The table is a global; equal ones are shared. A gather
+    that only a sublayer's sum reads, `residual.SUBLAYER`, is put where the old
+    residual is made, outside of the sublayer.
+
+    ```mlir
+    #id = affine_map<(d0, d1) -> (d0, d1)>
+    func.func @map(%r0: tensor<?x4xf32>, %d: tensor<?x3xf32>, %e: tensor<?x3xf32>) -> tensor<?x3xf32> {
+      %s = prune.restrict %r0 axis 1 keep #prune.set<[1, 3] of 4> in tensor<?x4xf32> -> tensor<?x2xf32>
+      %x = prune.extend %s axis 1 keep #prune.set<[0, 2] of 3> in tensor<?x2xf32> -> tensor<?x3xf32>
+      %r1 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+          ins(%x, %d : tensor<?x3xf32>, tensor<?x3xf32>) outs(%e : tensor<?x3xf32>) attrs = {prune.site = "layers.0.mlp"} {
+      ^bb0(%r: f32, %a: f32, %o: f32):
+        %sum = arith.addf %r, %a : f32
+        linalg.yield %sum : f32
+      } -> tensor<?x3xf32>
+      return %r1 : tensor<?x3xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    ml_program.global private @residual.layers.0.mlp.columns(dense<[1, -1, 3]> : tensor<3xi32>) : tensor<3xi32>
+    func.func @map(%r0: tensor<?x4xf32>, %d: tensor<?x3xf32>, ...
+      %t = ml_program.global_load_const @residual.layers.0.mlp.columns : tensor<3xi32>
+      %x = prune.gather "residual.layers.0.mlp" %r0 by %t : tensor<?x4xf32>, tensor<3xi32> -> tensor<?x3xf32>
+      %r1 = linalg.generic {...} ins(%x, %d : ...
+    ```
+
+    Left alone: rows, weights, and sets without a count.
+  }];
+  let dependentDialects = ["::coppice::prune::PruneDialect", "::mlir::ml_program::MLProgramDialect"];
+  let statistics = [Statistic<"formed", "formed", "gathers that were formed">];
+}
+
 def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
   let summary = "Pull elementwise consumers into the epilogues of GEMMs";
   let description = [{

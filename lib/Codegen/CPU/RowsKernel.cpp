@@ -1,8 +1,8 @@
 //===- RowsKernel.cpp - norms, gathers and cache updates ------------------===//
 //
-// In: a kernel that is one `decoder.rms_norm`, `lookup` or `append`. Out:
-// vector code, row by row; a work item is `rows` rows, so many that it is worth
-// another thread's while.
+// In: a kernel that is one `decoder.rms_norm`, `lookup` or `append`, or one
+// `prune.gather`. Out: vector code, row by row; a work item is `rows` rows, so
+// many that it is worth another thread's while.
 //
 // - rms_norm: a pass over a row for the sum of its squares, in four registers,
 //   and a second one, in the L1 cache, for the products; head by head where it
@@ -10,6 +10,9 @@
 // - lookup and append: a copy that widens or narrows. The rows of a lookup lie
 //   anywhere in DRAM: while one is copied, the next one is fetched, and the
 //   first one of an item before it begins.
+// - gather: a vector of the table at a time. Where it names no column, the
+//   first one is read and a zero is taken: a gather without a mask is as many
+//   plain loads on processors that have no fast instruction for it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,6 +22,7 @@
 #include "VectorMath.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -37,6 +41,7 @@ public:
   void emit(decoder::RMSNormOp op);
   void emit(decoder::LookupOp op);
   void emit(decoder::AppendOp op);
+  void emit(prune::GatherOp op);
 
 private:
   /// A row of memory whose elements have type `storage`: all indices but the
@@ -206,6 +211,30 @@ void RowsEmitter::emit(decoder::AppendOp op) {
   });
 }
 
+void RowsEmitter::emit(prune::GatherOp op) {
+  auto type = cast<RankedTensorType>(op.getType());
+  auto i32s = VectorType::get(lanes, b.getI32Type());
+  Value none = zeros(i32s), nothing = zeros(math.f32s());
+  Value everywhere = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(VectorType::get(lanes, b.getI1Type()), true));
+  forEachRow(extentOf(op.getInput()), rows, [&](Value row) {
+    Row to = resultRow(op.getResult(), row);
+    forEachVector(
+        type.getDimSize(1), 4, [&](Value column, Value mask, int64_t) {
+          Value from = loadVector(b, argumentOf(op.getColumns()),
+                                  b.getI32Type(), lanes, column, mask);
+          Value isThere =
+              arith::CmpIOp::create(b, arith::CmpIPredicate::sge, from, none);
+          Value x = vector::GatherOp::create(
+              b, math.f32s(), argumentOf(op.getInput()),
+              ValueRange{row, index(0)}, arith::MaxSIOp::create(b, from, none),
+              everywhere, nothing);
+          store(arith::SelectOp::create(b, isThere, x, nothing), to, column,
+                mask);
+        });
+  });
+}
+
 /// The op of a kernel that this strategy takes, and the tensor whose rows are
 /// its work; null for others.
 std::pair<Operation *, BlockArgument> getOpAndRows(func::FuncOp kernel) {
@@ -218,6 +247,10 @@ std::pair<Operation *, BlockArgument> getOpAndRows(func::FuncOp kernel) {
     return with(lookup, lookup.getIndices());
   if (auto append = getOnlyOp<decoder::AppendOp>(kernel))
     return with(append, append.getRows());
+  // Vectors of the table are as long as those of the values.
+  if (auto gather = getOnlyOp<prune::GatherOp>(kernel);
+      gather && gather.getType().getElementType().isF32())
+    return with(gather, gather.getInput());
   return {};
 }
 
@@ -243,8 +276,8 @@ FailureOr<func::FuncOp> emitRows(func::FuncOp kernel, const CPUTarget &target) {
   Operation *op = getOpAndRows(kernel).first;
   if (!op)
     return kernel.emitError(
-        "expected one 'decoder.rms_norm', 'decoder.lookup' or "
-        "'decoder.append' in a kernel of strategy \"rows\"");
+        "expected one 'decoder.rms_norm', 'decoder.lookup', "
+        "'decoder.append' or 'prune.gather' in a kernel of strategy \"rows\"");
   FailureOr<int64_t> rows = getParameter(kernel, "rows");
   if (failed(rows))
     return failure();
@@ -257,8 +290,8 @@ FailureOr<func::FuncOp> emitRows(func::FuncOp kernel, const CPUTarget &target) {
     return failure();
   RowsEmitter emitter(builder, *shell, target, *rows);
   llvm::TypeSwitch<Operation *>(op)
-      .Case<decoder::RMSNormOp, decoder::LookupOp, decoder::AppendOp>(
-          [&](auto each) { emitter.emit(each); });
+      .Case<decoder::RMSNormOp, decoder::LookupOp, decoder::AppendOp,
+            prune::GatherOp>([&](auto each) { emitter.emit(each); });
   kernel.erase();
   return shell->function;
 }

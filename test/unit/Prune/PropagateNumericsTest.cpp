@@ -540,13 +540,13 @@ TEST_F(Propagate, AModelUnderRandomPlans) {
 }
 
 TEST(StaticPlan, CountsOfTheFamilies) {
-  EXPECT_EQ(countKeptChannels(14336, 0.5), 7168);
-  EXPECT_EQ(countKeptChannels(91, 0.5), 48);  // 45.5: 45, up to 48
-  EXPECT_EQ(countKeptChannels(30, 0.5), 15);  // not above 16: as it is
-  EXPECT_EQ(countKeptChannels(17, 0.01), 16); // 16.83
-  EXPECT_EQ(countKeptChannels(35, 0.03),
+  EXPECT_EQ(countKeptColumns(14336, 0.5), 7168);
+  EXPECT_EQ(countKeptColumns(91, 0.5), 48);  // 45.5: 45, up to 48
+  EXPECT_EQ(countKeptColumns(30, 0.5), 15);  // not above 16: as it is
+  EXPECT_EQ(countKeptColumns(17, 0.01), 16); // 16.83
+  EXPECT_EQ(countKeptColumns(35, 0.03),
             35); // 33.95: 33, up to 48, but there are 35
-  EXPECT_EQ(countKeptChannels(5, 0.99), 1);
+  EXPECT_EQ(countKeptColumns(5, 0.99), 1);
   EXPECT_EQ(countKeptHeads(8, 0.5), 4);
   EXPECT_EQ(countKeptHeads(10, 0.9), 1); // 0.9999..
   EXPECT_EQ(countKeptHeads(3, 0.9), 1);

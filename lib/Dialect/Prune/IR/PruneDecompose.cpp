@@ -293,3 +293,41 @@ Value GemmDecomposer::run() {
 FailureOr<SmallVector<Value>> GemmOp::decomposeOperation(OpBuilder &builder) {
   return SmallVector<Value>{GemmDecomposer(builder, *this).run()};
 }
+
+FailureOr<SmallVector<Value>> GatherOp::decomposeOperation(OpBuilder &builder) {
+  Location loc = getLoc();
+  Value input = getInput();
+  Value init = tensor::EmptyOp::create(
+      builder, loc,
+      {tensor::getMixedSize(builder, loc, input, 0),
+       tensor::getMixedSize(builder, loc, getColumns(), 0)},
+      getType().getElementType());
+  MLIRContext *context = builder.getContext();
+  AffineMap perColumn = AffineMap::get(2, 0, getAffineDimExpr(1, context));
+  auto generic = linalg::GenericOp::create(
+      builder, loc, init.getType(), getColumns(), init,
+      ArrayRef<AffineMap>{perColumn,
+                          AffineMap::getMultiDimIdentityMap(2, context)},
+      ArrayRef<utils::IteratorType>{kParallel, kParallel},
+      [&](OpBuilder &b, Location l, ValueRange elements) {
+        Value none = arith::ConstantOp::create(
+            b, l, b.getIntegerAttr(b.getI32Type(), 0));
+        Value isThere = arith::CmpIOp::create(b, l, arith::CmpIPredicate::sge,
+                                              elements[0], none);
+        // The extract must stay in bounds even where its value is not used.
+        Value column = arith::IndexCastOp::create(
+            b, l, b.getIndexType(),
+            arith::MaxSIOp::create(b, l, elements[0], none));
+        Value row = linalg::IndexOp::create(b, l, 0);
+        Value element =
+            tensor::ExtractOp::create(b, l, input, ValueRange{row, column});
+        Value zero =
+            arith::ConstantOp::create(b, l, b.getZeroAttr(element.getType()));
+        linalg::YieldOp::create(
+            b, l,
+            arith::SelectOp::create(b, l, isThere, element, zero).getResult());
+      });
+  if (!getSite().empty())
+    generic->setAttr("prune.site", builder.getStringAttr(getSite()));
+  return SmallVector<Value>{generic.getResult(0)};
+}

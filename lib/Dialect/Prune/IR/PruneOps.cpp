@@ -265,6 +265,23 @@ LogicalResult ExtendOp::reifyResultShapes(OpBuilder &builder,
   return success();
 }
 
+LogicalResult GatherOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType()),
+       result = cast<RankedTensorType>(getType()),
+       columns = cast<RankedTensorType>(getColumns().getType());
+  auto expected = RankedTensorType::get(
+      {input.getDimSize(0), columns.getDimSize(0)}, input.getElementType());
+  if (input.isDynamicDim(1) || input.getDimSize(1) < 1 ||
+      columns.isDynamicDim(0))
+    return emitOpError() << "expected an input of static width and a table of "
+                            "static length, found "
+                         << input << " and " << columns;
+  if (result != expected)
+    return emitOpError() << "expected a result of type " << expected
+                         << ", found " << result;
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // GEMM
 //===----------------------------------------------------------------------===//

@@ -3,6 +3,7 @@
 // the plan as a prune.project. All decisions are checked against the model
 // first and gathered by sublayer; only then is anything written, so that the
 // order of the decisions cannot matter and a wrong plan changes nothing.
+#include "HiddenPlan.h"
 #include "SetFiles.h"
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Analysis/SiteGlob.h"
@@ -10,7 +11,6 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/MapVector.h"
-#include "llvm/Support/Path.h"
 
 using namespace mlir;
 
@@ -90,7 +90,8 @@ public:
   /// Relative paths start at `directory`, or if that is empty at the file that
   /// the decision is written in.
   PlanReader(ArrayRef<Sublayer> sublayers, StringRef directory)
-      : sublayers(sublayers), directory(directory) {
+      : sublayers(sublayers), directory(directory),
+        hidden(sublayers, directory, files) {
     decisions.resize(sublayers.size());
     for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
       names[sublayer.name].push_back(index);
@@ -106,6 +107,7 @@ public:
   }
 
   ArrayRef<Decision> getDecisions() const { return decisions; }
+  const HiddenPlan &getHidden() const { return hidden; }
 
 private:
   /// Matches a decision's glob; gives the indices of the sublayers it names.
@@ -118,6 +120,7 @@ private:
   ArrayRef<Sublayer> sublayers;
   StringRef directory;
   SafetensorsSetReader files;
+  HiddenPlan hidden;
   SmallVector<Decision> decisions; // of the sublayer with the same index
   /// Layers and sublayers by name, in the model's order.
   llvm::MapVector<StringRef, SmallVector<size_t, 2>> names;
@@ -190,24 +193,7 @@ FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
     return op.emitOpError() << "'" << sublayer.name << "' has "
                             << stringifyDimension(sublayer.dimension)
                             << " to keep, found " << dimension;
-  auto emitError = [&] {
-    return op.emitOpError()
-           << dimension << " of '" << sublayer.name << "', of which there are "
-           << sublayer.count << ": ";
-  };
-  auto file = op->getLoc()->findInstanceOf<FileLineColLoc>();
-  files.setDirectory(
-      directory.empty() && file
-          ? llvm::sys::path::parent_path(file.getFilename()).str()
-          : directory.str());
-  FailureOr<SmallVector<int64_t>> indices =
-      op.getSet().resolve(sublayer.count, files, emitError);
-  if (failed(indices))
-    return failure();
-  if (indices->empty())
-    return emitError() << "expected at least one to remain, found none; "
-                          "'prune.skip' removes the whole sublayer";
-  return SetAttr::fromIndices(op.getContext(), *indices, sublayer.count);
+  return resolveKeptSet(op, sublayer.name, sublayer.count, files, directory);
 }
 
 LogicalResult PlanReader::readOne(DecisionOpInterface op) {
@@ -215,6 +201,8 @@ LogicalResult PlanReader::readOne(DecisionOpInterface op) {
   if (!keep && !isa<SkipOp>(op))
     return op->emitOpError()
            << "is a decision that 'prune-apply-plan' cannot apply";
+  if (keep && keep.getDimension() == Dimension::Hidden)
+    return hidden.read(keep);
   FailureOr<SmallVector<size_t>> indices =
       resolveSites(op, /*allowLayers=*/!keep);
   if (failed(indices))
@@ -316,6 +304,7 @@ private:
       apply(sublayer, decision);
       ++numProjections;
     }
+    numProjections += reader.getHidden().apply();
     return success();
   }
 };

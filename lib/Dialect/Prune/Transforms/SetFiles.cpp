@@ -77,3 +77,31 @@ SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
     return fail() << "expected each index once, found " << *twice << " twice";
   return indices;
 }
+
+FailureOr<SetAttr> coppice::prune::resolveKeptSet(KeepOp op, StringRef name,
+                                                  int64_t count,
+                                                  SafetensorsSetReader &files,
+                                                  StringRef directory) {
+  auto emitError = [&] {
+    return op.emitOpError()
+           << stringifyDimension(op.getDimension()) << " of '" << name
+           << "', of which there are " << count << ": ";
+  };
+  auto file = op->getLoc()->findInstanceOf<FileLineColLoc>();
+  files.setDirectory(
+      directory.empty() && file
+          ? llvm::sys::path::parent_path(file.getFilename()).str()
+          : directory.str());
+  FailureOr<SmallVector<int64_t>> indices =
+      op.getSet().resolve(count, files, emitError);
+  if (failed(indices))
+    return failure();
+  if (indices->empty()) {
+    InFlightDiagnostic diagnostic =
+        emitError() << "expected at least one to remain, found none";
+    if (op.getDimension() != Dimension::Hidden)
+      diagnostic << "; 'prune.skip' removes the whole sublayer";
+    return diagnostic;
+  }
+  return SetAttr::fromIndices(op.getContext(), *indices, count);
+}

@@ -21,6 +21,15 @@ private:
   std::map<std::string, rt::SafetensorsFile> files;
 };
 
+/// The set of a decision about `name`, which has `count` of the decision's
+/// dimension. A relative path starts at `directory`, or if that is empty at the
+/// file that the decision is written in. Reports a set of another size, and one
+/// that is empty.
+mlir::FailureOr<SetAttr> resolveKeptSet(KeepOp op, llvm::StringRef name,
+                                        int64_t count,
+                                        SafetensorsSetReader &files,
+                                        llvm::StringRef directory);
+
 } // namespace coppice::prune
 
 #endif // COPPICE_DIALECT_PRUNE_TRANSFORMS_SETFILES_H

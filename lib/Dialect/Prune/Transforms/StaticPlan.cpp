@@ -1,4 +1,5 @@
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
+#include "coppice/Analysis/Boundaries.h"
 #include "coppice/Analysis/SiteGlob.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
@@ -15,13 +16,12 @@ static int64_t floorOf(double x) {
   return static_cast<int64_t>(std::floor(x + 1e-9));
 }
 
-int64_t coppice::prune::countKeptChannels(int64_t intermediate,
-                                          double sparsity) {
-  double exact = static_cast<double>(intermediate) * (1 - sparsity);
+int64_t coppice::prune::countKeptColumns(int64_t width, double sparsity) {
+  double exact = static_cast<double>(width) * (1 - sparsity);
   int64_t kept = floorOf(exact);
   if (exact > 16)
     kept = (kept + 15) / 16 * 16;
-  return std::clamp<int64_t>(kept, 1, intermediate);
+  return std::clamp<int64_t>(kept, 1, width);
 }
 
 int64_t coppice::prune::countKeptHeads(int64_t kvHeads, double sparsity) {
@@ -47,6 +47,9 @@ public:
     return numbers;
   }
 
+  /// A number from 0 to below 1.
+  double fraction() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+
 private:
   int64_t below(int64_t extent) {
     // The bias of the remainder is below 2^-32 for extents of any model.
@@ -71,7 +74,8 @@ public:
   LogicalResult run() {
     if (failed(checkSparsity("static M", options.staticM)) ||
         failed(checkSparsity("static NK", options.staticNK)) ||
-        failed(selectSites()))
+        failed(checkSparsity("cross-layer static NK", options.staticNKCross)) ||
+        failed(checkOffset()) || failed(selectSites()))
       return failure();
     findDecided();
     if (options.staticM &&
@@ -79,7 +83,8 @@ public:
       return failure();
     if (options.staticNK)
       keepWidths(*options.staticNK);
-    return success();
+    return options.staticNKCross ? keepHidden(*options.staticNKCross)
+                                 : success();
   }
 
 private:
@@ -90,9 +95,33 @@ private:
                             << " from 0 to below 1, found " << *sparsity;
   }
 
+  LogicalResult checkOffset() {
+    if (options.offset != 0 && !options.staticNK && !options.staticNKCross)
+      return plan.emitError()
+             << "expected a sparsity of static NK or "
+                "cross-layer static NK for the offset to vary, "
+                "found neither";
+    if (options.offset >= 0 && options.offset < 1)
+      return success();
+    return plan.emitError() << "expected an offset of sparsities from 0 to "
+                               "below 1, found "
+                            << options.offset;
+  }
+
+  /// The sparsity of one component.
+  double sparsityOf(StringRef component, double sparsity) {
+    if (options.offset == 0)
+      return sparsity;
+    double offset =
+        (2 * Draw(options.seed, ("offset:" + component).str()).fraction() - 1) *
+        options.offset;
+    return std::clamp(sparsity + offset, 0.0, 1.0);
+  }
+
   LogicalResult selectSites() {
     std::string error;
-    std::optional<SiteGlob> glob = SiteGlob::parse(options.sites, error);
+    std::optional<SiteGlob> glob =
+        SiteGlob::parse(options.sites.empty() ? "*.*.*" : options.sites, error);
     if (!glob)
       return plan.emitError() << "sites '" << options.sites << "': " << error;
     for (const Sublayer &sublayer : all)
@@ -110,13 +139,19 @@ private:
   /// is applied.
   void findDecided() {
     for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
+      auto keep = dyn_cast<KeepOp>(decision.getOperation());
+      if (keep && keep.getDimension() == Dimension::Hidden)
+        continue;
       std::string error;
       std::optional<SiteGlob> glob =
           SiteGlob::parse(decision.getSites(), error);
       for (const Sublayer &sublayer : all)
         if (glob && (glob->match(sublayer.name) ||
-                     glob->match(parseLayerSite(sublayer.name)->layerName)))
+                     glob->match(parseLayerSite(sublayer.name)->layerName))) {
           decided.insert(sublayer.name);
+          if (isa<SkipOp>(decision))
+            skipped.insert(sublayer.name);
+        }
     }
   }
 
@@ -144,8 +179,10 @@ private:
                              .choose(count, open.size())) {
       layers += (layers.empty() ? "" : ",") +
                 std::to_string(open[index].front()->layer);
-      for (const Sublayer *sublayer : open[index])
+      for (const Sublayer *sublayer : open[index]) {
         decided.insert(sublayer->name);
+        skipped.insert(sublayer->name);
+      }
     }
     if (count > 1)
       layers = "{" + layers + "}";
@@ -179,8 +216,9 @@ private:
       if (decided.contains(sublayer->name) || !sublayer->sink)
         continue;
       bool isHeads = sublayer->dimension == Dimension::KVHeads;
-      int64_t kept = isHeads ? countKeptHeads(sublayer->count, sparsity)
-                             : countKeptChannels(sublayer->count, sparsity);
+      double mine = sparsityOf(sublayer->name, sparsity);
+      int64_t kept = isHeads ? countKeptHeads(sublayer->count, mine)
+                             : countKeptColumns(sublayer->count, mine);
       if (kept == sublayer->count)
         continue;
       SmallVector<int64_t> indices =
@@ -192,12 +230,67 @@ private:
     }
   }
 
+  /// The boundaries that a set is drawn for: not those of skipped sublayers,
+  /// nor those that the plan decides about.
+  FailureOr<SmallVector<Boundary>> findOpenBoundaries() {
+    FailureOr<SmallVector<Boundary>> boundaries =
+        findBoundaries(all, [&] { return plan.emitError(); });
+    if (failed(boundaries))
+      return failure();
+    auto matches = [](const Boundary &boundary, StringRef sites) {
+      std::string error;
+      std::optional<SiteGlob> glob = SiteGlob::parse(sites, error);
+      return glob && glob->match(boundary.name);
+    };
+    llvm::erase_if(*boundaries, [&](const Boundary &boundary) {
+      return skipped.contains(boundary.name) ||
+             (!options.sites.empty() && !matches(boundary, options.sites)) ||
+             llvm::any_of(plan.getBody().front().getOps<KeepOp>(),
+                          [&](KeepOp keep) {
+                            return keep.getDimension() == Dimension::Hidden &&
+                                   matches(boundary, keep.getSites());
+                          });
+    });
+    return boundaries;
+  }
+
+  LogicalResult keepHidden(double sparsity) {
+    FailureOr<SmallVector<Boundary>> open = findOpenBoundaries();
+    if (failed(open))
+      return failure();
+    auto keep = [&](StringRef sites, int64_t hidden, StringRef stream) {
+      int64_t kept = countKeptColumns(hidden, sparsityOf(stream, sparsity));
+      if (kept == hidden)
+        return;
+      SmallVector<int64_t> indices =
+          Draw(options.seed, stream).choose(kept, hidden);
+      KeepOp::create(builder, plan.getLoc(), sites, Dimension::Hidden,
+                     SetAttr::fromIndices(plan.getContext(), indices, hidden));
+    };
+    // All alike, and nothing said otherwise: the plan says it in two lines. It
+    // does no harm at the boundary of a skipped sublayer.
+    bool saysNothing =
+        llvm::none_of(plan.getBody().front().getOps<KeepOp>(), [](KeepOp keep) {
+          return keep.getDimension() == Dimension::Hidden;
+        });
+    if (options.sameWidthSets && options.sites.empty() && saysNothing) {
+      for (StringRef sites : {"embed", "layers.*.*"})
+        keep(sites, open->front().hidden(), "hidden");
+      return success();
+    }
+    for (const Boundary &boundary : *open)
+      keep(boundary.name, boundary.hidden(),
+           options.sameWidthSets ? std::string("hidden")
+                                 : boundary.name + ".hidden");
+    return success();
+  }
+
   PlanOp plan;
   const StaticPlanOptions &options;
   OpBuilder builder;
   ArrayRef<Sublayer> all;
   SmallVector<const Sublayer *> selected;
-  llvm::StringSet<> decided;
+  llvm::StringSet<> decided, skipped;
 };
 } // namespace
 

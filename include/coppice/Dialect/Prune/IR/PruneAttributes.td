@@ -147,9 +147,10 @@ def Prune_RowSidesAttr : I32EnumAttr<"RowSides", "the side of a GEMM whose rows 
   let cppNamespace = "::coppice::prune";
 }
 
-def Prune_DimensionAttr : I32EnumAttr<"Dimension", "what a set of a sublayer counts", [
+def Prune_DimensionAttr : I32EnumAttr<"Dimension", "what a set of a plan counts", [
     I32EnumAttrCase<"Channels", 0, "channels">,
-    I32EnumAttrCase<"KVHeads", 1, "kv_heads">]> {
+    I32EnumAttrCase<"KVHeads", 1, "kv_heads">,
+    I32EnumAttrCase<"Hidden", 2, "hidden">]> {
   let cppNamespace = "::coppice::prune";
 }
 

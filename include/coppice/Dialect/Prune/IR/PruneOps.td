@@ -63,16 +63,28 @@ def Prune_SkipOp : Prune_Op<"skip", [
 
 def Prune_KeepOp : Prune_Op<"keep", [
     HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
-  let summary = "Static N and K: keep some channels or heads of sublayers";
+  let summary = "Static N and K: keep some channels, heads or hidden dimensions";
   let description = [{
     `channels` counts the intermediate channels of an MLP, `kv_heads` the KV
-    heads of an attention, each kept with all of its query heads. Sets are in
-    channels or heads: their granule is 1.
+    heads of an attention, each kept with all of its query heads. `hidden`
+    counts the columns of the residual stream at the boundaries that are named:
+    `embed`, where it begins, and `layers.N.attn` and `layers.N.mlp`, after the
+    sublayer has been added. Sets are in channels, heads or columns: their
+    granule is 1.
 
     ```mlir
     prune.keep "layers.*.mlp" channels = #prune.set<[0:80, 96] of 172>
     prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 3] of 4>
+    prune.keep "embed" hidden = #prune.set<[0:48] of 64>
+    prune.keep "layers.*.*" hidden = #prune.set<[0:32, 40:56] of 64>
     ```
+
+    What a boundary does not keep is zero there, and is gone from all that reads
+    or writes it: norms, inputs and outputs of matrix multiplications, embedding
+    and head. Where two boundaries in a row keep different columns, those that
+    both keep go from one to the other, and what the sublayer computes is added.
+    About one sublayer there may be a decision of each kind, `hidden` and one of
+    the others.
   }];
   let arguments = (ins StrAttr:$sites, Prune_DimensionAttr:$dimension, Prune_PlannedSetAttr:$set);
   let assemblyFormat = "$sites $dimension `=` $set attr-dict";
@@ -146,6 +158,27 @@ def Prune_ExtendOp : Prune_ProjectionOp<"extend"> {
     `in` type($input) `->` type($result)
   }];
   let builders = [OpBuilder<(ins "::mlir::Value":$input, "int64_t":$axis, "::coppice::prune::SetAttr":$keep)>];
+}
+
+def Prune_GatherOp : Prune_Op<"gather", [Pure, DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "Columns of a value by a table, zeros where it names none";
+  let description = [{
+    `result[r, c] = columns[c] < 0 ? 0 : input[r, columns[c]]`: what is left of
+    restrictions and extensions of computed values once everything has been
+    propagated, such as the index map between two boundaries of the residual
+    stream that keep different columns. The table is data, not an attribute, so
+    that all maps of the same widths are one kernel. An index that is not below
+    the width of the input is undefined behaviour.
+
+    ```mlir
+    %r = prune.gather "residual.layers.0.attn" %x by %t : tensor<?x48xf32>, tensor<32xi32> -> tensor<?x32xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, 2DTensorOf<[AnyFloat]>:$input,
+                       TensorRankOf<[I32], [1]>:$columns);
+  let results = (outs 2DTensorOf<[AnyFloat]>:$result);
+  let assemblyFormat = "$site $input `by` $columns attr-dict `:` type($input) `,` type($columns) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//

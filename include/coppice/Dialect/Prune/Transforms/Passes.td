@@ -14,13 +14,15 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
 
     - `prune.keep` of an MLP or an attention projects the columns that enter the
       GEMM that ends it: channels, or KV heads with all of their query heads.
+    - `prune.keep` of `hidden` projects the columns of the residual stream at a
+      boundary: every reader of it sees zeros elsewhere.
     - `prune.skip` projects away all rows of what the sublayer adds to the
       residual.
 
     Indices refer to the dense model, so the module must hold no projection yet.
     An external set is read and written into the plan. Errors: a glob, or one of
-    its alternatives, that names no sublayer; two decisions about one sublayer;
-    a set of another size than the model's; a set that is empty.
+    its alternatives, that names no sublayer or boundary; two decisions about
+    one of them; a set of another size than the model's; a set that is empty.
 
     Before:
     ```mlir
@@ -87,7 +89,7 @@ def PrunePropagate : Pass<"prune-propagate", "::mlir::ModuleOp"> {
     | `S_rows attention(q, k, v) = attention(S q, k, v)`, slots and positions with q | decoder.attention |
     | `S rotary(x) = rotary(S x)`, `rotary(E x) = E rotary(x)` | decoder.rotary, whole heads or rows |
     | `S append(x, c) = append(S x, S c)` | decoder.append, columns; a cache argument of the function and its result become narrower |
-    | `S_columns lookup(i, t) = lookup(i, S t)`, `S_rows lookup(i, t) = lookup(S i, t)` | decoder.lookup |
+    | `S_columns lookup(i, t) = lookup(i, S t)`, `S_rows lookup(i, t) = lookup(S i, t)`, `lookup(i, E_columns t) = E lookup(i, t)` | decoder.lookup |
     | `r + P_none(y) = r` | element-wise additions; then the sublayer is dead, and its caches go |
     | `S E = 1`, `S_k E_l` = index map, `S_i E_j = E_j S_i` on other axes | prune |
 

@@ -19,13 +19,22 @@ struct StaticPlanOptions {
   /// max(1, floor(Hk (1 - s))) heads and R16(I (1 - s)) channels remain, where
   /// R16(x) is floor(x), rounded up to a multiple of 16 if x > 16, at most I.
   std::optional<double> staticNK;
-  /// Only sublayers that match; L counts these.
-  std::string sites = "*.*.*";
+  /// Fraction of the hidden dimension that goes: R16(H (1 - s)) columns of the
+  /// residual stream remain, a set of its own at each boundary. A sublayer that
+  /// is skipped has no boundary: its residual passes as it is.
+  std::optional<double> staticNKCross;
+  /// One set for all boundaries instead, so that no index maps are left.
+  bool sameWidthSets = false;
+  /// What is left of each component (sublayer or boundary) follows a sparsity
+  /// of its own: s plus a draw from [-offset, offset), at least 0 and below 1.
+  double offset = 0;
+  /// Only sublayers that match, and boundaries; L counts these. Empty: all.
+  std::string sites;
   uint64_t seed = 0;
 };
 
-/// Channels of `intermediate` that a sparsity leaves.
-int64_t countKeptChannels(int64_t intermediate, double sparsity);
+/// Columns of `width` (channels, hidden dimensions) that a sparsity leaves.
+int64_t countKeptColumns(int64_t width, double sparsity);
 /// KV heads that a sparsity leaves.
 int64_t countKeptHeads(int64_t kvHeads, double sparsity);
 

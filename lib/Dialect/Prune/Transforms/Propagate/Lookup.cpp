@@ -23,8 +23,28 @@ struct RestrictUpLookup : RestrictUp<LookupOp> {
     });
   }
 };
+
+/// lookup(i, E t) = E lookup(i, t) along the columns, lookup(E i, ..) never: an
+/// index of zero is not a row of zeros.
+struct ExtendDownLookup : CountedRule<LookupOp> {
+  using CountedRule::CountedRule;
+
+  LogicalResult matchAndRewrite(LookupOp lookup,
+                                PatternRewriter &rewriter) const override {
+    auto extend = lookup.getTable().getDefiningOp<ExtendOp>();
+    if (!extend || extend.getAxis() != 1 || extend.getKeep().isEmpty())
+      return rewriter.notifyMatchFailure(lookup,
+                                         "the table's columns are whole");
+    SetAttr set = extend.getKeep();
+    auto narrow = cloneNarrow(rewriter, lookup,
+                              {lookup.getIndices(), extend.getInput()}, 1, set);
+    rewriter.replaceOpWithNewOp<ExtendOp>(lookup, narrow.getResult(), 1, set);
+    ++counts.extendsMoved;
+    return success();
+  }
+};
 } // namespace
 
 void propagate::addLookupRules(RewritePatternSet &rules, Counts &counts) {
-  rules.add<RestrictUpLookup>(rules.getContext(), counts);
+  rules.add<RestrictUpLookup, ExtendDownLookup>(rules.getContext(), counts);
 }
