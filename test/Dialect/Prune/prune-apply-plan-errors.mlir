@@ -69,3 +69,26 @@
 // RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "layers.0.mlp" channels = #prune.file_set<"nowhere.safetensors", "mlp">' > %t.13.mlir
 // RUN: not coppice-opt %t.13.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=E13
 // E13: error: {{.*}}nowhere.safetensors
+
+// hidden: no boundary
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "layers.*.moe" hidden = #prune.set<[0] of 7>' > %t.h0.mlir
+// RUN: not coppice-opt %t.h0.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=H0
+// H0: error: {{.*}}'layers.*.moe' names no boundary; the residual stream of the model has the boundaries 'embed' and 'layers.0.attn' to 'layers.2.mlp'
+
+// hidden: out of range
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "layers.[2-3].mlp" hidden = #prune.set<[0] of 7>' > %t.h1.mlir
+// RUN: not coppice-opt %t.h1.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=H1
+// H1: error: {{.*}}'3' in 'layers.[2-3].mlp' is out of range
+
+// hidden: twice
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "layers.1.*" hidden = #prune.set<[0] of 7>; prune.keep "layers.*.mlp" hidden = #prune.set<[0] of 7>' > %t.h2.mlir
+// RUN: not coppice-opt %t.h2.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=H2
+// H2: error: {{.*}}the hidden dimension at 'layers.1.mlp' is decided about twice
+
+// hidden: another size, and nothing
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "embed" hidden = #prune.set<[0] of 8>' > %t.h3.mlir
+// RUN: not coppice-opt %t.h3.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=H3
+// H3: error: {{.*}}hidden of 'embed', of which there are 7: expected a set of 7, as many as the model has, found one of 8
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "embed" hidden = #prune.set<none of 7>' > %t.h4.mlir
+// RUN: not coppice-opt %t.h4.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=H4
+// H4: error: {{.*}}expected at least one to remain, found none{{$}}

@@ -356,3 +356,19 @@ func.func @f(%x: tensor<?xf32> {prune.kept = [[2, #prune.set<[0:5] of 7>]]}) {
 func.func @f(%x: tensor<?xf32> {prune.hello = 3}) {
   return
 }
+
+// -----
+
+func.func @f(%x: tensor<?x5xf32>, %t: tensor<3xi32>) {
+  // expected-error @below {{expected a result of type 'tensor<?x3xf32>', found 'tensor<?x4xf32>'}}
+  %r = prune.gather "s" %x by %t : tensor<?x5xf32>, tensor<3xi32> -> tensor<?x4xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x5xf32>, %t: tensor<?xi32>) {
+  // expected-error @below {{expected an input of static width and a table of static length, found 'tensor<?x5xf32>' and 'tensor<?xi32>'}}
+  %r = prune.gather "s" %x by %t : tensor<?x5xf32>, tensor<?xi32> -> tensor<?x?xf32>
+  return
+}

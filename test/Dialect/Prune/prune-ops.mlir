@@ -71,3 +71,10 @@ func.func @long(%x: tensor<18xf32>) -> tensor<18xf32> {
   %p = prune.project "s" %x axis 0 keep #prune.set<[0, 2, 4, 6, 8, 10, 12, 14, 16] of 18> in tensor<18xf32>
   return %p : tensor<18xf32>
 }
+
+// CHECK-LABEL: @gather
+func.func @gather(%x: tensor<?x5xf32>, %t: tensor<3xi32>) -> tensor<?x3xf32> {
+  // CHECK: prune.gather "residual.layers.0.attn" %{{.*}} by %{{.*}} : tensor<?x5xf32>, tensor<3xi32> -> tensor<?x3xf32>
+  %r = prune.gather "residual.layers.0.attn" %x by %t : tensor<?x5xf32>, tensor<3xi32> -> tensor<?x3xf32>
+  return %r : tensor<?x3xf32>
+}

@@ -151,15 +151,26 @@ double worstError(const std::vector<Array> &actual,
 }
 
 const char *kPlans[] = {
-    "",
-    R"(prune.skip "layers.0.attn" prune.skip "layers.1.mlp")",
+    "", R"(prune.skip "layers.0.attn" prune.skip "layers.1.mlp")",
     R"(prune.skip "layers.0")",
     R"(prune.keep "layers.*.mlp" channels = #prune.set<[0:3, 5, 11:18] of 19>)",
     R"(prune.keep "layers.0.mlp" channels = #prune.set<[18] of 19>
        prune.keep "layers.1.attn" kv_heads = #prune.set<[0, 2] of 3>)",
     R"(prune.skip "layers.0.mlp"
        prune.keep "layers.1.mlp" channels = #prune.set<[1:19] of 19>
-       prune.keep "layers.*.attn" kv_heads = #prune.set<[1] of 3>)"};
+       prune.keep "layers.*.attn" kv_heads = #prune.set<[1] of 3>)",
+    // The same hidden dimensions everywhere, others at each boundary, and such
+    // that two boundaries in a row have none in common.
+    R"(prune.keep "embed" hidden = #prune.set<[0:5, 8:20] of 22>
+       prune.keep "layers.*.*" hidden = #prune.set<[0:5, 8:20] of 22>)",
+    R"(prune.keep "embed" hidden = #prune.set<[0:9, 21] of 22>
+       prune.keep "layers.0.attn" hidden = #prune.set<[3:14] of 22>
+       prune.keep "layers.1.mlp" hidden = #prune.set<[1, 3, 5:17] of 22>
+       prune.keep "layers.0.mlp" channels = #prune.set<[2:11] of 19>
+       prune.keep "layers.1.attn" kv_heads = #prune.set<[0, 2] of 3>)",
+    R"(prune.skip "layers.0.mlp"
+       prune.keep "layers.0.*" hidden = #prune.set<[0:11] of 22>
+       prune.keep "layers.1.attn" hidden = #prune.set<[11:22] of 22>)"};
 
 } // namespace
 

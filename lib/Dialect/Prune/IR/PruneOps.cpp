@@ -105,7 +105,9 @@ struct MergeProjects : OpRewritePattern<ProjectOp> {
   }
 };
 
-/// S_k S_l = S_(l composed with k) along one axis.
+/// S_k S_l = S_(l composed with k) along one axis, where nobody else reads what
+/// S_l gives: else what it restricts would be restricted in two ways, and
+/// neither could move up.
 struct MergeRestricts : OpRewritePattern<RestrictOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(RestrictOp op,
@@ -114,6 +116,9 @@ struct MergeRestricts : OpRewritePattern<RestrictOp> {
     if (!inner || inner.getAxis() != op.getAxis())
       return rewriter.notifyMatchFailure(
           op, "no restriction of the same axis below");
+    if (!inner->hasOneUse())
+      return rewriter.notifyMatchFailure(
+          op, "the restriction below has other users");
     rewriter.replaceOpWithNewOp<RestrictOp>(
         op, op.getType(), inner.getInput(), op.getAxis(),
         inner.getKeep().compose(op.getKeep()));
