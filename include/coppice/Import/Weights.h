@@ -6,6 +6,8 @@
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/safetensors.h"
 #include "runtime/base/safetensors_writer.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+#include "llvm/ADT/StringRef.h"
 
 #include <span>
 #include <string>
