@@ -6,10 +6,10 @@ set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache git
           clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools
-          nlohmann-json3-dev libcli11-dev libssl-dev libpcre2-dev libutf8proc-dev)
+          nlohmann-json3-dev libcli11-dev libssl-dev libpcre2-dev libutf8proc-dev libeigen3-dev)
 for argument in "$@"; do
   case "$argument" in
-    --tests) packages+=(libgtest-dev libgmock-dev python3 clang-format-22 libclang-rt-22-dev) ;;
+    --tests) packages+=(libgtest-dev libgmock-dev python3 python3-numpy clang-format-22 libclang-rt-22-dev) ;;
     --peers) packages+=(libdnnl-dev libopenblas-pthread-dev) ;;
     *) echo "unknown argument '$argument': expected --tests or --peers" >&2; exit 2 ;;
   esac

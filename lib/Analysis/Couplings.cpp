@@ -85,10 +85,10 @@ static LogicalResult findSublayers(func::FuncOp function,
                                    SmallVectorImpl<Sublayer> &sublayers) {
   // Indices of a plan mean the dense model, which a pruned one is not.
   WalkResult dense = function.walk([](Operation *op) -> WalkResult {
-    if (isa<ProjectOp, RestrictOp, ExtendOp>(op))
+    if (isa<ProjectOp, RestrictOp, ExtendOp, ReplaceOp>(op))
       return op->emitError()
              << "expected a dense module to apply a plan to, found a "
-                "projection";
+             << (isa<ReplaceOp>(op) ? "replaced weight" : "projection");
     return WalkResult::advance();
   });
   if (dense.wasInterrupted())

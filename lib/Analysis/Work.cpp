@@ -20,8 +20,17 @@ static void countGlobals(ModuleOp module, Work &work) {
     auto type = dyn_cast<RankedTensorType>(global.getType());
     if (!type || !type.hasStaticShape())
       continue;
-    work.parameters += type.getNumElements();
-    work.weightBytes += bytesOf(type, type.getNumElements());
+    int64_t elements = type.getNumElements(), positionBits = 0;
+    if (auto pattern = global->getAttrOfType<prune::NMAttr>(
+            prune::PruneDialect::patternAttrName);
+        pattern && elements > 0) {
+      int64_t width = type.getShape().back();
+      elements = elements / width * pattern.countKept(width);
+      positionBits = elements * pattern.getPositionBits();
+    }
+    work.parameters += elements;
+    work.weightBytes +=
+        bytesOf(type, elements) + llvm::divideCeil(positionBits, 8);
   }
 }
 
@@ -31,8 +40,11 @@ static void countOp(Operation *op, Work &work) {
     if (!weight.hasStaticShape())
       return;
     bool isInLayer = parseLayerSite(getSite(op)).has_value();
-    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) +=
-        2 * weight.getNumElements();
+    int64_t n = weight.getDimSize(0), k = weight.getDimSize(1);
+    auto site = dyn_cast<prune::GemmOp>(op);
+    if (site && site.getPatternAttr())
+      k = site.getPatternAttr().countKept(k);
+    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) += 2 * n * k;
   } else if (auto attention = dyn_cast<decoder::AttentionOp>(op)) {
     auto cache = cast<RankedTensorType>(attention.getKeys().getType());
     work.attentions.push_back(

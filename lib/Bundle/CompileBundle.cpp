@@ -58,7 +58,7 @@ namespace {
 /// What the module's plans decide; read before they are applied and gone.
 struct PlanRecord {
   std::string text; // all plans, for the hash
-  int64_t skips = 0, keeps = 0;
+  int64_t skips = 0, keeps = 0, factors = 0, patterns = 0, masks = 0;
   std::optional<double> sparsity;
 };
 } // namespace
@@ -71,12 +71,26 @@ static PlanRecord readPlans(ModuleOp module) {
     for (Operation &decision : plan.getBody().front()) {
       record.skips += isa<prune::SkipOp>(decision);
       record.keeps += isa<prune::KeepOp>(decision);
+      record.factors += isa<prune::FactorOp>(decision);
+      record.patterns += isa<prune::PatternOp>(decision);
+      record.masks += isa<prune::MaskOp>(decision);
     }
     // Nominal, as it was asked for; recorded by whoever made the plan.
     if (auto sparsity = plan->getAttrOfType<FloatAttr>("sparsity"))
       record.sparsity = sparsity.getValueAsDouble();
   }
   return record;
+}
+
+/// Elements that are not zero by N:M sparsity, if the weight has that.
+static int64_t countElements(ml_program::GlobalOp global) {
+  auto type = cast<ShapedType>(global.getType());
+  auto pattern = global->getAttrOfType<prune::NMAttr>(
+      prune::PruneDialect::patternAttrName);
+  if (!pattern)
+    return type.getNumElements();
+  int64_t width = type.getShape().back();
+  return width ? type.getNumElements() / width * pattern.countKept(width) : 0;
 }
 
 /// Parameters that the program still reads, each global once.
@@ -87,7 +101,7 @@ static int64_t countParameters(ModuleOp module, exec::ProgramOp program) {
     if (seen.insert(weight.getGlobalAttr()).second)
       if (auto global =
               module.lookupSymbol<ml_program::GlobalOp>(weight.getGlobal()))
-        count += cast<ShapedType>(global.getType()).getNumElements();
+        count += countElements(global);
   return count;
 }
 
@@ -104,6 +118,18 @@ static Object recordPlan(const PlanRecord &plan, int64_t parameters,
   if (plan.keeps) {
     add(family, "static-nk", "+");
     add(summary, "keep x" + Twine(plan.keeps), ", ");
+  }
+  if (plan.factors) {
+    add(family, "low-rank", "+");
+    add(summary, "factor x" + Twine(plan.factors), ", ");
+  }
+  if (plan.patterns) {
+    add(family, "n:m", "+");
+    add(summary, "pattern x" + Twine(plan.patterns), ", ");
+  }
+  if (plan.masks) {
+    add(family, "unstructured", "+");
+    add(summary, "mask x" + Twine(plan.masks), ", ");
   }
   if (family.empty())
     family = summary = "dense";

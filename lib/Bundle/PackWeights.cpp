@@ -52,6 +52,8 @@ struct StoredWeight {
   rt::DType dtype;
   std::string name; // of what it comes from
   rt::PackedLayout layout;
+  prune::NMAttr pattern; // that it must have; null: none
+  int64_t width = 0;     // of a row of what it comes from, with a pattern
 
   int64_t bytes() const { return layout.packedElements() * rt::sizeOf(dtype); }
 
@@ -84,11 +86,12 @@ private:
   FailureOr<const rt::SafetensorsFile *> open(exec::WeightOp weight,
                                               StringRef path);
   LogicalResult collectFile(exec::WeightOp weight, decoder::FileAttr source,
-                            ArrayRef<rt::KeptAxis> kept,
+                            ArrayRef<rt::KeptAxis> kept, prune::NMAttr pattern,
                             ProgramRecords &records);
   LogicalResult collectTable(exec::WeightOp weight, DenseElementsAttr values,
                              ProgramRecords &records);
   LogicalResult pack(StoredWeight &weight, std::byte *packed);
+  LogicalResult checkPattern(StoredWeight &weight);
   LogicalResult packAll(rt::SafetensorsWriter &writer);
   LogicalResult checkImported();
   LogicalResult check(const rt::Status &status);
@@ -183,11 +186,10 @@ FailureOr<const rt::SafetensorsFile *> WeightPacker::open(exec::WeightOp weight,
            << opened.status().message();
   entry->second = *std::move(opened);
 
-  auto model = program->getParentOp()->getAttrOfType<decoder::ModelAttr>(
-      decoder::kModelAttrName);
-  if (model && model.getWeights() == path && !model.getWeightsSha256().empty())
+  StringRef expected = decoder::getFileSha256(program->getParentOp(), path);
+  if (!expected.empty())
     imported.push_back(
-        {weight, std::string(full), model.getWeightsSha256().str(),
+        {weight, std::string(full), expected.str(),
          std::async(std::launch::async, [bytes = entry->second.bytes()] {
            return rt::sha256(bytes);
          })});
@@ -197,6 +199,7 @@ FailureOr<const rt::SafetensorsFile *> WeightPacker::open(exec::WeightOp weight,
 LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
                                         decoder::FileAttr source,
                                         ArrayRef<rt::KeptAxis> kept,
+                                        prune::NMAttr pattern,
                                         ProgramRecords &records) {
   FailureOr<const rt::SafetensorsFile *> file = open(weight, source.getPath());
   if (failed(file))
@@ -247,7 +250,8 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << source.getKey() << "' of shape " << shapeText(tensor->shape);
   }
   weights.push_back({weight, (*file)->data(*tensor).data(), tensor->dtype,
-                     tensor->name, *std::move(layout)});
+                     tensor->name, *std::move(layout), pattern,
+                     tensor->shape.empty() ? 0 : tensor->shape.back()});
   records.storages.push_back(
       Object{{"file", weightsFileName},
              {"key", llvm::json::fixUTF8(weight.getName())}});
@@ -267,8 +271,8 @@ LogicalResult WeightPacker::collectTable(exec::WeightOp weight,
   auto elements = values.getValues<int32_t>();
   auto &table = tables.emplace_back(elements.begin(), elements.end());
   weights.push_back({weight, reinterpret_cast<const std::byte *>(table.data()),
-                     rt::DType::I32, weight.getName().str(),
-                     *std::move(layout)});
+                     rt::DType::I32, weight.getName().str(), *std::move(layout),
+                     prune::NMAttr(), 0});
   records.storages.push_back(
       Object{{"file", weightsFileName},
              {"key", llvm::json::fixUTF8(weight.getName())}});
@@ -284,8 +288,17 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
       return weight.emitError("expected a global ") << weight.getGlobalAttr();
     std::vector<rt::KeptAxis> kept = getKeptAxes(global);
     Attribute source = global->getDiscardableAttr(decoder::kSourceAttrName);
+    // Along what is kept, which the oracle does not look at.
+    auto pattern = program.getOracle()
+                       ? prune::NMAttr()
+                       : global->getAttrOfType<prune::NMAttr>(
+                             prune::PruneDialect::patternAttrName);
+    if (pattern && !isa_and_nonnull<decoder::FileAttr>(source))
+      return weight.emitError("expected weights with N:M sparsity, ")
+             << pattern << ", found generated ones, which have none; 'by "
+             << "magnitude' makes them so";
     if (auto file = dyn_cast_or_null<decoder::FileAttr>(source)) {
-      if (failed(collectFile(weight, file, kept, records)))
+      if (failed(collectFile(weight, file, kept, pattern, records)))
         return failure();
     } else if (auto generated =
                    dyn_cast_or_null<decoder::GeneratedAttr>(source)) {
@@ -320,6 +333,44 @@ LogicalResult WeightPacker::collect(ProgramRecords &records) {
     }
   }
   return success();
+}
+
+/// Finds the first group of a row with more elements than the pattern allows.
+LogicalResult WeightPacker::checkPattern(StoredWeight &weight) {
+  if (!weight.pattern)
+    return success();
+  int64_t most = weight.pattern.getKept(), of = weight.pattern.getOf(),
+          rows = weight.layout.rowCount();
+  std::atomic<int64_t> bad = INT64_MAX; // the group's last element
+  llvm::parallelFor(0, static_cast<size_t>(rows), [&](size_t row) {
+    int64_t group = -1, found = 0, begin = static_cast<int64_t>(row);
+    weight.layout.forEachRun(
+        begin, begin + 1, [&](const rt::PackedLayout::Run &run) {
+          for (int64_t i = 0; i < run.count; ++i) {
+            if ((run.first + i) / of != group) {
+              group = (run.first + i) / of;
+              found = 0;
+            }
+            int64_t at = run.source + i;
+            // Of either sign a zero is one.
+            found += rt::loadAsF32(weight.dtype, weight.source, at) != 0.0f;
+            int64_t least = bad;
+            while (found > most && at < least &&
+                   !bad.compare_exchange_weak(least, at))
+              ;
+          }
+        });
+  });
+  if (bad == INT64_MAX)
+    return success();
+  int64_t width = weight.width;
+  if (failed(checkImported()))
+    return failure();
+  return weight.op.emitError("expected tensor '")
+         << weight.name << "' to have at most " << most << " of " << of
+         << " elements that are not zero along K, found one more in row "
+         << bad / width << " at column " << bad % width
+         << "; 'by magnitude' in the plan chooses some";
 }
 
 /// Packs into weight.bytes() bytes, and checks that what is kept is finite.
@@ -367,7 +418,7 @@ LogicalResult WeightPacker::checkImported() {
     if (found != file.expected)
       return file.weight.emitError("weights changed since import: expected ")
              << file.path << " to have sha256 " << file.expected << ", found "
-             << found << "; import the model again";
+             << found << "; import the model, and prune it, again";
   }
   imported.clear();
   return success();
@@ -434,7 +485,9 @@ LogicalResult WeightPacker::packAll(rt::SafetensorsWriter &writer) {
   };
   for (auto [index, weight] : llvm::enumerate(weights)) {
     std::byte *packed = buffers[index % 2].data();
-    LogicalResult done = pack(weight, packed);
+    LogicalResult done = checkPattern(weight);
+    if (succeeded(done))
+      done = pack(weight, packed);
     if (failed(finishWriting()) || failed(done))
       return failure();
     std::span<const std::byte> bytes(packed,

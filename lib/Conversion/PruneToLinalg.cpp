@@ -1,9 +1,10 @@
 // The literal meaning of projections and GEMMs, in linalg.
 //
-// In: prune.project, .restrict, .extend, .gather and .gemm on tensors. Out:
-// linalg and tensor.extract. What a keep-set says becomes a constant table, so
-// that there is nothing here that could be wrong in the way that propagation,
-// folding or packing could be: this is the oracle's side of `coppice verify`.
+// In: prune.project, .restrict, .extend, .gather, .replace and .gemm on
+// tensors. Out: linalg and tensor.extract. What a keep-set says becomes a
+// constant table, so that there is nothing here that could be wrong in the way
+// that propagation, folding or packing could be: this is the oracle's side of
+// `coppice verify`.
 #include "coppice/Conversion/Passes.h"
 
 #include "coppice/Analysis/Sites.h"
@@ -194,6 +195,91 @@ static void lower(RewriterBase &rewriter, ExtendOp op) {
 }
 
 //===----------------------------------------------------------------------===//
+// Replacements
+//===----------------------------------------------------------------------===//
+
+/// U V, in f32 at the least.
+static Value multiplyFactors(RewriterBase &rewriter, ReplaceOp op,
+                             Type element) {
+  Location loc = op.getLoc();
+  auto u = cast<RankedTensorType>(op.getU().getType()),
+       v = cast<RankedTensorType>(op.getV().getType());
+  auto type =
+      RankedTensorType::get({u.getDimSize(0), v.getDimSize(1)}, element);
+  Value init = tensor::EmptyOp::create(rewriter, loc, type, ValueRange());
+  auto map = [&](ArrayRef<unsigned> dims) {
+    return AffineMap::getMultiDimMapWithTargets(3, dims, op.getContext());
+  };
+  auto loops = parallel(2);
+  loops.push_back(utils::IteratorType::reduction);
+  auto product = linalg::GenericOp::create(
+      rewriter, loc, type, ValueRange{op.getU(), op.getV()},
+      zeros(rewriter, loc, init).getResult(0),
+      ArrayRef<AffineMap>{map({0, 2}), map({2, 1}), map({0, 1})}, loops,
+      [&](OpBuilder &b, Location l, ValueRange elements) {
+        auto widen = [&](Value x) -> Value {
+          return x.getType() == element
+                     ? x
+                     : arith::ExtFOp::create(b, l, element, x).getResult();
+        };
+        Value term =
+            arith::MulFOp::create(b, l, widen(elements[0]), widen(elements[1]));
+        linalg::YieldOp::create(
+            b, l, arith::AddFOp::create(b, l, elements[2], term).getResult());
+      });
+  setSite(product, (op.getSite() + ".factors").str());
+  return product.getResult(0);
+}
+
+/// The weight itself, whole, computed in the step: so that what is compared
+/// with it may compute in any other way.
+static void lower(RewriterBase &rewriter, ReplaceOp op) {
+  if (!op.isFactored())
+    return rewriter.replaceOp(op, op.getBy());
+  Location loc = op.getLoc();
+  auto weight = cast<RankedTensorType>(op.getWeight().getType());
+  Type stored = weight.getElementType(),
+       element =
+           stored.getIntOrFloatBitWidth() < 32 ? rewriter.getF32Type() : stored;
+  Value factors = multiplyFactors(rewriter, op, element);
+  SetAttr retain = op.getRetainAttr();
+  if (!retain)
+    return rewriter.replaceOp(op, factors);
+
+  // For each row of the weight where it is in U V, or -1: in the old weight.
+  SmallVector<int64_t> positions(weight.getDimSize(0), -1);
+  for (auto [position, row] :
+       llvm::enumerate(retain.refine(1).complement().getIndices()))
+    positions[row] = static_cast<int64_t>(position);
+  auto type = weight.clone(element);
+  auto maps = identityMaps(rewriter.getContext(), 2, 3);
+  maps[0] = axisMap(rewriter.getContext(), 2, 0);
+  auto rows = linalg::GenericOp::create(
+      rewriter, loc, type,
+      ValueRange{indexTable(rewriter, loc, positions), op.getWeight()},
+      tensor::EmptyOp::create(rewriter, loc, type, ValueRange()).getResult(),
+      maps, parallel(2), [&](OpBuilder &b, Location l, ValueRange elements) {
+        Value position =
+            arith::IndexCastOp::create(b, l, b.getIndexType(), elements[0]);
+        Value first = arith::ConstantIndexOp::create(b, l, 0);
+        Value isFactored = arith::CmpIOp::create(
+            b, l, arith::CmpIPredicate::sge, position, first);
+        Value inBounds = arith::MaxSIOp::create(b, l, position, first);
+        Value product = extractAt(b, l, factors, 0, inBounds);
+        Value old =
+            stored == element
+                ? elements[1]
+                : arith::ExtFOp::create(b, l, element, elements[1]).getResult();
+        linalg::YieldOp::create(
+            b, l,
+            arith::SelectOp::create(b, l, isFactored, product, old)
+                .getResult());
+      });
+  setSite(rows, (op.getSite() + ".weight").str());
+  rewriter.replaceOp(op, rows.getResults());
+}
+
+//===----------------------------------------------------------------------===//
 // Gathers and GEMMs
 //===----------------------------------------------------------------------===//
 
@@ -213,14 +299,14 @@ struct PruneToLinalg : coppice::impl::PruneToLinalgBase<PruneToLinalg> {
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<ProjectOp, RestrictOp, ExtendOp, GatherOp, GemmOp>(op))
+      if (isa<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp>(op))
         ops.push_back(op);
     });
     IRRewriter rewriter(&getContext());
     for (Operation *op : ops) {
       rewriter.setInsertionPoint(op);
       llvm::TypeSwitch<Operation *, void>(op)
-          .Case<ProjectOp, RestrictOp, ExtendOp, GatherOp, GemmOp>(
+          .Case<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp>(
               [&](auto typed) { lower(rewriter, typed); });
     }
   }

@@ -31,6 +31,7 @@ static void addSchedule(OpPassManager &manager,
 void coppice::buildPruneToExecPipeline(OpPassManager &manager,
                                        const ExecPipelineOptions &options) {
   manager.addPass(decoder::createDecoderCheckModel());
+  manager.addPass(prune::createPruneExpandReplaced());
   manager.addPass(prune::createPrunePropagate());
   manager.addPass(prune::createPruneFoldRestricts());
   manager.addPass(createPruneFormGathers());

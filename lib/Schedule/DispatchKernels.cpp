@@ -125,6 +125,8 @@ static std::string getKernelName(func::FuncOp kernel, Operation *op,
     auto weight = gemm.getWeight().getType();
     os << "_n" << weight.getDimSize(0) << "_k" << weight.getDimSize(1) << "_"
        << weight.getElementType();
+    if (prune::NMAttr pattern = gemm.getPatternAttr())
+      os << "_" << pattern.getKept() << "of" << pattern.getOf();
     if (gemm.hasEpilogue())
       for (Operation &nested : gemm.getEpilogue().front().without_terminator())
         if (!isa<arith::ConstantOp>(nested))

@@ -86,6 +86,7 @@ static void fuse(linalg::GenericOp op, prune::GemmOp gemm) {
       prune::GemmOp::create(builder, op.getLoc(), op.getResult(0).getType(),
                             gemm.getSite(), gemm.getInput(), gemm.getWeight());
   fused->setDiscardableAttrs(gemm->getDiscardableAttrDictionary());
+  fused.setPatternAttr(gemm.getPatternAttr());
   StringRef name = getSite(op);
   if (name.empty())
     fused.setValueAttr(gemm.getValueAttr());

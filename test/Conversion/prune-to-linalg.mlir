@@ -109,3 +109,44 @@ func.func @unnamed_epilogue(%x: tensor<?x5xf32>, %w: tensor<7x5xf32>, %b: tensor
 prune.plan @plan {
   prune.skip "layers.3.mlp"
 }
+
+// -----
+
+// The new weight, whole, and the product with it: in f32 whatever is stored.
+// CHECK-LABEL: @factors
+// CHECK-SAME: %[[X:.*]]: tensor<?x6xf32>, %{{.*}}: tensor<8x6xbf16>, %[[U:.*]]: tensor<8x2xbf16>, %[[V:.*]]: tensor<2x6xbf16>
+// CHECK: %[[W:.*]] = linalg.generic {{.*}} iterator_types = ["parallel", "parallel", "reduction"]} ins(%[[U]], %[[V]] : {{.*}} outs(%{{.*}} : tensor<8x6xf32>)
+// CHECK: linalg.generic {{.*}} ins(%[[X]], %[[W]] : tensor<?x6xf32>, tensor<8x6xf32>) {{.*}}attrs = {prune.site = "s"}
+func.func @factors(%x: tensor<?x6xf32>, %w: tensor<8x6xbf16>, %u: tensor<8x2xbf16>, %v: tensor<2x6xbf16>) -> tensor<?x8xf32> {
+  %f = prune.replace "s" %w by %u, %v in tensor<8x6xbf16> by tensor<8x2xbf16>, tensor<2x6xbf16>
+  %y = prune.gemm "s" %x, %f : tensor<?x6xf32>, tensor<8x6xbf16> -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+
+// -----
+
+// Retained rows of the old weight, the others of U V.
+// CHECK-LABEL: @retained
+// CHECK: %[[P:.*]] = linalg.generic {{.*}}"reduction"{{.*}} attrs = {prune.site = "s.factors"}
+// CHECK: dense<[0, -1, 1, 2, -1, -1, 3, 4]> : tensor<8xi64>
+// CHECK: linalg.generic {{.*}} attrs = {prune.site = "s.weight"}
+// CHECK: tensor.extract %[[P]]
+// CHECK: arith.extf
+// CHECK: arith.select
+func.func @retained(%x: tensor<?x6xf32>, %w: tensor<8x6xbf16>, %u: tensor<5x2xbf16>, %v: tensor<2x6xbf16>) -> tensor<?x8xf32> {
+  %f = prune.replace "s" %w retain <[1, 4:6] of 8> by %u, %v in tensor<8x6xbf16> by tensor<5x2xbf16>, tensor<2x6xbf16>
+  %y = prune.gemm "s" %x, %f : tensor<?x6xf32>, tensor<8x6xbf16> -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}
+
+// -----
+
+// CHECK-LABEL: @masked
+// CHECK-SAME: %[[X:.*]]: tensor<?x6xf32>, %{{.*}}: tensor<8x6xf32>, %[[M:.*]]: tensor<8x6xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[X]], %[[M]] :
+// CHECK-NOT: prune.replace
+func.func @masked(%x: tensor<?x6xf32>, %w: tensor<8x6xf32>, %m: tensor<8x6xf32>) -> tensor<?x8xf32> {
+  %f = prune.replace "s" %w by %m pattern <2 of 4> in tensor<8x6xf32> by tensor<8x6xf32>
+  %y = prune.gemm "s" %x, %f : tensor<?x6xf32>, tensor<8x6xf32> -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
+}

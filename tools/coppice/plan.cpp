@@ -7,6 +7,7 @@
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 
+#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
@@ -45,6 +46,51 @@ std::vector<KeptWidth> listKept(ModuleOp module) {
     kept.push_back({project.getSite().str(), unit, set});
   });
   return kept;
+}
+
+/// What the plan puts in the place of one weight.
+struct NewWeight {
+  std::string site;
+  int64_t rank = 0, of = 0;       // of a weight that is factored
+  int64_t retained = 0;           // rows beside the factors
+  NMAttr pattern;                 // or null
+  std::optional<double> sparsity; // unstructured
+};
+
+std::vector<NewWeight> listNewWeights(ModuleOp module) {
+  std::vector<NewWeight> list;
+  module.walk([&](ReplaceOp op) {
+    NewWeight &entry = list.emplace_back();
+    entry.site = op.getSite().str();
+    entry.pattern = op.getPatternAttr();
+    if (op.getSparsity())
+      entry.sparsity = op.getSparsity()->convertToDouble();
+    if (!op.isFactored())
+      return;
+    auto type = cast<RankedTensorType>(op.getWeight().getType());
+    entry.rank = cast<RankedTensorType>(op.getU().getType()).getDimSize(1);
+    entry.of = std::min(type.getDimSize(0), type.getDimSize(1));
+    if (SetAttr retain = op.getRetainAttr())
+      entry.retained = retain.getKeptExtent();
+  });
+  return list;
+}
+
+/// Puts the old weights back, and drops the new ones.
+LogicalResult restoreWeights(ModuleOp module) {
+  for (auto global : module.getOps<ml_program::GlobalOp>())
+    global->removeDiscardableAttr(PruneDialect::patternAttrName);
+  module.walk([](ReplaceOp op) {
+    op.getResult().replaceAllUsesWith(op.getWeight());
+    SmallVector<Value> by(op.getBy());
+    op.erase();
+    for (Value value : by)
+      if (Operation *load = value.getDefiningOp(); load && load->use_empty())
+        load->erase();
+  });
+  PassManager passes(module.getContext());
+  passes.addPass(createPruneFoldRestricts()); // removes what nothing reads
+  return passes.run(module);
 }
 
 std::string describe(SetAttr set) {
@@ -95,7 +141,8 @@ std::vector<Figure> compare(const Work &dense, const Work &pruned,
 
 llvm::json::Value toJson(const PlanShowCommand &command,
                          const std::vector<Figure> &figures,
-                         const std::vector<KeptWidth> &kept) {
+                         const std::vector<KeptWidth> &kept,
+                         const std::vector<NewWeight> &changed) {
   llvm::json::Object dense, pruned, removed;
   for (const Figure &figure : figures) {
     dense[figure.key] = figure.dense;
@@ -116,15 +163,31 @@ llvm::json::Value toJson(const PlanShowCommand &command,
       site["of"] = width.set.getCount();
     sites.push_back(std::move(site));
   }
+  llvm::json::Array weights;
+  for (const NewWeight &weight : changed) {
+    llvm::json::Object entry{{"site", weight.site}};
+    if (weight.rank) {
+      entry["rank"] = weight.rank;
+      entry["of"] = weight.of;
+      entry["retained"] = weight.retained;
+    }
+    if (weight.pattern)
+      entry["pattern"] =
+          llvm::json::Array{weight.pattern.getKept(), weight.pattern.getOf()};
+    if (weight.sparsity)
+      entry["unstructured_sparsity"] = *weight.sparsity;
+    weights.push_back(std::move(entry));
+  }
   return llvm::json::Object{
-      {"schema", "coppice.plan/1"},  {"input", command.input},
-      {"seq", command.tokens},       {"dense", std::move(dense)},
-      {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
-      {"sites", std::move(sites)}};
+      {"weights", std::move(weights)}, {"schema", "coppice.plan/1"},
+      {"input", command.input},        {"seq", command.tokens},
+      {"dense", std::move(dense)},     {"pruned", std::move(pruned)},
+      {"removed", std::move(removed)}, {"sites", std::move(sites)}};
 }
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
-           const std::vector<KeptWidth> &kept) {
+           const std::vector<KeptWidth> &kept,
+           const std::vector<NewWeight> &changed) {
   llvm::raw_ostream &out = llvm::outs();
   out << command.input << ": prefill of " << command.tokens
       << " tokens, decode of one more\n";
@@ -132,13 +195,27 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
   for (const Figure &figure : figures)
     out << llvm::format("%-16s %16.0f %16.0f %9.1f%%\n", figure.label,
                         figure.dense, figure.pruned, 100 * figure.removed());
-  if (kept.empty())
+  if (kept.empty() && changed.empty())
     out << "nothing is pruned\n";
   for (const KeptWidth &width : kept) {
     out << llvm::format("%-20s ", width.site.c_str());
     out << describe(width.set);
     if (!width.set.hasDynamicCount())
       out << " (" << width.unit << ")";
+    out << "\n";
+  }
+  for (const NewWeight &weight : changed) {
+    out << llvm::format("%-20s ", weight.site.c_str());
+    if (weight.pattern)
+      out << weight.pattern.getKept() << " of " << weight.pattern.getOf()
+          << " along K";
+    else if (weight.sparsity)
+      out << llvm::format("%.1f%% zeros in no pattern: no speed",
+                          100 * *weight.sparsity);
+    else
+      out << "rank " << weight.rank << " of " << weight.of;
+    if (weight.retained)
+      out << ", " << weight.retained << " rows retained";
     out << "\n";
   }
 }
@@ -149,8 +226,13 @@ int runShow(const PlanShowCommand &command) {
   if (!module || failed(decoder::checkModel(*module)))
     return 1;
   std::vector<KeptWidth> kept = listKept(*module);
-  Work dense = countWork(*module);
+  std::vector<NewWeight> changed = listNewWeights(*module);
+  OwningOpRef<ModuleOp> old = module->clone();
+  if (failed(restoreWeights(*old)))
+    return 1;
+  Work dense = countWork(*old);
   PassManager passes(&session.context());
+  passes.addPass(createPruneExpandReplaced());
   passes.addPass(createPrunePropagate());
   passes.addPass(createPruneFoldRestricts());
   if (failed(passes.run(*module)))
@@ -158,13 +240,13 @@ int runShow(const PlanShowCommand &command) {
   std::vector<Figure> figures =
       compare(dense, countWork(*module), command.tokens);
   if (command.json != "-")
-    print(command, figures, kept);
+    print(command, figures, kept, changed);
   if (command.json.empty())
     return 0;
   std::error_code error;
   llvm::raw_fd_ostream file(command.json, error, llvm::sys::fs::OF_Append);
   if (!error) {
-    file << toJson(command, figures, kept) << "\n";
+    file << toJson(command, figures, kept, changed) << "\n";
     file.flush();
     error = file.error();
     file.clear_error();

@@ -62,13 +62,17 @@ void removePlan(mlir::ModuleOp module) {
     project.getResult().replaceAllUsesWith(project.getInput());
     project.erase();
   });
+  module.walk([](prune::ReplaceOp replace) {
+    replace.getResult().replaceAllUsesWith(replace.getWeight());
+    replace.erase();
+  });
   module.walk([](prune::PlanOp plan) { plan.erase(); });
 }
 
 bool hasPlan(mlir::ModuleOp module) {
   return module
       .walk([](mlir::Operation *op) {
-        return mlir::isa<prune::ProjectOp, prune::PlanOp>(op)
+        return mlir::isa<prune::ProjectOp, prune::ReplaceOp, prune::PlanOp>(op)
                    ? mlir::WalkResult::interrupt()
                    : mlir::WalkResult::advance();
       })

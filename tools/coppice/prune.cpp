@@ -1,5 +1,7 @@
 // coppice prune M.mlir -o P.mlir: composes a plan from a file and from flags,
-// applies it, and writes the dense module with its plan and its projections.
+// applies it, and writes the dense module with its plan, its projections and
+// its replaced weights; new weights that have to be computed go to
+// P.safetensors beside it. Both files appear whole, or neither does.
 #include "Commands.h"
 #include "ModuleFile.h"
 
@@ -8,6 +10,9 @@
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
+#include "coppice/Replace/ChangeWeights.h"
+#include "coppice/Replace/StaticKPlan.h"
+#include "runtime/base/atomic_file.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Pass/PassManager.h"
@@ -26,8 +31,9 @@ using namespace coppice::prune;
 namespace {
 
 struct PruneCommand {
-  std::string input, output, plan;
+  std::string input, output, plan, pattern, factors = "auto";
   StaticPlanOptions flags;
+  StaticKOptions staticK;
 };
 
 /// The module's own plan, or a new empty one.
@@ -40,22 +46,6 @@ FailureOr<PlanOp> findOrMakePlan(ModuleOp module) {
   OpBuilder builder = OpBuilder::atBlockBegin(module.getBody());
   // By flags alone: what is wrong with it is wrong at no line of the module.
   return PlanOp::create(builder, builder.getUnknownLoc(), "plan");
-}
-
-/// Copies the decisions of the plan file into `plan`.
-LogicalResult appendPlanFile(ModuleSession &session, const std::string &path,
-                             PlanOp plan) {
-  OwningOpRef<ModuleOp> file = session.read(path);
-  if (!file)
-    return failure();
-  auto plans = llvm::to_vector(file->getOps<PlanOp>());
-  if (plans.size() != 1)
-    return file->emitError()
-           << "expected one prune.plan in a plan file, found " << plans.size();
-  OpBuilder builder = OpBuilder::atBlockEnd(&plan.getBody().front());
-  for (Operation &decision : plans.front().getBody().front())
-    builder.clone(decision);
-  return success();
 }
 
 /// `path`, which is relative to the folder of `from`, relative to that of `to`.
@@ -75,6 +65,42 @@ std::string rebase(StringRef path, const std::string &from,
   if (source == target)
     return path.str();
   return (source / weight).lexically_relative(target).string();
+}
+
+/// Copies the decisions of the plan file into `plan`, which is in `input`.
+LogicalResult appendPlanFile(ModuleSession &session, const std::string &path,
+                             const std::string &input, PlanOp plan) {
+  OwningOpRef<ModuleOp> file = session.read(path);
+  if (!file)
+    return failure();
+  auto plans = llvm::to_vector(file->getOps<PlanOp>());
+  if (plans.size() != 1)
+    return file->emitError()
+           << "expected one prune.plan in a plan file, found " << plans.size();
+  OpBuilder builder = OpBuilder::atBlockEnd(&plan.getBody().front());
+  // Files that it names are found from where the module is.
+  auto rebaseSet = [&](Attribute set) -> Attribute {
+    auto file = dyn_cast_or_null<FileSetAttr>(set);
+    return file ? FileSetAttr::get(builder.getContext(),
+                                   builder.getStringAttr(rebase(
+                                       file.getPath().getValue(), path, input)),
+                                   file.getKey())
+                : set;
+  };
+  for (Operation &decision : plans.front().getBody().front()) {
+    Operation *copy = builder.clone(decision);
+    if (auto keep = dyn_cast<KeepOp>(copy))
+      keep->setAttr(keep.getSetAttrName(), rebaseSet(keep.getSetAttr()));
+    if (auto factor = dyn_cast<FactorOp>(copy)) {
+      if (factor.getFile())
+        factor.setFile(rebase(*factor.getFile(), path, input));
+      if (Attribute retain = factor.getRetainAttr())
+        factor->setAttr(factor.getRetainAttrName(), rebaseSet(retain));
+    }
+    if (auto mask = dyn_cast<MaskOp>(copy); mask && mask.getFile())
+      mask.setFile(rebase(*mask.getFile(), path, input));
+  }
+  return success();
 }
 
 /// Weights are found relative to the module's file, which moves.
@@ -99,27 +125,123 @@ void rebaseWeights(ModuleOp module, const std::string &from,
                       FileAttr::get(module.getContext(),
                                     rebase(file.getPath(), from, to),
                                     file.getKey(), file.getRows()));
+  module.walk([&](FactorOp factor) {
+    if (factor.getFile())
+      factor.setFile(rebase(*factor.getFile(), from, to));
+  });
+  module.walk([&](MaskOp mask) {
+    if (mask.getFile())
+      mask.setFile(rebase(*mask.getFile(), from, to));
+  });
 }
 
-/// Adds what the flags ask for to the plan.
-LogicalResult addFlags(ModuleOp module, PlanOp plan,
-                       const StaticPlanOptions &flags) {
-  if (!flags.staticM && !flags.staticNK && !flags.staticNKCross &&
-      flags.offset == 0)
-    return success();
-  FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
-  if (failed(sublayers))
+/// "2:4".
+FailureOr<NMAttr> parsePattern(MLIRContext *context, StringRef text) {
+  auto emitFault = [&] { return emitError(UnknownLoc::get(context)); };
+  auto [kept, of] = text.split(':');
+  int64_t n, m;
+  if (kept.getAsInteger(10, n) || of.getAsInteger(10, m))
+    return emitFault() << "--nm: expected N:M such as 2:4, found '" << text
+                       << "'";
+  NMAttr pattern = NMAttr::getChecked(emitFault, context, n, m);
+  if (!pattern)
     return failure();
-  // What was asked for, as reports name it; what it removes is counted later.
+  return pattern;
+}
+
+/// Adds what the flags ask for to the plan: static K last, for its patterns
+/// apply to what keep-sets leave.
+LogicalResult addFlags(ModuleOp module, PlanOp plan,
+                       const PruneCommand &command) {
+  const StaticPlanOptions &flags = command.flags;
+  StaticKOptions staticK = command.staticK;
+  if (!flags.sites.empty())
+    staticK.sites = flags.sites;
   double left = (1 - flags.staticM.value_or(0)) *
                 (1 - flags.staticNK.value_or(0)) *
-                (1 - flags.staticNKCross.value_or(0));
-  plan->setAttr("sparsity",
-                Builder(plan.getContext()).getF64FloatAttr(1 - left));
-  return addStaticDecisions(plan, *sublayers, flags);
+                (1 - flags.staticNKCross.value_or(0)) *
+                (1 - staticK.lowRank.value_or(0)) *
+                (1 - staticK.unstructured.value_or(0));
+  if (!command.pattern.empty()) {
+    FailureOr<NMAttr> pattern =
+        parsePattern(plan.getContext(), command.pattern);
+    if (failed(pattern))
+      return failure();
+    staticK.pattern = *pattern;
+    left *= double(pattern->getKept()) / double(pattern->getOf());
+  }
+  bool isStatic = flags.staticM || flags.staticNK || flags.staticNKCross ||
+                  flags.offset != 0;
+  // What was asked for, as reports name it; what it removes is counted later.
+  if (isStatic || staticK.any())
+    plan->setAttr("sparsity",
+                  Builder(plan.getContext()).getF64FloatAttr(1 - left));
+  if (isStatic) {
+    FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
+    if (failed(sublayers) ||
+        failed(addStaticDecisions(plan, *sublayers, flags)))
+      return failure();
+  }
+  return staticK.any() ? addStaticKDecisions(module, plan, staticK) : success();
 }
 
-int runPrune(const PruneCommand &command) {
+/// Says what new weights there are and where.
+void reportNewWeights(ModuleOp module, const ChangedWeights &weights,
+                      const std::string &file) {
+  int64_t replaced = 0, generated = 0, unstructured = 0;
+  module.walk([&](ReplaceOp op) {
+    ++replaced;
+    unstructured += op.getSparsityAttr() != nullptr;
+    auto load =
+        op.getBy().front().getDefiningOp<ml_program::GlobalLoadConstOp>();
+    auto global = module.lookupSymbol<ml_program::GlobalOp>(
+        load.getGlobal().getLeafReference());
+    generated += isa_and_nonnull<decoder::GeneratedAttr>(
+        global->getDiscardableAttr(decoder::kSourceAttrName));
+  });
+  if (weights.hasFile())
+    llvm::errs() << "new weights in " << file << "\n";
+  if (generated)
+    llvm::errs() << "factors of " << generated << " of " << replaced
+                 << " weights are generated, not computed: they say how long "
+                    "such a model takes, nothing about its quality\n";
+  if (unstructured)
+    llvm::errs() << "the zeros of " << unstructured << " of " << replaced
+                 << " weights are in no pattern: these are stored and "
+                    "multiplied as dense ones, which brings no speed\n";
+}
+
+/// Both files, or none.
+bool writeFiles(ModuleOp module, ChangedWeights &weights,
+                const std::string &output, const std::string &weightFile) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream);
+  stream << "\n";
+  std::error_code ignored;
+  const bool existed = std::filesystem::exists(weightFile, ignored);
+  rt::Status status = [&]() -> rt::Status {
+    auto file = rt::AtomicFile::create(output);
+    if (!file)
+      return file.status();
+    if (auto s = file->write(text); !s.ok())
+      return s;
+    if (auto s = file->flush(); !s.ok())
+      return s;
+    if (weights.hasFile())
+      if (auto s = weights.commit(); !s.ok())
+        return s;
+    auto s = file->commit();
+    if (!s.ok() && weights.hasFile() && !existed)
+      std::filesystem::remove(weightFile, ignored); // half of a pruned model
+    return s;
+  }();
+  if (!status.ok())
+    llvm::errs() << "coppice: error: " << status.message() << "\n";
+  return status.ok();
+}
+
+int runPrune(PruneCommand command) {
   ModuleSession session;
   OwningOpRef<ModuleOp> module = session.read(command.input);
   if (!module || failed(decoder::checkModel(*module)))
@@ -128,16 +250,35 @@ int runPrune(const PruneCommand &command) {
   if (failed(plan))
     return 1;
   if (!command.plan.empty() &&
-      failed(appendPlanFile(session, command.plan, *plan)))
+      failed(appendPlanFile(session, command.plan, command.input, *plan)))
     return 1;
-  if (failed(addFlags(*module, *plan, command.flags)))
+  namespace fs = std::filesystem;
+  std::string directory = fs::path(command.input).parent_path();
+  if (directory.empty())
+    directory = ".";
+  command.staticK.inputDirectory = directory;
+  if (failed(addFlags(*module, *plan, command)))
     return 1;
   PassManager passes(&session.context());
-  passes.addPass(createPruneApplyPlan());
+  PruneApplyPlanOptions apply;
+  apply.directory = directory;
+  apply.openSources = command.factors == "svd";
+  passes.addPass(createPruneApplyPlan(apply));
   if (failed(passes.run(*module)))
     return 1;
+  ChangeWeightsOptions change;
+  change.inputDirectory = directory;
+  change.output = fs::path(command.output).replace_extension(".safetensors");
+  change.talk = &llvm::errs();
+  ChangedWeights weights(*module, change);
+  if (failed(weights.compute()))
+    return 1;
   rebaseWeights(*module, command.input, command.output);
-  return writeModule(*module, command.output) ? 0 : 1;
+  weights.assign(fs::path(change.output).filename().string());
+  if (!writeFiles(*module, weights, command.output, change.output))
+    return 1;
+  reportNewWeights(*module, weights, change.output);
+  return 0;
 }
 
 } // namespace
@@ -190,9 +331,43 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
                    "drawn from -O to O [0]")
       ->check(sparsity)
       ->type_name("O");
+  CLI::Option *rank =
+      prune
+          ->add_option("--low-rank", command->staticK.lowRank,
+                       "put factors of rank (1 - S) N K / (N + K), rounded up "
+                       "to a multiple of 16, in the place of each weight in "
+                       "a layer, of what keep-sets leave of it")
+          ->check(sparsity);
+  prune
+      ->add_option("--retained-ratio", command->staticK.retainedRatio,
+                   "fraction of the rows of MLP weights that --low-rank "
+                   "leaves dense; the rank is lower by what they take [0]")
+      ->check(sparsity)
+      ->needs(rank);
+  prune
+      ->add_option("--factors", command->factors,
+                   "svd: truncated SVD of the weights; auto: generated ones "
+                   "where the weights are generated [auto]")
+      ->check(CLI::IsMember({"auto", "svd"}));
+  CLI::Option *nm =
+      prune
+          ->add_option("--nm", command->pattern,
+                       "N:M sparsity along K, such as 2:4, of each weight in "
+                       "a layer: the largest by magnitude stay")
+          ->excludes(rank);
+  prune
+      ->add_option("--unstructured", command->staticK.unstructured,
+                   "zeros for the fraction S of each weight in a layer that "
+                   "is smallest by magnitude: a baseline of quality, which "
+                   "brings no speed")
+      ->check(sparsity)
+      ->excludes(rank)
+      ->excludes(nm);
   prune->add_option("--sites", flags.sites,
                     "only sublayers that match, such as 'layers.[0-3].mlp', "
-                    "and the boundaries after them; L counts these [all]");
+                    "and the boundaries after them; L counts these; for "
+                    "weights also their own names, such as 'layers.*.attn.q' "
+                    "[all]");
   prune->add_option("--seed", flags.seed, "seed of what is drawn [0]")
       ->check(rt::seedCheck());
   prune->callback([=, &exitCode] { exitCode = runPrune(*command); });

@@ -1,6 +1,9 @@
 // How much there is to do: parameters, FLOPs and bytes of a module, by its
 // shapes. Projections are not looked into: a module with projections counts as
-// dense, a propagated one as what is left.
+// dense, a propagated one as what is left. Of a weight with N:M sparsity what
+// may be other than zero counts: so many parameters and products, and bytes for
+// the values and for their places in the groups. Other zeros count as any
+// number.
 #ifndef COPPICE_ANALYSIS_WORK_H
 #define COPPICE_ANALYSIS_WORK_H
 

@@ -45,6 +45,9 @@ def PruneToLinalg : Pass<"prune-to-linalg"> {
       constant mask along its axis (a product with a mask would turn Inf into
       NaN). Its op is named `SITE.project`.
     - `prune.restrict` and `prune.extend` are gathers by a constant table.
+    - `prune.replace` is the new weight: the one that is given, or `U V`, computed
+      in f32 as `SITE.factors`, or, where rows are retained, those of the old
+      weight and U V in the others, as `SITE.weight`.
     - `prune.gemm` is a fill and one reduction over k in ascending order, in the
       element type of the result; then the epilogue, as an op of its own that
       has the name of the GEMM's `value`. The product has the site, or

@@ -314,7 +314,7 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>) {
 // -----
 
 func.func @f(%x: tensor<?x3xf32>) {
-  // expected-error @below {{unknown attribute 'prune.keeps', expected 'prune.site' or 'prune.kept'}}
+  // expected-error @below {{unknown attribute 'prune.keeps', expected 'prune.site', 'prune.kept' or 'prune.pattern'}}
   %e = tensor.cast %x {prune.keeps = 3} : tensor<?x3xf32> to tensor<?x?xf32>
   return
 }
@@ -370,5 +370,141 @@ func.func @f(%x: tensor<?x5xf32>, %t: tensor<3xi32>) {
 func.func @f(%x: tensor<?x5xf32>, %t: tensor<?xi32>) {
   // expected-error @below {{expected an input of static width and a table of static length, found 'tensor<?x5xf32>' and 'tensor<?xi32>'}}
   %r = prune.gather "s" %x by %t : tensor<?x5xf32>, tensor<?xi32> -> tensor<?x?xf32>
+  return
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected 'rank = R' or 'from' a file of factors}}
+  prune.factor "layers.*.attn.q"
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected a rank of at least 1, found 0}}
+  prune.factor "layers.*.attn.q" rank = 0
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected a set of rows with a granule of 1, found one of 2}}
+  prune.factor "layers.*.attn.q" rank = 3 retain = #prune.set<[0] of 4 x 2>
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected a pattern 'N of M' with 1 <= N <= M <= 1024, found 5 of 4}}
+  prune.pattern "layers.*.attn.q" axis(K) = 5 of 4
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected either 'sparsity = S' or 'from' a file of masks}}
+  prune.mask "layers.*.attn.q"
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected either 'sparsity = S' or 'from' a file of masks}}
+  prune.mask "layers.*.attn.q" sparsity = 0.5 from "masks.safetensors"
+}
+
+// -----
+
+prune.plan @plan {
+  // expected-error @below {{expected a sparsity from 0 to below 1, found 1}}
+  prune.mask "layers.*.attn.q" sparsity = 1.0
+}
+
+// -----
+
+// expected-error @below {{expected a pattern 'N of M' with 1 <= N <= M <= 1024, found 0 of 4}}
+#a = #prune.nm<0 of 4>
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected a weight of type 'tensor<8x6xf32>', found 'tensor<2x6xf32>'}}
+  %f = prune.replace "s" %w by %v in tensor<8x6xf32> by tensor<2x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected a right factor of type 'tensor<2x6xf32>', found 'tensor<8x6xf32>'}}
+  %f = prune.replace "s" %w by %u, %m in tensor<8x6xf32> by tensor<8x2xf32>, tensor<8x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected a left factor of type 'tensor<6x2xf32>', found 'tensor<8x2xf32>'}}
+  %f = prune.replace "s" %w retain <[0:2] of 8> by %u, %v in tensor<8x6xf32> by tensor<8x2xf32>, tensor<2x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected a set of the 8 rows of the weight, found one of 7}}
+  %f = prune.replace "s" %w retain <[0:2] of 7> by %u, %v in tensor<8x6xf32> by tensor<8x2xf32>, tensor<2x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected some of the 8 rows to be retained and some not, found 8}}
+  %f = prune.replace "s" %w retain <[0:8] of 8> by %u, %v in tensor<8x6xf32> by tensor<8x2xf32>, tensor<2x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected no 'retain' without factors}}
+  %f = prune.replace "s" %w retain <[0:2] of 8> by %m in tensor<8x6xf32> by tensor<8x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected no pattern, sparsity or mask of a pair of factors}}
+  %f = prune.replace "s" %w by %u, %v pattern <2 of 4> in tensor<8x6xf32> by tensor<8x2xf32>, tensor<2x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected zeros in a pattern or anywhere, found both}}
+  %f = prune.replace "s" %w by %m pattern <2 of 4> sparsity 0.5 in tensor<8x6xf32> by tensor<8x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected one weight or two factors, found 3}}
+  %f = prune.replace "s" %w by %m, %m, %m in tensor<8x6xf32> by tensor<8x6xf32>, tensor<8x6xf32>, tensor<8x6xf32>
+  return
+}
+
+// -----
+
+func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) {
+  // expected-error @below {{expected to be the weight of 'prune.gemm'}}
+  %f = prune.replace "s" %w by %m in tensor<8x6xf32> by tensor<8x6xf32>
+  // expected-note @below {{is read by this op}}
+  %n = arith.negf %f : tensor<8x6xf32>
   return
 }

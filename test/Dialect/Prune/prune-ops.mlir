@@ -10,6 +10,20 @@ prune.plan @half {
   prune.keep "layers.*.attn" kv_heads = #prune.set<[0, 3] of 4>
   // CHECK: prune.keep "layers.[0-2].mlp" channels = #prune.file_set<"keep.safetensors", "mlp">
   prune.keep "layers.[0-2].mlp" channels = #prune.file_set<"keep.safetensors", "mlp">
+  // CHECK: prune.factor "layers.*.attn.q" rank = 1024
+  prune.factor "layers.*.attn.q" rank = 1024
+  // CHECK: prune.factor "layers.*.mlp.{gate,up}" rank = 400 retain = #prune.set<[0:128] of 2048>
+  prune.factor "layers.*.mlp.{gate,up}" rank = 400 retain = #prune.set<[0:128] of 2048>
+  // CHECK: prune.factor "layers.0.mlp.down" from "factors.safetensors"
+  prune.factor "layers.0.mlp.down" from "factors.safetensors"
+  // CHECK: prune.pattern "layers.*.mlp.*" axis(K) = 2 of 4
+  prune.pattern "layers.*.mlp.*" axis(K) = 2 of 4
+  // CHECK: prune.pattern "layers.*.attn.{q,k,v,o}" axis(K) = 4 of 8 by magnitude
+  prune.pattern "layers.*.attn.{q,k,v,o}" axis(K) = 4 of 8 by magnitude
+  // CHECK: prune.mask "layers.*.mlp.*" sparsity = 5.000000e-01
+  prune.mask "layers.*.mlp.*" sparsity = 0.5
+  // CHECK: prune.mask "layers.0.attn.q" from "masks.safetensors"
+  prune.mask "layers.0.attn.q" from "masks.safetensors"
 }
 
 // CHECK-LABEL: @projections
@@ -77,4 +91,19 @@ func.func @gather(%x: tensor<?x5xf32>, %t: tensor<3xi32>) -> tensor<?x3xf32> {
   // CHECK: prune.gather "residual.layers.0.attn" %{{.*}} by %{{.*}} : tensor<?x5xf32>, tensor<3xi32> -> tensor<?x3xf32>
   %r = prune.gather "residual.layers.0.attn" %x by %t : tensor<?x5xf32>, tensor<3xi32> -> tensor<?x3xf32>
   return %r : tensor<?x3xf32>
+}
+
+// CHECK-LABEL: @replaced
+func.func @replaced(%x: tensor<?x6xf32>, %w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<5x2xf32>, %v: tensor<2x6xf32>) -> tensor<?x8xf32> {
+  // CHECK: prune.replace "a" %{{.*}} retain <[1, 4:6] of 8> by %{{.*}}, %{{.*}} in tensor<8x6xf32> by tensor<5x2xf32>, tensor<2x6xf32>
+  %a = prune.replace "a" %w retain <[1, 4:6] of 8> by %u, %v in tensor<8x6xf32> by tensor<5x2xf32>, tensor<2x6xf32>
+  // CHECK: prune.replace "b" %{{.*}} by %{{.*}} pattern <1 of 4> in tensor<8x6xf32> by tensor<8x6xf32>
+  %b = prune.replace "b" %w by %m pattern <1 of 4> in tensor<8x6xf32> by tensor<8x6xf32>
+  // CHECK: prune.replace "c" %{{.*}} by %{{.*}} sparsity 2.500000e-01 in
+  %c = prune.replace "c" %w by %m sparsity 0.25 in tensor<8x6xf32> by tensor<8x6xf32>
+  // CHECK: prune.replace "d" %{{.*}} by %{{.*}} mask <"m.safetensors", "d.mask"> in
+  %d = prune.replace "d" %w by %m mask <"m.safetensors", "d.mask"> in tensor<8x6xf32> by tensor<8x6xf32>
+  // CHECK: prune.gemm "b" %{{.*}}, %{{.*}} value "c" pattern <2 of 4> {prune.kept = []} :
+  %y = prune.gemm "b" %x, %w value "c" pattern <2 of 4> {prune.kept = []} : tensor<?x6xf32>, tensor<8x6xf32> -> tensor<?x8xf32>
+  return %y : tensor<?x8xf32>
 }

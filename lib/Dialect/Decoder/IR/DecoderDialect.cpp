@@ -10,6 +10,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 using namespace coppice::decoder;
@@ -24,6 +25,15 @@ void DecoderDialect::initialize() {
       >();
 }
 
+StringRef coppice::decoder::getFileSha256(Operation *module, StringRef path) {
+  if (auto model = module->getAttrOfType<ModelAttr>(kModelAttrName);
+      model && model.getWeights() == path)
+    return model.getWeightsSha256();
+  auto others = module->getAttrOfType<DictionaryAttr>(kFilesAttrName);
+  auto digest = others ? others.getAs<StringAttr>(path) : StringAttr();
+  return digest ? digest.getValue() : StringRef();
+}
+
 LogicalResult DecoderDialect::verifyOperationAttribute(Operation *op,
                                                        NamedAttribute attr) {
   if (attr.getName() == kModelAttrName) {
@@ -32,6 +42,20 @@ LogicalResult DecoderDialect::verifyOperationAttribute(Operation *op,
     return op->emitOpError()
            << "expected '" << kModelAttrName
            << "' to be a #decoder.model on a module, found " << attr.getValue();
+  }
+  if (attr.getName() == kFilesAttrName) {
+    auto files = dyn_cast<DictionaryAttr>(attr.getValue());
+    if (isa<ModuleOp>(op) && files &&
+        llvm::all_of(files, [](NamedAttribute file) {
+          auto digest = dyn_cast<StringAttr>(file.getValue());
+          return digest && digest.size() == 64 &&
+                 llvm::all_of(digest.getValue(), llvm::isHexDigit);
+        }))
+      return success();
+    return op->emitOpError()
+           << "expected '" << kFilesAttrName
+           << "' to be SHA-256 digests by path on a module, found "
+           << attr.getValue();
   }
   if (attr.getName() == kSourceAttrName) {
     if (isa<ml_program::GlobalOp>(op) &&

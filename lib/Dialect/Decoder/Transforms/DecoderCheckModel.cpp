@@ -98,8 +98,8 @@ static LogicalResult checkSites(func::FuncOp forward) {
   LogicalResult result = success();
   llvm::StringMap<Operation *> seen;
   forward.walk([&](Operation *op) {
-    if (isa<prune::ProjectOp>(op))
-      return;
+    if (isa<prune::ProjectOp, prune::ReplaceOp>(op))
+      return; // these name what they change
     StringRef site = getSite(op);
     if (site.empty()) {
       // A fill is the start of the reduction that follows, not a value.
@@ -165,7 +165,9 @@ LogicalResult coppice::decoder::checkModel(ModuleOp module) {
         !global->hasAttr(kSourceAttrName))
       result = global.emitError()
                << "expected the external weight @" << global.getSymName()
-               << " to have '" << kSourceAttrName << "', found none";
+               << " to have '" << kSourceAttrName
+               << "', found none; where a plan made it, 'coppice prune' "
+                  "computes it";
   return result;
 }
 

@@ -403,3 +403,17 @@ FileSetAttr::resolve(int64_t count, SetFileReader &files,
   return files.read(getPath().getValue(), getKey().getValue(), count,
                     emitError);
 }
+
+//===----------------------------------------------------------------------===//
+// Patterns
+//===----------------------------------------------------------------------===//
+
+LogicalResult NMAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                             int64_t kept, int64_t of) {
+  // Groups are looked at whole; no hardware and no method knows long ones.
+  constexpr int64_t longest = 1024;
+  if (kept < 1 || kept > of || of > longest)
+    return emitError() << "expected a pattern 'N of M' with 1 <= N <= M <= "
+                       << longest << ", found " << kept << " of " << of;
+  return success();
+}

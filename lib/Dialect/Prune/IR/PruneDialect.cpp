@@ -93,9 +93,17 @@ LogicalResult PruneDialect::verifyOperationAttribute(Operation *op,
       type = typed.getValue(); // a global
     return verifyKept(op, attribute.getValue(), type);
   }
+  if (attribute.getName() == patternAttrName) {
+    if (!isa<NMAttr>(attribute.getValue()))
+      return op->emitError()
+             << "'" << patternAttrName << "' expected '#prune.nm', found "
+             << attribute.getValue();
+    return success();
+  }
   return op->emitError() << "unknown attribute '"
                          << attribute.getName().getValue() << "', expected '"
-                         << siteAttrName << "' or '" << keptAttrName << "'";
+                         << siteAttrName << "', '" << keptAttrName << "' or '"
+                         << patternAttrName << "'";
 }
 
 LogicalResult PruneDialect::verifyRegionArgAttribute(Operation *op,

@@ -18,6 +18,21 @@ static void printFullSet(OpAsmPrinter &printer, Operation *, SetAttr set) {
   printer << set;
 }
 
+// `2 of 4`, without the brackets that it has as an attribute.
+static ParseResult parseRatio(OpAsmParser &parser, NMAttr &pattern) {
+  SMLoc loc = parser.getCurrentLocation();
+  int64_t kept, of;
+  if (parser.parseInteger(kept) || parser.parseKeyword("of") ||
+      parser.parseInteger(of))
+    return failure();
+  pattern = NMAttr::getChecked([&] { return parser.emitError(loc); },
+                               parser.getContext(), kept, of);
+  return success(pattern != nullptr);
+}
+static void printRatio(OpAsmPrinter &printer, Operation *, NMAttr pattern) {
+  printer << pattern.getKept() << " of " << pattern.getOf();
+}
+
 #define GET_OP_CLASSES
 #include "coppice/Dialect/Prune/IR/PruneOps.cpp.inc"
 
@@ -47,6 +62,91 @@ LogicalResult KeepOp::verify() {
                          << " with a granule of 1, found one of "
                          << set.getGranule();
   return success();
+}
+
+LogicalResult FactorOp::verify() {
+  if (!getRank() && !getFile())
+    return emitOpError() << "expected 'rank = R' or 'from' a file of factors";
+  if (getRank() && static_cast<int64_t>(*getRank()) < 1)
+    return emitOpError() << "expected a rank of at least 1, found "
+                         << static_cast<int64_t>(*getRank());
+  if (auto set = dyn_cast_or_null<SetAttr>(getRetainAttr());
+      set && set.getGranule() != 1)
+    return emitOpError() << "expected a set of rows with a granule of 1, "
+                            "found one of "
+                         << set.getGranule();
+  return success();
+}
+
+LogicalResult MaskOp::verify() {
+  if (!getSparsity() == !getFile())
+    return emitOpError() << "expected either 'sparsity = S' or 'from' a file "
+                            "of masks";
+  if (double s = getSparsity() ? getSparsity()->convertToDouble() : 0;
+      !(s >= 0 && s < 1))
+    return emitOpError() << "expected a sparsity from 0 to below 1, found "
+                         << s;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Replacements
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReplaceOp::verify() {
+  auto weight = cast<RankedTensorType>(getWeight().getType());
+  int64_t n = weight.getDimSize(0), k = weight.getDimSize(1);
+  auto requireShape = [&](StringRef what, Value found, int64_t rows,
+                          int64_t columns) -> LogicalResult {
+    auto type = cast<RankedTensorType>(found.getType());
+    auto expected =
+        RankedTensorType::get({rows, columns}, weight.getElementType());
+    if (type == expected)
+      return success();
+    return emitOpError() << "expected " << what << " of type " << expected
+                         << ", found " << type;
+  };
+  if (!weight.hasStaticShape())
+    return emitOpError() << "expected a weight of static shape, found "
+                         << weight;
+  for (Operation *user : getResult().getUsers())
+    if (auto gemm = dyn_cast<GemmOp>(user);
+        !gemm || gemm.getInput() == getResult() ||
+        llvm::is_contained(gemm.getExtras(), getResult()))
+      return (emitOpError() << "expected to be the weight of 'prune.gemm'")
+                 .attachNote(user->getLoc())
+             << "is read by this op";
+  if (!isFactored()) {
+    if (getBy().size() != 1)
+      return emitOpError() << "expected one weight or two factors, found "
+                           << getBy().size();
+    if (getRetainAttr())
+      return emitOpError() << "expected no 'retain' without factors";
+    if (getPatternAttr() && (getSparsityAttr() || getMaskAttr()))
+      return emitOpError() << "expected zeros in a pattern or anywhere, found "
+                              "both";
+    return requireShape("a weight", getBy()[0], n, k);
+  }
+  if (getPatternAttr() || getSparsityAttr() || getMaskAttr())
+    return emitOpError()
+           << "expected no pattern, sparsity or mask of a pair of "
+              "factors";
+  int64_t rank = cast<RankedTensorType>(getU().getType()).getDimSize(1);
+  int64_t retained = 0;
+  if (SetAttr set = getRetainAttr()) {
+    if (set.getExtent() != n)
+      return emitOpError() << "expected a set of the " << n
+                           << " rows of the weight, found one of "
+                           << set.getExtent();
+    retained = set.getKeptExtent();
+    if (retained == 0 || retained == n)
+      return emitOpError() << "expected some of the " << n
+                           << " rows to be retained and some not, found "
+                           << retained;
+  }
+  if (failed(requireShape("a left factor", getU(), n - retained, rank)))
+    return failure();
+  return requireShape("a right factor", getV(), rank, k);
 }
 
 //===----------------------------------------------------------------------===//
@@ -349,7 +449,8 @@ void printSet(OpAsmPrinter &printer, Value list, Value count) {
 
 // $site $input `,` $weight
 // (`rows` $row_sides set)? (`panels` `of` $panel_size set)?
-// (`groups` `of` $group_size set)? (`into` $into)? (`value` $value)? attr-dict
+// (`groups` `of` $group_size set)? (`into` $into)? (`value` $value)?
+// (`pattern` $pattern)? attr-dict
 ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   StringAttr site, value;
   OpAsmParser::UnresolvedOperand input, weight;
@@ -385,6 +486,9 @@ ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   if (succeeded(parser.parseOptionalKeyword("value")) &&
       parser.parseAttribute(value, getValueAttrName(result.name),
                             result.attributes))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("pattern")) &&
+      parser.parseCustomAttributeWithFallback(properties.pattern))
     return failure();
   if (parser.parseOptionalAttrDict(result.attributes))
     return failure();
@@ -457,10 +561,14 @@ void GemmOp::print(OpAsmPrinter &printer) {
     printer << " into " << getInto();
   if (StringAttr value = getValueAttr())
     printer << " value " << value;
+  if (NMAttr pattern = getPatternAttr()) {
+    printer << " pattern ";
+    printer.printStrippedAttrOrType(pattern);
+  }
   printer.printOptionalAttrDict((*this)->getAttrs(),
                                 {getSiteAttrName(), getValueAttrName(),
                                  getRowSidesAttrName(), getPanelSizeAttrName(),
-                                 getGroupSizeAttrName(),
+                                 getGroupSizeAttrName(), getPatternAttrName(),
                                  getOperandSegmentSizesAttrName()});
   if (hasEpilogue()) {
     Block &block = getEpilogue().front();

@@ -5,6 +5,7 @@
 // order of the decisions cannot matter and a wrong plan changes nothing.
 #include "HiddenPlan.h"
 #include "SetFiles.h"
+#include "WeightDecisions.h"
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Analysis/SiteGlob.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
@@ -197,6 +198,8 @@ FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
 }
 
 LogicalResult PlanReader::readOne(DecisionOpInterface op) {
+  if (isa<FactorOp, PatternOp, MaskOp>(op))
+    return success(); // about weights, WeightDecisions.h
   auto keep = dyn_cast<KeepOp>(op.getOperation());
   if (!keep && !isa<SkipOp>(op))
     return op->emitOpError()
@@ -305,6 +308,12 @@ private:
       ++numProjections;
     }
     numProjections += reader.getHidden().apply();
+    // Last, for what is skipped has no weights to change.
+    FailureOr<int64_t> replaced =
+        applyWeightDecisions(module, op, {directory, openSources});
+    if (failed(replaced))
+      return failure();
+    numReplaced += *replaced;
     return success();
   }
 };

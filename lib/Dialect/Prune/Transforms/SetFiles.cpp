@@ -23,6 +23,49 @@ static int64_t loadInteger(std::span<const std::byte> data, rt::DType dtype,
   }
 }
 
+FailureOr<const rt::SafetensorsFile *>
+SafetensorsSetReader::open(const std::string &name,
+                           function_ref<InFlightDiagnostic()> emitError) {
+  auto file = files.find(name);
+  if (file == files.end()) {
+    rt::Result<rt::SafetensorsFile> opened = rt::SafetensorsFile::open(name);
+    if (!opened)
+      return emitError() << opened.status().message();
+    file = files.emplace(name, *std::move(opened)).first;
+  }
+  return &file->second;
+}
+
+FailureOr<SmallVector<int64_t>>
+SafetensorsSetReader::find(StringRef path, StringRef key, Type element,
+                           function_ref<InFlightDiagnostic()> emitError) {
+  FailureOr<const rt::SafetensorsFile *> file = open(path.str(), emitError);
+  if (failed(file))
+    return failure();
+  const rt::TensorInfo *tensor =
+      (*file)->find(std::string_view(key.data(), key.size()));
+  if (!tensor)
+    return emitError() << "expected a tensor '" << key << "' in '" << path
+                       << "', found none";
+  rt::DType found = tensor->dtype;
+  bool fits = element.isInteger(1)
+                  ? found == rt::DType::Bool || found == rt::DType::U8
+                  : found == (element.isBF16()  ? rt::DType::BF16
+                              : element.isF16() ? rt::DType::F16
+                                                : rt::DType::F32);
+  if (!fits || tensor->shape.size() != 2) {
+    InFlightDiagnostic diagnostic = emitError();
+    diagnostic << "'" << key << "' of '" << path << "': expected two axes of ";
+    if (element.isInteger(1))
+      diagnostic << "BOOL or U8";
+    else
+      diagnostic << element << ", as the weight has";
+    return diagnostic << ", found " << tensor->shape.size() << " of "
+                      << StringRef(rt::safetensorsNameOf(found));
+  }
+  return SmallVector<int64_t>(tensor->shape.begin(), tensor->shape.end());
+}
+
 FailureOr<SmallVector<int64_t>>
 SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
                            function_ref<InFlightDiagnostic()> emitError) {
@@ -32,18 +75,15 @@ SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
     llvm::sys::path::append(full, path);
   }
   std::string name = full.str().str();
-  auto file = files.find(name);
-  if (file == files.end()) {
-    rt::Result<rt::SafetensorsFile> opened = rt::SafetensorsFile::open(name);
-    if (!opened)
-      return emitError() << opened.status().message();
-    file = files.emplace(name, *std::move(opened)).first;
-  }
+  FailureOr<const rt::SafetensorsFile *> opened = open(name, emitError);
+  if (failed(opened))
+    return failure();
+  const rt::SafetensorsFile &file = **opened;
   auto fail = [&]() -> InFlightDiagnostic {
     return emitError() << "'" << key << "' of '" << name << "': ";
   };
   const rt::TensorInfo *tensor =
-      file->second.find(std::string_view(key.data(), key.size()));
+      file.find(std::string_view(key.data(), key.size()));
   if (!tensor)
     return emitError() << "expected a tensor '" << key << "' in '" << name
                        << "', found none";
@@ -58,7 +98,7 @@ SafetensorsSetReader::read(StringRef path, StringRef key, int64_t count,
                              : "expected one dimension of indices below ")
                   << count << ", found another shape";
 
-  std::span<const std::byte> data = file->second.data(*tensor);
+  std::span<const std::byte> data = file.data(*tensor);
   SmallVector<int64_t> indices;
   for (int64_t i = 0, e = tensor->shape[0]; i < e; ++i) {
     int64_t value = loadInteger(data, tensor->dtype, i);

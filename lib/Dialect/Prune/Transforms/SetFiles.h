@@ -1,4 +1,4 @@
-// Keep-sets that lie in safetensors files.
+// What plans refer to in safetensors files: keep-sets, factors and masks.
 #ifndef COPPICE_DIALECT_PRUNE_TRANSFORMS_SETFILES_H
 #define COPPICE_DIALECT_PRUNE_TRANSFORMS_SETFILES_H
 
@@ -16,7 +16,17 @@ public:
   read(llvm::StringRef path, llvm::StringRef key, int64_t count,
        llvm::function_ref<mlir::InFlightDiagnostic()> emitError) override;
 
+  /// The shape of a tensor of two axes and of that element type (i1: a mask,
+  /// BOOL or U8), whose path is taken as it is.
+  mlir::FailureOr<llvm::SmallVector<int64_t>>
+  find(llvm::StringRef path, llvm::StringRef key, mlir::Type element,
+       llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
 private:
+  mlir::FailureOr<const rt::SafetensorsFile *>
+  open(const std::string &name,
+       llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
   std::string directory;
   std::map<std::string, rt::SafetensorsFile> files;
 };

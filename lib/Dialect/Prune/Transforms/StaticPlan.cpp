@@ -16,12 +16,14 @@ static int64_t floorOf(double x) {
   return static_cast<int64_t>(std::floor(x + 1e-9));
 }
 
+int64_t coppice::prune::roundUpToSixteen(double x) {
+  int64_t whole = floorOf(x);
+  return x > 16 ? (whole + 15) / 16 * 16 : whole;
+}
+
 int64_t coppice::prune::countKeptColumns(int64_t width, double sparsity) {
   double exact = static_cast<double>(width) * (1 - sparsity);
-  int64_t kept = floorOf(exact);
-  if (exact > 16)
-    kept = (kept + 15) / 16 * 16;
-  return std::clamp<int64_t>(kept, 1, width);
+  return std::clamp<int64_t>(roundUpToSixteen(exact), 1, width);
 }
 
 int64_t coppice::prune::countKeptHeads(int64_t kvHeads, double sparsity) {

@@ -17,6 +17,9 @@
 namespace coppice::decoder {
 /// On a module: its `#decoder.model`.
 inline constexpr llvm::StringLiteral kModelAttrName = "decoder.model";
+/// On a module: SHA-256 of weight files beside the imported one, by the paths
+/// that `#decoder.file` names.
+inline constexpr llvm::StringLiteral kFilesAttrName = "decoder.files";
 /// On an `ml_program.global`: `#decoder.file` or `#decoder.generated`.
 inline constexpr llvm::StringLiteral kSourceAttrName = "decoder.source";
 /// On an argument of the step: "tokens", "slots", "positions" or "head_rows".
@@ -28,6 +31,10 @@ inline constexpr llvm::StringLiteral kCacheAttrName = "decoder.cache";
 inline bool isStorageType(mlir::Type type) {
   return type.isF32() || type.isF16() || type.isBF16();
 }
+
+/// The hash that the file at `path`, as `#decoder.file` names it, must have by
+/// what the module says of it; empty: it says nothing.
+llvm::StringRef getFileSha256(mlir::Operation *module, llvm::StringRef path);
 
 // TableGen writes the signature of AggregatedOpInterface unqualified.
 using llvm::FailureOr;

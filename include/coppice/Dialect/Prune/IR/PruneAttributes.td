@@ -140,6 +140,30 @@ def Prune_PlannedSetAttr : Attr<Prune_PlannedSet.predicate, Prune_PlannedSet.sum
   let convertFromStorage = "::llvm::cast<::coppice::prune::PlannedSetAttrInterface>($_self)";
 }
 
+def Prune_NMAttr : Prune_Attr<"NM", "nm"> {
+  let summary = "N:M sparsity: at most N of each M neighbours along K are not zero";
+  let description = [{
+    Of a weight `[N, K]`: each row is cut into groups of `of` neighbours along
+    K, and at most `kept` of a group are not zero. Groups are counted along
+    what is kept of K, and the last one may be short, as if zeros followed.
+
+    ```
+    #prune.nm<2 of 4>
+    ```
+  }];
+  let parameters = (ins "int64_t":$kept, "int64_t":$of);
+  let extraClassDeclaration = [{
+    /// Elements that may be other than zero of a row of `width`.
+    int64_t countKept(int64_t width) const {
+      return width / getOf() * getKept() + std::min(width % getOf(), getKept());
+    }
+    /// Bits that say where in its group one of them is.
+    int64_t getPositionBits() const { return ::llvm::Log2_64_Ceil(getOf()); }
+  }];
+  let assemblyFormat = "`<` $kept `of` $of `>`";
+  let genVerifyDecl = 1;
+}
+
 def Prune_RowSidesAttr : I32EnumAttr<"RowSides", "the side of a GEMM whose rows a row set names", [
     I32EnumAttrCase<"Gather", 0, "gather">,
     I32EnumAttrCase<"Scatter", 1, "scatter">,

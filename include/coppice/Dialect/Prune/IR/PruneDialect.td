@@ -23,6 +23,8 @@ def Prune_Dialect : Dialect {
     - `prune.kept` (`[[axis, #prune.set<..>], ..]`) on an op, a global, a
       function argument or result whose value was narrowed: which indices of
       the dense value it holds, axis by axis.
+    - `prune.pattern` (`#prune.nm<N of M>`) on a global: what is kept of this
+      weight has that sparsity along its last axis. Who packs it checks that.
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
@@ -38,6 +40,8 @@ def Prune_Dialect : Dialect {
     static constexpr llvm::StringLiteral siteAttrName = "prune.site";
     /// Which indices of the dense value a narrowed value holds.
     static constexpr llvm::StringLiteral keptAttrName = "prune.kept";
+    /// The N:M sparsity that a weight has.
+    static constexpr llvm::StringLiteral patternAttrName = "prune.pattern";
 
   private:
     void registerAttributes();

@@ -91,6 +91,81 @@ def Prune_KeepOp : Prune_Op<"keep", [
   let hasVerifier = 1;
 }
 
+def Prune_FactorOp : Prune_Op<"factor", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Static K: put two thin factors in the place of weights";
+  let description = [{
+    The weight W `[N, K]` of each matrix multiplication that matches becomes
+    U V, with U `[N, rank]` and V `[rank, K]`: the best such factors (truncated
+    SVD) of what other decisions leave of W, or those of a safetensors file,
+    tensors `SITE.u` and `SITE.v`, whose rank then need not be written. With
+    `retain`, these rows of W stay dense and U has the other ones. A bias is
+    added after U.
+
+    ```mlir
+    prune.factor "layers.*.attn.q" rank = 1024
+    prune.factor "layers.*.mlp.{gate,up}" rank = 400 retain = #prune.set<[0:128] of 2048>
+    prune.factor "layers.0.mlp.down" from "factors.safetensors"
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites,
+                       OptionalAttr<I64Attr>:$rank,
+                       OptionalAttr<Prune_PlannedSetAttr>:$retain,
+                       OptionalAttr<StrAttr>:$file);
+  let assemblyFormat = [{
+    $sites (`rank` `=` $rank^)? (`retain` `=` $retain^)? (`from` $file^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
+def Prune_PatternOp : Prune_Op<"pattern", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Static K: weights with N:M sparsity along K";
+  let description = [{
+    The weights of the matrix multiplications that match have the pattern, and
+    are refused where they have not. With `by magnitude` they are made so: of
+    each group the largest stay, of equal ones the first. Groups are counted
+    along what other decisions leave of K.
+
+    ```mlir
+    prune.pattern "layers.*.mlp.*" axis(K) = 2 of 4
+    prune.pattern "layers.*.attn.{q,k,v,o}" axis(K) = 4 of 8 by magnitude
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites, Prune_NMAttr:$pattern, UnitAttr:$by_magnitude);
+  let assemblyFormat = [{
+    $sites `axis` `(` `K` `)` `=` custom<Ratio>($pattern) (`by` `magnitude` $by_magnitude^)? attr-dict
+  }];
+}
+
+def Prune_MaskOp : Prune_Op<"mask", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Unstructured: zeros anywhere in weights, a baseline of quality";
+  let description = [{
+    The weights of the matrix multiplications that match get zeros in places
+    that follow no pattern: either of each weight the fraction `sparsity` that is
+    smallest by magnitude, of equal ones the last, counted in what other
+    decisions leave of it; or where the tensor `SITE.mask` of a safetensors file
+    (BOOL or U8, of the weight's shape) is zero.
+
+    Nothing runs faster for it: such a weight is stored and multiplied as a dense
+    one. It says what structure costs, since no pattern of as many zeros can be
+    better.
+
+    ```mlir
+    prune.mask "layers.*.mlp.*" sparsity = 0.5
+    prune.mask "layers.0.attn.q" from "masks.safetensors"
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites,
+                       OptionalAttr<F64Attr>:$sparsity,
+                       OptionalAttr<StrAttr>:$file);
+  let assemblyFormat = [{
+    $sites (`sparsity` `=` $sparsity^)? (`from` $file^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Projections
 //===----------------------------------------------------------------------===//
@@ -182,6 +257,59 @@ def Prune_GatherOp : Prune_Op<"gather", [Pure, DeclareOpInterfaceMethods<Aggrega
 }
 
 //===----------------------------------------------------------------------===//
+// Replacements
+//===----------------------------------------------------------------------===//
+
+def Prune_ReplaceOp : Prune_Op<"replace", [Pure, AllTypesMatch<["weight", "result"]>]> {
+  let summary = "Other weights in the place of a weight";
+  let description = [{
+    What the weight `[N, K]` of a matrix multiplication becomes. It is read by
+    `prune.gemm` only, as its weight, and says by how many GEMMs that is done:
+
+    - by one weight `[N, K]`: the GEMM multiplies with that;
+    - by two, U `[N - retained, rank]` and V `[rank, K]`: two GEMMs,
+      `(x V^T) U^T`, each summed and stored as any GEMM. Rows that are in
+      `retain` are those of the weight itself, the other ones are U's.
+
+    `pattern` says that what is kept of the new weight has N:M sparsity,
+    `sparsity` that this fraction of it are zeros in no pattern, of which nothing
+    is made; until the new weight is there, `mask` may name the tensor that says
+    where they are to be. Together with `prune.project` this is all that can change what a
+    program means; the old weight stays an operand, so that the dense program is
+    at hand.
+
+    The meaning is the product with the new weight, which of a pair of factors is
+    U V, or W in its retained rows and U V in the others: `prune-to-linalg`
+    computes that weight. Two GEMMs in its place (`prune-expand-replaced`) are
+    the same but for the order of sums.
+
+    ```mlir
+    %f = prune.replace "layers.0.attn.q" %w by %u, %v in tensor<64x64xf32> by tensor<64x16xf32>, tensor<16x64xf32>
+    %s = prune.replace "layers.0.mlp.up" %w by %m pattern <2 of 4> in tensor<172x64xf32> by tensor<172x64xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site,
+                       2DTensorOf<[AnyFloat]>:$weight,
+                       Variadic<2DTensorOf<[AnyFloat]>>:$by,
+                       OptionalAttr<Prune_SetAttr>:$retain,
+                       OptionalAttr<Prune_NMAttr>:$pattern,
+                       OptionalAttr<F64Attr>:$sparsity,
+                       OptionalAttr<Prune_FileSetAttr>:$mask);
+  let results = (outs 2DTensorOf<[AnyFloat]>:$result);
+  let assemblyFormat = [{
+    $site $weight (`retain` $retain^)? `by` $by (`pattern` $pattern^)?
+    (`sparsity` $sparsity^)? (`mask` $mask^)? attr-dict
+    `in` type($weight) `by` type($by)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    bool isFactored() { return getBy().size() == 2; }
+    ::mlir::Value getU() { return getBy()[0]; }
+    ::mlir::Value getV() { return getBy()[1]; }
+  }];
+}
+
+//===----------------------------------------------------------------------===//
 // GEMM
 //===----------------------------------------------------------------------===//
 
@@ -205,6 +333,9 @@ def Prune_GemmOp : Prune_Op<"gemm", [
     which have the result's shape (element [m, n]) or are `[N]` vectors
     (element [n]). Without a region the product itself is the result. `value`
     names what a fused GEMM computes, where that is no longer the site.
+    `pattern` says that the weight has N:M sparsity along K: what it leaves out
+    is zero, so that it changes what a kernel may do and not what is computed.
+    (`... %x, %w pattern <2 of 4> : ...`)
 
     ```mlir
     %up = prune.gemm "layers.0.mlp.up" %x, %w : tensor<?x64xf32>, tensor<172x64xbf16> -> tensor<?x172xf32>
@@ -250,7 +381,8 @@ def Prune_GemmOp : Prune_Op<"gemm", [
     OptionalAttr<Prune_RowSidesAttr>:$row_sides,
     OptionalAttr<I64Attr>:$panel_size,
     OptionalAttr<I64Attr>:$group_size,
-    OptionalAttr<StrAttr>:$value);
+    OptionalAttr<StrAttr>:$value,
+    OptionalAttr<Prune_NMAttr>:$pattern);
   let results = (outs 2DTensorOf<[AnyFloat]>:$result);
   let regions = (region AnyRegion:$epilogue);
   let hasCustomAssemblyFormat = 1;

@@ -18,6 +18,11 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
       boundary: every reader of it sees zeros elsewhere.
     - `prune.skip` projects away all rows of what the sublayer adds to the
       residual.
+    - `prune.factor`, `prune.pattern` and `prune.mask` put a `prune.replace` in
+      front of the GEMMs that they name, but for those of skipped sublayers.
+      Factors of a generated weight are generated too, unless `open-sources` is
+      given; the other new weights say nowhere where they come from yet:
+      `coppice prune` computes them.
 
     Indices refer to the dense model, so the module must hold no projection yet.
     An external set is read and written into the plan. Errors: a glob, or one of
@@ -61,10 +66,50 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
            "Name of the plan; may be left out where the module has at most one">,
     Option<"directory", "directory", "std::string", /*default=*/"\"\"",
            "Where relative paths of external sets start (default: the file of the decision)">,
+    Option<"openSources", "open-sources", "bool", /*default=*/"false",
+           "Leave it open where factors of generated weights come from, too">,
   ];
   let statistics = [
     Statistic<"numGemms", "gemms", "Number of sites that became prune.gemm">,
     Statistic<"numProjections", "projections", "Number of projections written">,
+    Statistic<"numReplaced", "replaced", "Number of weights that are replaced">,
+  ];
+  let dependentDialects = ["::coppice::prune::PruneDialect"];
+}
+
+def PruneExpandReplaced : Pass<"prune-expand-replaced"> {
+  let summary = "Multiply with the new weights where weights are replaced";
+  let description = [{
+    The meaning of `prune.replace`, spelled out. A weight that is replaced by
+    another one is that one; its GEMM says the pattern. A weight that is
+    replaced by factors becomes a second GEMM: `SITE.v` multiplies by V, the
+    site's own by U, and whatever followed it (a bias, a projection) follows
+    that. Where rows are retained, the site is the sum of `SITE.u` and
+    `SITE.retained`, each extended by zeros to all columns. What the dense
+    program does not compute has no name as a value (`value ""`).
+
+    Everything else is left alone. Propagation has no rule for replaced weights
+    and needs none: this comes first, before GEMMs have epilogues or sets. The
+    oracle computes the new weight instead (`prune-to-linalg`).
+
+    Before:
+    ```mlir
+    func.func @up(%x: tensor<?x6xf32>, %w: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) -> tensor<?x8xf32> {
+      %f = prune.replace "layers.0.mlp.up" %w by %u, %v in tensor<8x6xf32> by tensor<8x2xf32>, tensor<2x6xf32>
+      %up = prune.gemm "layers.0.mlp.up" %x, %f : tensor<?x6xf32>, tensor<8x6xf32> -> tensor<?x8xf32>
+      return %up : tensor<?x8xf32>
+    }
+    ```
+    After:
+    ```mlir
+    func.func @up(%x: tensor<?x6xf32>, %w: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: tensor<2x6xf32>) -> tensor<?x8xf32> {
+      %t = prune.gemm "layers.0.mlp.up.v" %x, %v value "" : tensor<?x6xf32>, tensor<2x6xf32> -> tensor<?x2xf32>
+      %up = prune.gemm "layers.0.mlp.up" %t, %u : tensor<?x2xf32>, tensor<8x2xf32> -> tensor<?x8xf32>
+      return %up
+    ```
+  }];
+  let statistics = [
+    Statistic<"numExpanded", "expanded", "Number of replaced weights">,
   ];
   let dependentDialects = ["::coppice::prune::PruneDialect"];
 }

@@ -33,6 +33,9 @@ struct StaticPlanOptions {
   uint64_t seed = 0;
 };
 
+/// R16 of the published families: floor(x), rounded up to a multiple of 16 if
+/// x > 16.
+int64_t roundUpToSixteen(double x);
 /// Columns of `width` (channels, hidden dimensions) that a sparsity leaves.
 int64_t countKeptColumns(int64_t width, double sparsity);
 /// KV heads that a sparsity leaves.
