@@ -73,6 +73,14 @@ rt::Result<ModelDescription> parseLlama2CHeader(std::span<const std::byte> file,
   model.hidden = field(0);
   const LayerDescription layer = {
       .heads = field(3), .kvHeads = field(4), .intermediate = field(1)};
+  // In other formats a layer may do without.
+  for (auto [what, extent] :
+       {std::pair("number of heads", layer.heads),
+        std::pair("intermediate size", layer.intermediate)})
+    if (extent < 1)
+      return rt::invalidFile(rt::concat("expected ", what, " from 1 to ",
+                                        std::numeric_limits<int32_t>::max(),
+                                        ", found ", extent));
   if (auto s = setLayers(model, field(2), layer); !s.ok())
     return s;
   model.tied = field(5) > 0; // a vocabulary below 0 says: with its own head
