@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "coppice/Bundle/CompileBundle.h"
 
-#include "coppice/Bundle/BundleDirectory.h"
+#include "coppice/Bundle/AtomicDirectory.h"
 #include "coppice/Bundle/EmitKernels.h"
 #include "coppice/Bundle/PackWeights.h"
 #include "coppice/Bundle/ProgramJson.h"
@@ -320,8 +320,8 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   if (failed(isas))
     return failure();
   // First of all, so that a bad target costs no work.
-  llvm::Expected<BundleDirectory> directory =
-      BundleDirectory::create(options.output);
+  llvm::Expected<AtomicDirectory> directory =
+      AtomicDirectory::create(options.output, bundleKind);
   if (!directory)
     return fail(directory.takeError());
 

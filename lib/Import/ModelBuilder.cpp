@@ -9,6 +9,7 @@
 #include "coppice/Import/ModelBuilder.h"
 
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
 #include "runtime/base/concat.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -47,10 +48,12 @@ public:
   OwningOpRef<ModuleOp>
   build(const ModelOrigin &origin,
         function_ref<Attribute(const ModelWeight &)> source) {
-    OwningOpRef<ModuleOp> module = ModuleOp::create(
+    OwningOpRef<ModuleOp> owned = ModuleOp::create(
         location, model.name.empty() ? std::optional<StringRef>() : model.name);
-    (*module)->setAttr(decoder::kModelAttrName, modelAttr(origin));
-    builder.setInsertionPointToEnd(module->getBody());
+    module = *owned;
+    module->setAttr(decoder::kModelAttrName, modelAttr(origin));
+    module->setAttr(decoder::kRopeAttrName, ropeAttr());
+    builder.setInsertionPointToEnd(module.getBody());
     for (const ModelWeight &weight : weightsOf(model)) {
       auto type = RankedTensorType::get(weight.shape, storage);
       auto global = ml_program::GlobalOp::create(
@@ -61,7 +64,7 @@ public:
       globals[weight.symbol] = type;
     }
     buildForward();
-    return module;
+    return owned;
   }
 
 private:
@@ -74,6 +77,25 @@ private:
         storage, model.tied, model.bos, builder.getDenseI64ArrayAttr(model.eos),
         countParameters(model), origin.weights, origin.weightsSha256,
         origin.sourceSha256, origin.tokenizer);
+  }
+
+  Attribute ropeAttr() {
+    using Kind = RotaryScaling::Kind;
+    const RotaryScaling &scaling = model.scaling;
+    auto number = [&](double value, bool isThere) {
+      return isThere ? builder.getF64FloatAttr(value) : FloatAttr();
+    };
+    const bool isScaled = scaling.kind != Kind::None;
+    const bool isLlama3 = scaling.kind == Kind::Llama3;
+    return decoder::RopeAttr::get(builder.getContext(),
+                                  builder.getF64FloatAttr(model.rotaryBase),
+                                  isLlama3   ? "llama3"
+                                  : isScaled ? "linear"
+                                             : "",
+                                  number(scaling.factor, isScaled),
+                                  number(scaling.lowFrequencyFactor, isLlama3),
+                                  number(scaling.highFrequencyFactor, isLlama3),
+                                  isLlama3 ? scaling.originalContext : 0);
   }
 
   void buildForward() {
@@ -129,12 +151,18 @@ private:
         residual = attention(rt::concat("layers.", i, ".attn"), layer, residual,
                              entry->getArgument(3 + results.size()),
                              entry->getArgument(4 + results.size()), results);
+      else
+        residual = mapResidual(rt::concat("layers.", i, ".attn"), residual,
+                               layer.attentionMap);
       if (layer.hasMLP())
-        residual = mlp(rt::concat("layers.", i, ".mlp"), residual);
+        residual = mlp(rt::concat("layers.", i, ".mlp"), layer, residual);
+      else
+        residual = mapResidual(rt::concat("layers.", i, ".mlp"), residual,
+                               layer.mlpMap);
     }
     // Only the rows that were asked for reach the head.
     Value head = decoder::LookupOp::create(
-        builder, location, rows(model.hidden), "head.rows", headRows, residual);
+        builder, location, residual.getType(), "head.rows", headRows, residual);
     rowCount = tensor::DimOp::create(builder, location, headRows, 0);
     head = norm("final.norm", head);
     results[0] =
@@ -146,6 +174,7 @@ private:
   Value attention(const std::string &site, const LayerDescription &layer,
                   Value residual, Value keys, Value values,
                   SmallVectorImpl<Value> &caches) {
+    Value mapped = mapResidual(site, residual, layer.attentionMap);
     Value x = norm(site + ".norm", residual);
     Value q = rotate(site + ".q", project(site, "q", x));
     Value k = rotate(site + ".k", project(site, "k", x));
@@ -158,10 +187,12 @@ private:
         positions, uint64_t(model.headDim),
         llvm::APFloat(float(1 / std::sqrt(double(model.headDim)))),
         layer.window ? builder.getI64IntegerAttr(layer.window) : IntegerAttr());
-    return add(site, residual, project(site, "o", mixed));
+    return add(site, mapped, project(site, "o", mixed));
   }
 
-  Value mlp(const std::string &site, Value residual) {
+  Value mlp(const std::string &site, const LayerDescription &layer,
+            Value residual) {
+    Value mapped = mapResidual(site, residual, layer.mlpMap);
     Value x = norm(site + ".norm", residual);
     Value gate = project(site, "gate", x);
     Value up = project(site, "up", x);
@@ -176,11 +207,31 @@ private:
           Value silu = arith::DivFOp::create(b, in[0], divisor);
           return arith::MulFOp::create(b, silu, in[1]);
         });
-    return add(site, residual, project(site, "down", inner));
+    return add(site, mapped, project(site, "down", inner));
+  }
+
+  /// The residual in the columns of the sum that `site` ends with, as
+  /// prune-form-gathers leaves it: ahead of the sublayer and not a part of it.
+  Value mapResidual(const std::string &site, Value residual,
+                    const ResidualMap &map) {
+    if (map.width == 0)
+      return residual;
+    const std::string name = "residual." + site, table = name + ".columns";
+    auto type = RankedTensorType::get({map.width}, builder.getI32Type());
+    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
+    ml_program::GlobalOp::create(
+        top, location, table, type, /*is_mutable=*/false,
+        DenseElementsAttr::get(type, ArrayRef<int32_t>(map.columns)),
+        builder.getStringAttr("private"));
+    globals[table] = type;
+    return prune::GatherOp::create(builder, location, rows(map.width), name,
+                                   residual, load(table));
   }
 
   Value norm(const std::string &site, Value input) {
-    return normOf(site, input, model.hidden, IntegerAttr());
+    auto width = cast<RankedTensorType>(input.getType()).getDimSize(1);
+    return normOf(site, input, model.normWidth ? model.normWidth : width,
+                  IntegerAttr());
   }
 
   Value normOf(const std::string &site, Value input, int64_t divisor,
@@ -287,6 +338,7 @@ private:
   }
 
   const ModelDescription &model;
+  ModuleOp module;
   OpBuilder builder;
   Location location;
   Type storage;
@@ -299,10 +351,10 @@ OwningOpRef<ModuleOp>
 buildModel(MLIRContext &context, const ModelDescription &model, rt::DType dtype,
            const ModelOrigin &origin,
            function_ref<Attribute(const ModelWeight &)> source) {
-  context
-      .loadDialect<arith::ArithDialect, decoder::DecoderDialect,
-                   func::FuncDialect, linalg::LinalgDialect, math::MathDialect,
-                   ml_program::MLProgramDialect, tensor::TensorDialect>();
+  context.loadDialect<arith::ArithDialect, decoder::DecoderDialect,
+                      func::FuncDialect, linalg::LinalgDialect,
+                      math::MathDialect, ml_program::MLProgramDialect,
+                      prune::PruneDialect, tensor::TensorDialect>();
   return ModelWriter(context, model, dtype).build(origin, source);
 }
 

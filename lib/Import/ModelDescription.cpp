@@ -111,7 +111,52 @@ static rt::Status checkAttention(const ModelDescription &model,
   if (layer.window < 0 || layer.window > maxExtent)
     return rt::invalidFile(rt::concat("expected a window from 1 to ", maxExtent,
                                       " positions, found ", layer.window));
-  return checkWeightSize(layer.heads * model.headDim, model.hidden);
+  return {};
+}
+
+/// A map from a residual of `before` columns.
+static rt::Status checkResidualMap(const ResidualMap &map, int64_t before) {
+  if (map.width == 0)
+    return {};
+  if (auto s = checkExtent("width of the residual", map.width); !s.ok())
+    return s;
+  if (map.columns.empty()) // not read yet
+    return {};
+  int64_t last = -1;
+  for (int32_t column : map.columns) {
+    if (column == -1)
+      continue;
+    if (column <= last || column >= before)
+      return rt::invalidFile(rt::concat(
+          "expected the columns of a residual map to ascend below ", before,
+          " (or to be -1), found ", column, " behind ", last));
+    last = column;
+  }
+  return {};
+}
+
+/// The widths of the residual stream, and the weights that they make.
+static rt::Status checkResiduals(const ModelDescription &model) {
+  int64_t width = model.hidden;
+  auto check = [&](const ResidualMap &map, int64_t inner) -> rt::Status {
+    if (auto s = checkResidualMap(map, width); !s.ok())
+      return s;
+    const int64_t before = width;
+    if (map.width)
+      width = map.width;
+    return checkWeightSize(inner, std::max(width, before));
+  };
+  for (const LayerDescription &layer : model.layers) {
+    if (auto s = check(layer.attentionMap, layer.heads * model.headDim);
+        !s.ok())
+      return s;
+    if (auto s = check(layer.mlpMap, layer.intermediate); !s.ok())
+      return s;
+  }
+  if (model.normWidth != 0)
+    if (auto s = checkExtent("width of the norms", model.normWidth); !s.ok())
+      return s;
+  return checkWeightSize(model.vocabulary, std::max(model.hidden, width));
 }
 
 rt::Status checkDescription(const ModelDescription &model) {
@@ -135,8 +180,6 @@ rt::Status checkDescription(const ModelDescription &model) {
       if (auto s = checkExtent("intermediate size", layer.intermediate);
           !s.ok())
         return s;
-    if (auto s = checkWeightSize(layer.intermediate, model.hidden); !s.ok())
-      return s;
   }
   const LayerDescription widest = widestLayer(model);
   if (!widest.hasAttention() || !widest.hasMLP())
@@ -149,7 +192,32 @@ rt::Status checkDescription(const ModelDescription &model) {
     return s;
   if (auto s = checkTokens(model); !s.ok())
     return s;
-  return checkWeightSize(model.vocabulary, model.hidden);
+  return checkResiduals(model);
+}
+
+ResidualMap *findResidualMap(ModelDescription &model,
+                             std::string_view sublayer) {
+  for (size_t i = 0; i < model.layers.size(); ++i) {
+    const std::string name = rt::concat("layers.", i);
+    if (!sublayer.starts_with(name))
+      continue;
+    if (sublayer.substr(name.size()) == ".attn")
+      return &model.layers[i].attentionMap;
+    if (sublayer.substr(name.size()) == ".mlp")
+      return &model.layers[i].mlpMap;
+  }
+  return nullptr;
+}
+
+int64_t finalWidth(const ModelDescription &model) {
+  int64_t width = model.hidden;
+  for (const LayerDescription &layer : model.layers) {
+    if (layer.attentionMap.width)
+      width = layer.attentionMap.width;
+    if (layer.mlpMap.width)
+      width = layer.mlpMap.width;
+  }
+  return width;
 }
 
 LayerDescription widestLayer(const ModelDescription &model) {
@@ -171,7 +239,8 @@ namespace {
 /// Lists weights under the names of Llama, which most of the field shares.
 class WeightLister {
 public:
-  explicit WeightLister(const ModelDescription &model) : model(model) {}
+  explicit WeightLister(const ModelDescription &model)
+      : model(model), width(model.hidden) {}
 
   std::vector<ModelWeight> list() {
     using Kind = ModelWeight::Kind;
@@ -179,14 +248,12 @@ public:
         {model.vocabulary, model.hidden}, Kind::Matrix);
     for (size_t i = 0; i < model.layers.size(); ++i) {
       prefix = rt::concat("layers.", i, ".");
-      if (model.layers[i].hasAttention())
-        listAttention(model.layers[i]);
-      if (model.layers[i].hasMLP())
-        listMLP(model.layers[i]);
+      listAttention(model.layers[i]);
+      listMLP(model.layers[i]);
     }
-    add("final.norm.weight", "model.norm.weight", {model.hidden}, Kind::Gain);
+    add("final.norm.weight", "model.norm.weight", {width}, Kind::Gain);
     if (!model.tied)
-      add("lm_head.weight", "lm_head.weight", {model.vocabulary, model.hidden},
+      add("lm_head.weight", "lm_head.weight", {model.vocabulary, width},
           Kind::Matrix);
     return std::move(weights);
   }
@@ -195,28 +262,37 @@ private:
   void listAttention(const LayerDescription &layer) {
     const int64_t q = layer.heads * model.headDim;
     const int64_t kv = layer.kvHeads * model.headDim;
-    addGain("attn.norm", "input_layernorm", model.hidden);
-    addProjection("attn.q", "self_attn.q_proj", q, model.hidden, model.qkvBias);
-    addProjection("attn.k", "self_attn.k_proj", kv, model.hidden,
-                  model.qkvBias);
-    addProjection("attn.v", "self_attn.v_proj", kv, model.hidden,
-                  model.qkvBias);
+    if (!layer.hasAttention())
+      return advance(layer.attentionMap);
+    addGain("attn.norm", "input_layernorm", width);
+    addProjection("attn.q", "self_attn.q_proj", q, width, model.qkvBias);
+    addProjection("attn.k", "self_attn.k_proj", kv, width, model.qkvBias);
+    addProjection("attn.v", "self_attn.v_proj", kv, width, model.qkvBias);
     if (model.qkNorm) {
       addGain("attn.q.norm", "self_attn.q_norm", model.headDim);
       addGain("attn.k.norm", "self_attn.k_norm", model.headDim);
     }
-    addProjection("attn.o", "self_attn.o_proj", model.hidden, q,
-                  model.outputBias);
+    advance(layer.attentionMap);
+    addProjection("attn.o", "self_attn.o_proj", width, q, model.outputBias);
   }
 
   void listMLP(const LayerDescription &layer) {
-    addGain("mlp.norm", "post_attention_layernorm", model.hidden);
-    addProjection("mlp.gate", "mlp.gate_proj", layer.intermediate, model.hidden,
+    if (!layer.hasMLP())
+      return advance(layer.mlpMap);
+    addGain("mlp.norm", "post_attention_layernorm", width);
+    addProjection("mlp.gate", "mlp.gate_proj", layer.intermediate, width,
                   model.mlpBias);
-    addProjection("mlp.up", "mlp.up_proj", layer.intermediate, model.hidden,
+    addProjection("mlp.up", "mlp.up_proj", layer.intermediate, width,
                   model.mlpBias);
-    addProjection("mlp.down", "mlp.down_proj", model.hidden, layer.intermediate,
+    advance(layer.mlpMap);
+    addProjection("mlp.down", "mlp.down_proj", width, layer.intermediate,
                   model.mlpBias);
+  }
+
+  /// What a sublayer adds is as wide as the residual is by then.
+  void advance(const ResidualMap &map) {
+    if (map.width)
+      width = map.width;
   }
 
   void addGain(const char *site, const char *key, int64_t width) {
@@ -245,6 +321,7 @@ private:
   }
 
   const ModelDescription &model;
+  int64_t width; // of the residual
   std::string prefix;
   std::vector<ModelWeight> weights;
 };

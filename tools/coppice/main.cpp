@@ -17,6 +17,7 @@ static constexpr const char *kDescription =
     "  compile  P.mlir -> B.coppice        verify   fast path against the "
     "oracle\n"
     "  predict  what it will take, without running it\n"
+    "  export   P.mlir -> a Hugging Face checkpoint\n"
     "  demo     all of it, with a table\n\n"
     "All commands of coppice-run (info, logits, generate, nll, bench, probe) "
     "work here too.";
@@ -39,6 +40,7 @@ int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
   addCompileCommand(app, exitCode);
   addVerifyCommand(app, exitCode);
   addPredictCommand(app, exitCode);
+  addExportCommand(app, exitCode);
   addTuneCommand(app, exitCode);
   addDemoCommand(app, exitCode);
   // CLI11 would only say that a subcommand is missing.

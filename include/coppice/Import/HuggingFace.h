@@ -5,6 +5,7 @@
 
 #include "coppice/Import/ModelDescription.h"
 #include "coppice/Import/Weights.h"
+#include "runtime/base/dtype.h"
 
 #include <string>
 #include <string_view>
@@ -13,6 +14,13 @@
 namespace coppice {
 
 struct Architecture;
+
+/// `model_type` has this prefix where a reader that does not know the key
+/// `coppice`, or passes over absent halves of layers, would compute something
+/// else than the model without noticing.
+inline constexpr std::string_view extendedTypePrefix = "coppice_";
+/// The `schema` in the key `coppice` of what is exported.
+inline constexpr std::string_view exportSchema = "coppice.checkpoint/1";
 
 /// What a config.json says.
 struct HuggingFaceConfig {
@@ -30,6 +38,26 @@ struct HuggingFaceConfig {
 /// Anything in it that would change the meaning of the model and is not known
 /// here is an error.
 rt::Result<HuggingFaceConfig> parseHuggingFaceConfig(std::string_view json);
+
+/// The config.json of a checked description. It reads back as the same
+/// description, but for the name and for windows of layers without attention;
+/// where no architecture that is known can say what the model is, that is the
+/// error. `architecture` is the one whose tensors the checkpoint has.
+struct HuggingFaceConfigText {
+  std::string json;
+  const Architecture *architecture = nullptr;
+  /// Has model_type the prefix?
+  bool isExtended = false;
+};
+rt::Result<HuggingFaceConfigText>
+writeHuggingFaceConfig(const ModelDescription &model, rt::DType dtype);
+
+/// The weights of the model, and where the files of `architecture` keep them.
+std::vector<ModelWeight> locateWeights(const Architecture &architecture,
+                                       const ModelDescription &model);
+
+/// The tensor of a residual map, I32.
+std::string residualMapKey(std::string_view sublayer);
 
 /// The weight files that a model.safetensors.index.json names: file names
 /// without folders, each once, in order of first mention.

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace coppice {
@@ -28,6 +29,18 @@ struct RotaryScaling {
   double lowFrequencyFactor = 1;
   double highFrequencyFactor = 4;
   int64_t originalContext = 8192;
+
+  bool operator==(const RotaryScaling &) const = default;
+};
+
+/// What becomes of the residual before a sublayer adds to it, where the hidden
+/// dimension differs from sublayer to sublayer; also where that sublayer itself
+/// has been skipped since.
+struct ResidualMap {
+  int64_t width = 0; // of the residual from here on; 0: it stays as it is
+  std::vector<int32_t> columns; // of each of them the old column, ascending, or
+                                // -1: zeros
+  bool operator==(const ResidualMap &) const = default;
 };
 
 /// A layer. Those of a pruned model may differ.
@@ -36,9 +49,11 @@ struct LayerDescription {
   int64_t intermediate = 0;       // 0: there is no MLP
   int64_t window = 0; // positions that a row attends to, its own the last of
                       // them; 0: all
+  ResidualMap attentionMap = {}, mlpMap = {};
 
   bool hasAttention() const { return heads > 0; }
   bool hasMLP() const { return intermediate > 0; }
+  bool operator==(const LayerDescription &) const = default;
 };
 
 struct ModelDescription {
@@ -47,6 +62,8 @@ struct ModelDescription {
   int64_t vocabulary = 0, hidden = 0, headDim = 0, context = 0;
   std::vector<LayerDescription> layers;
   double epsilon = 1e-5;
+  int64_t normWidth = 0; // columns that a norm's mean is over, those that have
+                         // been removed included; 0: all of the residual
   double rotaryBase = 10000;
   int64_t rotaryDim = 0; // columns of a head that turn, the first; 0: all
   RotaryScaling scaling;
@@ -57,6 +74,8 @@ struct ModelDescription {
   bool qkNorm = false;     // each head of q and of k is normed, then turned
   int64_t bos = -1;        // -1: none
   std::vector<int64_t> eos;
+
+  bool operator==(const ModelDescription &) const = default;
 };
 
 /// One weight of a model.
@@ -77,6 +96,14 @@ struct ModelWeight {
 /// the weights of one whose description is a lie takes no time.
 rt::Status setLayers(ModelDescription &model, int64_t count,
                      const LayerDescription &layer);
+
+/// The map of a sublayer, `layers.N.attn` or `layers.N.mlp`; null if the model
+/// has no such layer.
+ResidualMap *findResidualMap(ModelDescription &model,
+                             std::string_view sublayer);
+
+/// Columns of the residual stream as the head reads it.
+int64_t finalWidth(const ModelDescription &model);
 
 /// The sizes of the widest attention and of the widest MLP.
 LayerDescription widestLayer(const ModelDescription &model);

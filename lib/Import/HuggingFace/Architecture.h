@@ -18,11 +18,17 @@
 namespace coppice {
 
 class ConfigReader;
+class ConfigWriter;
 
 struct Architecture {
   llvm::StringRef modelType;
+  /// The class that runs it in transformers.
+  llvm::StringRef className;
   /// Reads the keys of its own; those that all share have been read.
   void (*read)(ConfigReader &config, ModelDescription &model);
+  /// Writes them; those that all share have been written. Whether the model is
+  /// of this architecture at all is seen by reading it again.
+  void (*write)(ConfigWriter &config, const ModelDescription &model);
   /// Sets where a weight is found; null: under its own name.
   void (*locate)(const ModelDescription &model, ModelWeight &weight) = nullptr;
   /// Of the norms, where there is no key.
@@ -44,10 +50,6 @@ llvm::ArrayRef<const Architecture *> allArchitectures();
 
 /// Null if there is none.
 const Architecture *findArchitecture(llvm::StringRef modelType);
-
-/// The weights of the model, and where its files keep them.
-std::vector<ModelWeight> locateWeights(const Architecture &architecture,
-                                       const ModelDescription &model);
 
 } // namespace coppice
 

@@ -1,5 +1,6 @@
 // The architectures that are understood.
 #include "Architecture.h"
+#include "coppice/Import/HuggingFace.h"
 
 #include "llvm/ADT/STLExtras.h"
 

@@ -23,6 +23,13 @@ rt::Result<HuggingFaceConfig> ConfigReader::read() {
   model().family = fields.text("model_type", std::nullopt);
   if (!status.ok())
     return status;
+  if (llvm::StringRef(model().family).starts_with(extendedTypePrefix)) {
+    model().family.erase(0, extendedTypePrefix.size());
+    if (!fields.find("coppice"))
+      return rt::invalidFile(
+          rt::concat("expected key 'coppice' (an object) in a model of type '",
+                     extendedTypePrefix, model().family, "', found none"));
+  }
   const Architecture *architecture = findArchitecture(model().family);
   if (!architecture) {
     std::string known;
@@ -38,6 +45,8 @@ rt::Result<HuggingFaceConfig> ConfigReader::read() {
     readLayerSizes();
   if (status.ok())
     readBlocks();
+  if (status.ok())
+    readExtension();
   readRotary(*architecture);
   readTokens();
   refuseVariants();
@@ -223,6 +232,40 @@ void ConfigReader::refuseOthers(const ConfigFields &part, const char *name,
       continue;
     notUnderstood(rt::concat(rt::quote(key.str()), " of ", name, " in entry ",
                              layer, " of block_configs"));
+  }
+}
+
+/// `coppice`: what exported models have that no other key says
+/// (docs/export.md).
+void ConfigReader::readExtension() {
+  const llvm::json::Object *object = fields.nested("coppice");
+  if (!object)
+    return;
+  ConfigFields part(*object, status);
+  for (StringRef key : part.keys())
+    if (key != "schema" && key != "norm_width" && key != "residual_maps")
+      notUnderstood(rt::concat(rt::quote(key.str()), " in 'coppice'"));
+  const std::string schema = part.text("schema", std::nullopt);
+  if (status.ok() && schema != exportSchema)
+    notUnderstood(rt::concat("schema ", rt::quote(schema),
+                             " of 'coppice' (known: '", exportSchema, "')"));
+  model().normWidth = part.integer("norm_width", 0);
+  const llvm::json::Object *maps = part.nested("residual_maps");
+  if (!maps)
+    return;
+  ConfigFields widths(*maps, status);
+  for (StringRef name : widths.keys()) {
+    ResidualMap *map = findResidualMap(model(), name);
+    if (!map)
+      return fields.fail(rt::invalidFile(rt::concat(
+          "key 'residual_maps': expected sublayers of the model, such as "
+          "'layers.0.attn', found ",
+          rt::quote(name.str()))));
+    map->width = widths.integer(name, std::nullopt);
+    if (status.ok() && map->width < 1)
+      fields.fail(rt::invalidFile(
+          rt::concat("key 'residual_maps': expected a width of at least 1 for ",
+                     rt::quote(name.str()), ", found ", map->width)));
   }
 }
 

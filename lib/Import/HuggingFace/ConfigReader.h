@@ -44,6 +44,7 @@ private:
   void readLayerSizes();
   void readBlocks();
   void readBlock(const llvm::json::Value &block, size_t layer);
+  void readExtension();
   void refuseOthers(const ConfigFields &part, const char *name, size_t layer,
                     llvm::ArrayRef<llvm::StringRef> known);
   ModelDescription &model() { return config.description; }

@@ -15,6 +15,7 @@
 #include "runtime/base/json_check.h"
 #include "runtime/base/sha256.h"
 
+#include <cstring>
 #include <filesystem>
 #include <set>
 
@@ -86,6 +87,14 @@ static bool ignorableTensor(llvm::StringRef name, bool tied) {
          (tied && name == "lm_head.weight");
 }
 
+/// Is it the tensor of a map that the model has?
+static bool isResidualMap(ModelDescription &model, llvm::StringRef name) {
+  if (!name.consume_front(residualMapKey("")))
+    return false;
+  const ResidualMap *map = findResidualMap(model, name);
+  return map && map->width != 0;
+}
+
 /// A tied model's head, where the file has one, is the embedding table.
 static rt::Status checkTiedHead(const WeightSource &source) {
   const TensorView &table = source.tensors.front();
@@ -96,6 +105,42 @@ static rt::Status checkTiedHead(const WeightSource &source) {
             "expected no 'lm_head.weight', or a copy of "
             "'model.embed_tokens.weight' (tie_word_embeddings is true), found "
             "a different tensor");
+  return {};
+}
+
+std::string residualMapKey(std::string_view sublayer) {
+  return rt::concat("model.residual_maps.", sublayer);
+}
+
+/// Reads the columns of the residual maps that the configuration names.
+static rt::Status readResidualMaps(ModelDescription &model,
+                                   const WeightSource &source) {
+  auto read = [&](const std::string &sublayer) -> rt::Status {
+    ResidualMap *map = findResidualMap(model, sublayer);
+    if (!map || map->width == 0)
+      return {};
+    const std::string key = residualMapKey(sublayer);
+    for (const rt::SafetensorsFile &file : source.files) {
+      const rt::TensorInfo *tensor = file.find(key);
+      if (!tensor)
+        continue;
+      if (tensor->dtype != rt::DType::I32 ||
+          tensor->shape != std::vector<int64_t>{map->width})
+        return rt::invalidFile(rt::concat(
+            "tensor ", rt::quote(key), ": expected ", map->width,
+            " numbers of type i32 by the configuration, found ",
+            tensor->elements(), " of type ", rt::nameOf(tensor->dtype)));
+      map->columns.resize(size_t(map->width));
+      std::memcpy(map->columns.data(), file.data(*tensor).data(),
+                  size_t(tensor->bytes));
+      return {};
+    }
+    return rt::invalidFile(rt::concat("missing tensor ", rt::quote(key)));
+  };
+  for (size_t i = 0; i < model.layers.size(); ++i)
+    for (const char *half : {".attn", ".mlp"})
+      if (auto s = read(rt::concat("layers.", i, half)); !s.ok())
+        return s;
   return {};
 }
 
@@ -131,12 +176,17 @@ rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory) {
         return {};
       });
   model.description = parsed->description;
+  if (auto s = readResidualMaps(model.description, model.weights); !s.ok())
+    return s.at(where);
   if (auto s = checkDescription(model.description); !s.ok())
     return s.at(where);
   const bool tied = model.description.tied;
   if (auto s = matchTensors(
           locateWeights(*parsed->architecture, model.description),
-          [&](llvm::StringRef name) { return ignorableTensor(name, tied); },
+          [&](llvm::StringRef name) {
+            return ignorableTensor(name, tied) ||
+                   isResidualMap(model.description, name);
+          },
           model.weights);
       !s.ok())
     return s.at(where);

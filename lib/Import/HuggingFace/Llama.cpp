@@ -2,6 +2,7 @@
 // the others are variations.
 #include "Architecture.h"
 #include "ConfigReader.h"
+#include "ConfigWriter.h"
 
 namespace coppice {
 
@@ -13,6 +14,14 @@ static void read(ConfigReader &config, ModelDescription &model) {
   config.refuse("layer_types");
 }
 
-const Architecture llamaArchitecture = {.modelType = "llama", .read = read};
+static void write(ConfigWriter &config, const ModelDescription &model) {
+  config.set("attention_bias", model.qkvBias);
+  config.set("mlp_bias", model.mlpBias);
+}
+
+const Architecture llamaArchitecture = {.modelType = "llama",
+                                        .className = "LlamaForCausalLM",
+                                        .read = read,
+                                        .write = write};
 
 } // namespace coppice

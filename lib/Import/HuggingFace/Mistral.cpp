@@ -2,6 +2,7 @@
 // only. A file that does not name the window means the first model's.
 #include "Architecture.h"
 #include "ConfigReader.h"
+#include "ConfigWriter.h"
 
 namespace coppice {
 
@@ -12,6 +13,13 @@ static void read(ConfigReader &config, ModelDescription &model) {
   config.refuse("layer_types");
 }
 
-const Architecture mistralArchitecture = {.modelType = "mistral", .read = read};
+static void write(ConfigWriter &config, const ModelDescription &model) {
+  config.writeWindow(model);
+}
+
+const Architecture mistralArchitecture = {.modelType = "mistral",
+                                          .className = "MistralForCausalLM",
+                                          .read = read,
+                                          .write = write};
 
 } // namespace coppice

@@ -2,6 +2,7 @@
 // and so are gate and up; the last columns of a head may not turn.
 #include "Architecture.h"
 #include "ConfigReader.h"
+#include "ConfigWriter.h"
 
 namespace coppice {
 
@@ -40,8 +41,15 @@ static void locate(const ModelDescription &model, ModelWeight &weight) {
     isPartOf("mlp.gate_up_proj", layer.intermediate, 2 * layer.intermediate);
 }
 
+static void write(ConfigWriter &config, const ModelDescription &model) {
+  config.writeWindow(model);
+  config.set("original_max_position_embeddings", model.context);
+}
+
 const Architecture phi3Architecture = {.modelType = "phi3",
+                                       .className = "Phi3ForCausalLM",
                                        .read = read,
+                                       .write = write,
                                        .locate = locate,
                                        .defaultEpsilon = 1e-5,
                                        .hasPartialRotary = true};

@@ -2,6 +2,7 @@
 // tells, and windows in some layers.
 #include "Architecture.h"
 #include "ConfigReader.h"
+#include "ConfigWriter.h"
 
 namespace coppice {
 
@@ -10,6 +11,13 @@ static void read(ConfigReader &config, ModelDescription &model) {
   config.readWindowOfSomeLayers(model);
 }
 
-const Architecture qwen2Architecture = {.modelType = "qwen2", .read = read};
+static void write(ConfigWriter &config, const ModelDescription &model) {
+  config.writeWindowOfSomeLayers(model);
+}
+
+const Architecture qwen2Architecture = {.modelType = "qwen2",
+                                        .className = "Qwen2ForCausalLM",
+                                        .read = read,
+                                        .write = write};
 
 } // namespace coppice

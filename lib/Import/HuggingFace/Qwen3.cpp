@@ -2,6 +2,7 @@
 // their size is a key of its own; no biases unless a key says so.
 #include "Architecture.h"
 #include "ConfigReader.h"
+#include "ConfigWriter.h"
 
 namespace coppice {
 
@@ -12,7 +13,15 @@ static void read(ConfigReader &config, ModelDescription &model) {
   config.readWindowOfSomeLayers(model);
 }
 
-const Architecture qwen3Architecture = {
-    .modelType = "qwen3", .read = read, .defaultHeadDim = 128};
+static void write(ConfigWriter &config, const ModelDescription &model) {
+  config.set("attention_bias", model.qkvBias);
+  config.writeWindowOfSomeLayers(model);
+}
+
+const Architecture qwen3Architecture = {.modelType = "qwen3",
+                                        .className = "Qwen3ForCausalLM",
+                                        .read = read,
+                                        .write = write,
+                                        .defaultHeadDim = 128};
 
 } // namespace coppice

@@ -110,3 +110,22 @@ LogicalResult GeneratedAttr::verify(EmitError emitError, uint64_t seed,
            << "expected a finite mean and a finite stddev that is not negative";
   return success();
 }
+
+LogicalResult RopeAttr::verify(EmitError emitError, FloatAttr theta,
+                               StringRef scaling, FloatAttr factor,
+                               FloatAttr lowFreqFactor,
+                               FloatAttr highFreqFactor,
+                               int64_t originalContext) {
+  if (!scaling.empty() && scaling != "linear" && scaling != "llama3")
+    return emitError() << "expected scaling to be linear or llama3, found '"
+                       << scaling << "'";
+  bool isLlama3 = scaling == "llama3";
+  if (bool(factor) != !scaling.empty())
+    return emitError() << "expected a factor with a scaling, and none without";
+  if (bool(lowFreqFactor) != isLlama3 || bool(highFreqFactor) != isLlama3 ||
+      (originalContext > 0) != isLlama3)
+    return emitError() << "expected low_freq_factor, high_freq_factor and "
+                          "original_context with scaling llama3, and none "
+                          "without";
+  return success();
+}

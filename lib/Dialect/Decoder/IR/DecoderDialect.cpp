@@ -57,6 +57,13 @@ LogicalResult DecoderDialect::verifyOperationAttribute(Operation *op,
            << "' to be SHA-256 digests by path on a module, found "
            << attr.getValue();
   }
+  if (attr.getName() == kRopeAttrName) {
+    if (isa<ModuleOp>(op) && isa<RopeAttr>(attr.getValue()))
+      return success();
+    return op->emitOpError()
+           << "expected '" << kRopeAttrName
+           << "' to be a #decoder.rope on a module, found " << attr.getValue();
+  }
   if (attr.getName() == kSourceAttrName) {
     if (isa<ml_program::GlobalOp>(op) &&
         isa<FileAttr, GeneratedAttr>(attr.getValue()))

@@ -20,6 +20,8 @@ inline constexpr llvm::StringLiteral kModelAttrName = "decoder.model";
 /// On a module: SHA-256 of weight files beside the imported one, by the paths
 /// that `#decoder.file` names.
 inline constexpr llvm::StringLiteral kFilesAttrName = "decoder.files";
+/// On a module: its `#decoder.rope`.
+inline constexpr llvm::StringLiteral kRopeAttrName = "decoder.rope";
 /// On an `ml_program.global`: `#decoder.file` or `#decoder.generated`.
 inline constexpr llvm::StringLiteral kSourceAttrName = "decoder.source";
 /// On an argument of the step: "tokens", "slots", "positions" or "head_rows".

@@ -82,4 +82,30 @@ def Decoder_GeneratedAttr : Decoder_Attr<"Generated", "generated"> {
                                    "double":$stddev, "double":$mean)>];
 }
 
+/// An f64 that is left out where there is none.
+class Decoder_OptionalDouble<string desc> : Decoder_Double<desc> {
+  let defaultValue = [{::mlir::FloatAttr()}];
+}
+
+def Decoder_RopeAttr : Decoder_Attr<"Rope", "rope"> {
+  let summary = "what the frequencies of the rotary embedding were made from";
+  let description = [{
+    A step has the frequencies themselves (`decoder.rotary_table`); this is what a
+    configuration says instead: the base, and the kind of scaling with its numbers,
+    `linear` (`factor`) or `llama3` (all of them). Whoever exports a model checks
+    that the one gives the other.
+
+    `#decoder.rope<theta = 1.0e4>`,
+    `#decoder.rope<theta = 5.0e5, scaling = "llama3", factor = 8.0,
+    low_freq_factor = 1.0, high_freq_factor = 4.0, original_context = 8192>`.
+  }];
+  let parameters = (ins Decoder_Double<"base of the frequencies">:$theta,
+                        Decoder_OptionalString<"kind of scaling">:$scaling,
+                        Decoder_OptionalDouble<"how far waves are stretched">:$factor,
+                        Decoder_OptionalDouble<"turns below which a wave is stretched">:$low_freq_factor,
+                        Decoder_OptionalDouble<"turns above which it is not">:$high_freq_factor,
+                        DefaultValuedParameter<"int64_t", "0">:$original_context);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 #endif // COPPICE_DIALECT_DECODER_IR_DECODERATTRIBUTES_TD

@@ -27,7 +27,7 @@ def Decoder_Dialect : Dialect {
     (`AggregatedOpInterface::decomposeOperation`, pass `decoder-to-linalg`).
 
     Discardable attributes of the dialect: `decoder.model` (on a module),
-    `decoder.source` (on an `ml_program.global`: where the weight is found),
+    `decoder.rope` (on a module: where its rotary frequencies come from), `decoder.source` (on an `ml_program.global`: where the weight is found),
     `decoder.step` (on a function argument: the field of the step that it is) and
     `decoder.cache` (on a function argument: the name of the KV cache that it is).
   }];

@@ -1,5 +1,5 @@
 // Replacing a bundle: someone who looks for it meanwhile always finds one.
-#include "coppice/Bundle/BundleDirectory.h"
+#include "coppice/Bundle/AtomicDirectory.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -24,13 +24,14 @@ void writeProgram(StringRef directory, int version) {
   os << "{\"schema\": \"coppice.program/1\", \"version\": " << version << "}";
 }
 
-TEST(BundleDirectoryTest, ThereIsABundleAtEveryMoment) {
+TEST(AtomicDirectoryTest, ThereIsABundleAtEveryMoment) {
   SmallString<128> root;
   ASSERT_FALSE(sys::fs::createUniqueDirectory("bundle-directory", root));
   std::string target = (root + "/b.coppice").str(),
               program = target + "/program.json";
   auto replace = [&](int version) {
-    Expected<BundleDirectory> directory = BundleDirectory::create(target);
+    Expected<AtomicDirectory> directory =
+        AtomicDirectory::create(target, bundleKind);
     ASSERT_TRUE(bool(directory)) << toString(directory.takeError());
     writeProgram(directory->path(), version);
     Error error = directory->commit();

@@ -1,11 +1,11 @@
-//===- BundleDirectory.cpp - a bundle appears whole or not at all ---------===//
+//===- AtomicDirectory.cpp - a directory appears whole or not at all ------===//
 // The directory is built beside the target, on the same file system, so that a
 // rename puts it in place. A target that is there changes names with it in one
-// step, so that there is a bundle at every moment. Where the system cannot do
+// step, so that there is one at every moment. Where the system cannot do
 // that, the target is moved aside first and removed last: should the second
-// rename fail, the old bundle comes back.
+// rename fail, the old one comes back.
 //===----------------------------------------------------------------------===//
-#include "coppice/Bundle/BundleDirectory.h"
+#include "coppice/Bundle/AtomicDirectory.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/JSON.h"
@@ -26,36 +26,42 @@ static Error fail(const char *format, const Args &...args) {
 }
 
 /// Only what we have written ourselves is ever replaced.
-static Error checkReplaceable(const std::string &target) {
+static Error checkReplaceable(const std::string &target,
+                              const DirectoryKind &kind) {
   if (!sys::fs::exists(target))
     return Error::success();
-  SmallString<128> program(target);
-  sys::path::append(program, "program.json");
-  auto text = MemoryBuffer::getFile(program);
+  SmallString<128> file(target);
+  sys::path::append(file, kind.file);
+  auto text = MemoryBuffer::getFile(file);
   if (sys::fs::is_directory(target) && text) {
     Expected<json::Value> parsed = json::parse((*text)->getBuffer());
-    if (parsed) {
-      const json::Object *object = parsed->getAsObject();
-      std::optional<StringRef> schema =
-          object ? object->getString("schema") : std::nullopt;
-      if (schema && schema->starts_with("coppice.program/"))
-        return Error::success();
-    } else {
+    if (!parsed)
       consumeError(parsed.takeError());
-    }
+    else if (const json::Object *object = parsed->getAsObject();
+             object && kind.isOne(*object))
+      return Error::success();
   }
-  return fail("%s exists and is no bundle (a directory with a program.json of "
-              "schema coppice.program/..); it is left as it is",
-              target.c_str());
+  return fail("%s exists and is no %s (a directory with a %s %s); it is left "
+              "as it is",
+              target.c_str(), kind.name.str().c_str(), kind.file.str().c_str(),
+              kind.evidence.str().c_str());
 }
 
-Expected<BundleDirectory> BundleDirectory::create(StringRef target) {
-  BundleDirectory directory;
+const DirectoryKind coppice::bundleKind = {
+    "bundle", "program.json", "of schema coppice.program/..",
+    [](const json::Object &program) {
+      std::optional<StringRef> schema = program.getString("schema");
+      return schema && schema->starts_with("coppice.program/");
+    }};
+
+Expected<AtomicDirectory> AtomicDirectory::create(StringRef target,
+                                                  const DirectoryKind &kind) {
+  AtomicDirectory directory(kind);
   directory.target = target.rtrim('/').str();
   if (directory.target.empty())
-    return fail("expected the name of a directory for the bundle, found '%s'",
-                target.str().c_str());
-  if (Error error = checkReplaceable(directory.target))
+    return fail("expected the name of a directory for the %s, found '%s'",
+                kind.name.str().c_str(), target.str().c_str());
+  if (Error error = checkReplaceable(directory.target, kind))
     return std::move(error);
   std::string temporary =
       directory.target + ".tmp-" + std::to_string(sys::Process::getProcessId());
@@ -68,11 +74,11 @@ Expected<BundleDirectory> BundleDirectory::create(StringRef target) {
   return directory;
 }
 
-BundleDirectory::BundleDirectory(BundleDirectory &&other)
-    : target(std::move(other.target)),
+AtomicDirectory::AtomicDirectory(AtomicDirectory &&other)
+    : kind(other.kind), target(std::move(other.target)),
       temporary(std::exchange(other.temporary, {})) {}
 
-BundleDirectory::~BundleDirectory() {
+AtomicDirectory::~AtomicDirectory() {
   if (!temporary.empty())
     sys::fs::remove_directories(temporary);
 }
@@ -87,9 +93,9 @@ static bool exchangeNames(const std::string &a, const std::string &b) {
 #endif
 }
 
-Error BundleDirectory::commit() {
+Error AtomicDirectory::commit() {
   // Again: it may have appeared in the meantime.
-  if (Error error = checkReplaceable(target))
+  if (Error error = checkReplaceable(target, *kind))
     return error;
   bool replaces = sys::fs::exists(target);
   if (replaces && exchangeNames(temporary, target)) {

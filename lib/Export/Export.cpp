@@ -1,0 +1,255 @@
+// Comes in: model.mlir or pruned.mlir, as a module. Goes out: a directory that
+// any reader of Hugging Face checkpoints knows its way around.
+//
+// The module is propagated as for compilation. What is left is read as the
+// description of a model, of which an importer would make the very same program
+// (MatchModel.cpp says so, or it is refused), and weights are streamed from
+// where they are. All goes to a temporary directory that takes the target's
+// place at the end.
+#include "coppice/Export/Export.h"
+
+#include "NarrowModel.h"
+#include "WeightStream.h"
+#include "coppice/Bundle/AtomicDirectory.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Decoder/Transforms/Passes.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Import/HuggingFace.h"
+#include "coppice/Schedule/Passes.h"
+#include "runtime/base/atomic_file.h"
+#include "runtime/base/mapped_file.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
+
+#include <filesystem>
+
+using namespace mlir;
+using namespace coppice;
+namespace fs = std::filesystem;
+namespace json = llvm::json;
+
+static const DirectoryKind checkpointKind = {
+    "exported checkpoint", "config.json", "that has 'coppice'",
+    [](const json::Object &config) {
+      const json::Object *ours = config.getObject("coppice");
+      std::optional<StringRef> schema =
+          ours ? ours->getString("schema") : std::nullopt;
+      return schema && schema->starts_with("coppice.checkpoint/");
+    }};
+
+namespace {
+class Exporter {
+public:
+  Exporter(ModuleOp module, const ExportOptions &options)
+      : module(module), options(options) {}
+
+  LogicalResult run();
+
+private:
+  LogicalResult propagate();
+  LogicalResult checkSource(const WeightStream &weights);
+  LogicalResult writeWeights(WeightStream &weights);
+  LogicalResult writeShard(WeightStream &weights, const std::string &file,
+                           ArrayRef<const CheckpointTensor *> tensors);
+  LogicalResult writeText(StringRef file, std::string_view text);
+  LogicalResult copyTokenizer();
+  void report(const NarrowModel &model, const HuggingFaceConfigText &config);
+
+  /// For what no line of the module is to blame for.
+  InFlightDiagnostic emitOutsideError() {
+    return emitError(UnknownLoc::get(module.getContext()));
+  }
+  std::string pathOf(StringRef file) {
+    return (fs::path(directory) / file.str()).string();
+  }
+
+  ModuleOp module;
+  const ExportOptions &options;
+  std::string directory; // where to write
+  std::string filesText; // for the report
+};
+} // namespace
+
+/// To the program that is left, as compilation does it.
+LogicalResult Exporter::propagate() {
+  PassManager passes(module.getContext());
+  passes.addPass(decoder::createDecoderCheckModel());
+  WalkResult applied =
+      module.walk([](prune::GemmOp) { return WalkResult::interrupt(); });
+  if (!applied.wasInterrupted()) {
+    prune::PruneApplyPlanOptions plan;
+    plan.directory = options.inputDirectory;
+    passes.addPass(prune::createPruneApplyPlan(plan));
+  }
+  passes.addPass(prune::createPruneExpandReplaced());
+  passes.addPass(prune::createPrunePropagate());
+  passes.addPass(prune::createPruneFoldRestricts());
+  passes.addPass(createPruneFormGathers());
+  return passes.run(module);
+}
+
+/// What is read must still be there afterwards: the module reads it, too.
+LogicalResult Exporter::checkSource(const WeightStream &weights) {
+  std::error_code error;
+  for (const std::string &path : weights.paths())
+    if (fs::equivalent(fs::path(path).parent_path(), options.output, error) &&
+        !error)
+      return emitOutsideError()
+             << options.output
+             << ": is read from and would be replaced; choose another output";
+  return success();
+}
+
+LogicalResult Exporter::writeText(StringRef file, std::string_view text) {
+  if (rt::Status status = rt::writeFile(pathOf(file), text); !status.ok())
+    return emitOutsideError() << status.message();
+  return success();
+}
+
+LogicalResult Exporter::writeShard(WeightStream &weights,
+                                   const std::string &file,
+                                   ArrayRef<const CheckpointTensor *> tensors) {
+  auto check = [&](const rt::Status &status) -> LogicalResult {
+    if (status.ok())
+      return success();
+    return emitOutsideError() << "cannot write weights: " << status.message();
+  };
+  rt::SafetensorsWriter writer;
+  for (const CheckpointTensor *tensor : tensors)
+    if (failed(
+            check(writer.declare(tensor->key, tensor->dtype, tensor->shape))))
+      return failure();
+  writer.setMetadata("format", "pt"); // readers of the field ask for it
+  if (failed(check(writer.begin(pathOf(file)))))
+    return failure();
+  for (const CheckpointTensor *tensor : tensors)
+    if (failed(weights.write(*tensor, writer)))
+      return failure();
+  return check(writer.commit());
+}
+
+LogicalResult Exporter::writeWeights(WeightStream &weights) {
+  std::vector<std::vector<const CheckpointTensor *>> shards(1);
+  int64_t total = 0, inShard = 0;
+  for (const CheckpointTensor &tensor : weights.tensors()) {
+    if (!shards.back().empty() &&
+        inShard + tensor.bytes() > options.maxShardBytes) {
+      shards.emplace_back();
+      inShard = 0;
+    }
+    shards.back().push_back(&tensor);
+    inShard += tensor.bytes();
+    total += tensor.bytes();
+  }
+  if (shards.size() == 1) {
+    filesText = "model.safetensors";
+    return writeShard(weights, filesText, shards.front());
+  }
+  json::Object map;
+  for (auto [i, shard] : llvm::enumerate(shards)) {
+    std::string file = llvm::formatv("model-{0,0+5}-of-{1,0+5}.safetensors",
+                                     i + 1, shards.size());
+    for (const CheckpointTensor *tensor : shard)
+      map[tensor->key] = file;
+    if (failed(writeShard(weights, file, shard)))
+      return failure();
+  }
+  filesText = llvm::formatv("{0} files of weights", shards.size());
+  json::Object index{{"metadata", json::Object{{"total_size", total}}},
+                     {"weight_map", std::move(map)}};
+  return writeText(
+      "model.safetensors.index.json",
+      llvm::formatv("{0:2}\n", json::Value(std::move(index))).str());
+}
+
+/// The tokenizer, under the name that its kind has, and what other tools look
+/// for beside it.
+LogicalResult Exporter::copyTokenizer() {
+  auto model =
+      module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName);
+  if (model.getTokenizer().empty())
+    return success();
+  fs::path path =
+      fs::path(options.inputDirectory) / fs::path(model.getTokenizer().str());
+  auto file = rt::MappedFile::open(path);
+  if (!file)
+    return emitOutsideError()
+           << "cannot read the tokenizer: " << file.status().message();
+  const bool isHuggingFace = rt::isHuggingFaceTokenizer(file->text());
+  StringRef name = isHuggingFace ? "tokenizer.json" : "tokenizer.bin";
+  if (failed(writeText(name, file->text())))
+    return failure();
+  filesText += (", " + name).str();
+  if (!isHuggingFace)
+    return success();
+  for (StringRef other :
+       {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "chat_template.jinja", "tokenizer.model", "vocab.json", "merges.txt"}) {
+    fs::path beside = path.parent_path() / other.str();
+    std::error_code ignored;
+    if (!fs::is_regular_file(beside, ignored))
+      continue;
+    auto text = rt::MappedFile::open(beside);
+    if (!text)
+      return emitOutsideError()
+             << "cannot read the tokenizer: " << text.status().message();
+    if (failed(writeText(other, text->text())))
+      return failure();
+  }
+  return success();
+}
+
+void Exporter::report(const NarrowModel &model,
+                      const HuggingFaceConfigText &config) {
+  if (!options.talk)
+    return;
+  const ModelDescription &m = model.description;
+  *options.talk << "exported " << m.name << " to " << options.output << ": "
+                << countParameters(m) << " parameters, " << m.layers.size()
+                << " layers, " << std::string(rt::nameOf(model.dtype)) << "; "
+                << filesText << "\n";
+  if (config.isExtended)
+    *options.talk << "note: only tools that know the model_type '"
+                  << extendedTypePrefix
+                  << "..' can read it: layers lack halves, or the hidden "
+                     "dimension is pruned (docs/export.md)\n";
+}
+
+LogicalResult Exporter::run() {
+  // First of all, so that a bad target costs no work.
+  auto output = AtomicDirectory::create(options.output, checkpointKind);
+  if (!output)
+    return emitOutsideError() << llvm::toString(output.takeError());
+  directory = output->path();
+
+  if (failed(propagate()))
+    return failure();
+  FailureOr<NarrowModel> model = readNarrowModel(module);
+  if (failed(model) || failed(matchModel(module, *model)))
+    return failure();
+  auto config = writeHuggingFaceConfig(model->description, model->dtype);
+  if (!config)
+    return emitOutsideError()
+           << "cannot be exported: " << config.status().message();
+
+  WeightStream weights(module, *model, options.inputDirectory);
+  if (failed(weights.collect(*config->architecture)) ||
+      failed(checkSource(weights)) || failed(writeWeights(weights)) ||
+      failed(weights.checkImported()) || failed(copyTokenizer()) ||
+      failed(writeText("config.json", config->json)))
+    return failure();
+  if (llvm::Error error = output->commit())
+    return emitOutsideError() << llvm::toString(std::move(error));
+  report(*model, *config);
+  return success();
+}
+
+LogicalResult coppice::exportCheckpoint(ModuleOp module,
+                                        const ExportOptions &options) {
+  return Exporter(module, options).run();
+}

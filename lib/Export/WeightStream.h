@@ -1,0 +1,86 @@
+//===- WeightStream.h - tensors of a checkpoint, as they are made -*- C++ -*-=//
+
+#ifndef COPPICE_LIB_EXPORT_WEIGHTSTREAM_H
+#define COPPICE_LIB_EXPORT_WEIGHTSTREAM_H
+
+#include "NarrowModel.h"
+
+#include "runtime/base/packing.h"
+#include "runtime/base/safetensors.h"
+#include "runtime/base/safetensors_writer.h"
+#include "runtime/base/weight_generator.h"
+
+#include <future>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace coppice {
+
+struct Architecture;
+
+/// A tensor of the checkpoint: one weight, or the rows of several.
+struct CheckpointTensor {
+  /// A weight's elements: what is kept of a tensor of a file, or of one that is
+  /// generated.
+  struct Part {
+    mlir::ml_program::GlobalOp global;
+    std::span<const std::byte> source; // empty: generated
+    std::optional<rt::WeightGenerator> generator;
+    rt::PackedLayout layout;
+  };
+
+  std::string key;
+  std::vector<int64_t> shape;
+  rt::DType dtype;
+  std::vector<Part> parts;
+  std::vector<int32_t> table; // of a tensor without parts
+
+  int64_t bytes() const;
+};
+
+/// Opens the files that a module's weights are in, lists the tensors that make
+/// up a checkpoint of `model`, and writes them, a few megabytes at a time.
+class WeightStream {
+public:
+  /// Relative paths start at `directory`.
+  WeightStream(mlir::ModuleOp module, const NarrowModel &model,
+               std::string directory)
+      : module(module), model(model), directory(std::move(directory)) {}
+
+  /// Checks that each weight is there with its type and shape.
+  mlir::LogicalResult collect(const Architecture &architecture);
+
+  const std::vector<CheckpointTensor> &tensors() const { return list; }
+  /// Of the files that are read.
+  const std::vector<std::string> &paths() const { return pathsRead; }
+
+  /// Writes one of tensors() that `writer` expects next.
+  mlir::LogicalResult write(const CheckpointTensor &tensor,
+                            rt::SafetensorsWriter &writer);
+
+  /// Are the files still those of the import? Waits for their hashes.
+  mlir::LogicalResult checkImported();
+
+private:
+  struct Source {
+    rt::SafetensorsFile file;
+    std::string expected;            // its hash, or nothing
+    std::future<std::string> digest; // as found
+  };
+  mlir::FailureOr<CheckpointTensor::Part> open(const ModelWeight &weight);
+  mlir::FailureOr<Source *> openFile(mlir::ml_program::GlobalOp global,
+                                     llvm::StringRef path);
+  void addMaps();
+
+  mlir::ModuleOp module;
+  const NarrowModel &model;
+  std::string directory;
+  llvm::StringMap<Source> sources; // by the path that the module names
+  std::vector<std::string> pathsRead;
+  std::vector<CheckpointTensor> list;
+};
+
+} // namespace coppice
+
+#endif // COPPICE_LIB_EXPORT_WEIGHTSTREAM_H
