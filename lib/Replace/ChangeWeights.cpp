@@ -310,13 +310,16 @@ LogicalResult ChangedWeights::compute() {
       return isa_and_nonnull<decoder::FileAttr>(
           global->getDiscardableAttr(decoder::kSourceAttrName));
     };
-    // Whoever has made factors has chosen their rank.
-    if (!job.op.isFactored() || isFromFile(job.to.front()))
+    if (!job.op.isFactored())
       continue;
     int64_t rank =
         cast<RankedTensorType>(job.op.getU().getType()).getDimSize(1);
     auto rows = static_cast<int64_t>(job.rows.size()),
          columns = static_cast<int64_t>(job.columns.size());
+    notSmaller += rank * (rows + columns) >= rows * columns;
+    // Whoever has made factors has chosen their rank.
+    if (isFromFile(job.to.front()))
+      continue;
     if (rank > std::min(rows, columns))
       return job.op.emitOpError()
              << "expected a rank of at most " << std::min(rows, columns)

@@ -16,6 +16,8 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <algorithm>
 #include <cmath>
@@ -82,6 +84,13 @@ static StringRef suffixOf(StringRef site) {
   return site.drop_front(parseLayerSite(site)->layerName.size() + 1);
 }
 
+/// As a person writes it: 0.5, not 5.000000e-01.
+static std::string textOf(double x) {
+  std::string text;
+  llvm::raw_string_ostream(text) << llvm::format("%g", x);
+  return text;
+}
+
 LogicalResult StaticKPlanner::checkOptions() {
   if (int(options.lowRank.has_value()) + int(bool(options.pattern)) +
           int(options.unstructured.has_value()) !=
@@ -92,17 +101,18 @@ LogicalResult StaticKPlanner::checkOptions() {
       !(*options.unstructured >= 0 && *options.unstructured < 1))
     return plan.emitError()
            << "expected an unstructured sparsity from 0 to below 1, found "
-           << *options.unstructured;
+           << textOf(*options.unstructured);
   if (!options.lowRank)
     return success();
   double s = *options.lowRank, rho = options.retainedRatio;
   if (!(s >= 0 && s < 1))
     return plan.emitError()
-           << "expected a sparsity of low rank from 0 to below 1, found " << s;
+           << "expected a sparsity of low rank from 0 to below 1, found "
+           << textOf(s);
   if (!(rho >= 0 && rho < 1 - s))
-    return plan.emitError() << "expected a retained ratio from 0 to below "
-                            << 1 - s << ", which is what the sparsity leaves, "
-                            << "found " << rho;
+    return plan.emitError()
+           << "expected a retained ratio from 0 to below " << textOf(1 - s)
+           << ", which is what the sparsity leaves, found " << textOf(rho);
   return success();
 }
 

@@ -432,7 +432,8 @@ static Status measureCell(Run &run, CellResult &result) {
 static double amdahlOf(const Program &dense, const SideResult &denseSide,
                        const Program &pruned, const SideResult &prunedSide) {
   auto denseWork = workBySite(dense, denseSide.estimate);
-  auto prunedWork = workBySite(pruned, prunedSide.estimate);
+  auto prunedWork =
+      foldIntoSites(denseWork, workBySite(pruned, prunedSide.estimate));
   std::map<std::string, SiteShare> sites;
   for (size_t i = 0; i < dense.dispatches.size(); ++i) {
     const std::string &site = dense.dispatches[i].site;

@@ -134,4 +134,20 @@ std::map<std::string, double> workBySite(const Program &program,
   return flops;
 }
 
+std::map<std::string, double>
+foldIntoSites(const std::map<std::string, double> &dense,
+              const std::map<std::string, double> &pruned) {
+  std::map<std::string, double> folded;
+  for (const auto &[site, work] : pruned) {
+    std::string owner = site;
+    while (!owner.empty() && !dense.contains(owner)) {
+      size_t dot = owner.rfind('.');
+      owner.resize(dot == std::string::npos ? 0 : dot);
+    }
+    if (!owner.empty())
+      folded[owner] += work;
+  }
+  return folded;
+}
+
 } // namespace coppice::rt

@@ -68,6 +68,14 @@ double amdahlSpeedup(const std::vector<SiteShare> &sites);
 std::map<std::string, double> workBySite(const Program &program,
                                          const Estimate &estimate);
 
+/// The work of a pruned program by the sites of the dense one. A site that the
+/// dense program has not is a part of the longest one of whose name it is a
+/// step: "layers.0.attn.q.v", the right factor of that weight, of
+/// "layers.0.attn.q". What is part of none is left out.
+std::map<std::string, double>
+foldIntoSites(const std::map<std::string, double> &dense,
+              const std::map<std::string, double> &pruned);
+
 } // namespace coppice::rt
 
 #endif

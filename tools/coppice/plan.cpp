@@ -218,6 +218,9 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << ", " << weight.retained << " rows retained";
     out << "\n";
   }
+  if (llvm::any_of(changed, [](const NewWeight &w) { return w.pattern; }))
+    out << "N:M sparsity counts as values and their places; where no kernel "
+           "reads that form, such weights run as dense ones\n";
 }
 
 int runShow(const PlanShowCommand &command) {

@@ -188,12 +188,14 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
 /// Says what new weights there are and where.
 void reportNewWeights(ModuleOp module, const ChangedWeights &weights,
                       const std::string &file) {
-  int64_t replaced = 0, generated = 0, unstructured = 0;
+  int64_t replaced = 0, factored = 0, generated = 0, unstructured = 0;
   module.walk([&](ReplaceOp op) {
     ++replaced;
     unstructured += op.getSparsityAttr() != nullptr;
-    auto load =
-        op.getBy().front().getDefiningOp<ml_program::GlobalLoadConstOp>();
+    if (!op.isFactored())
+      return;
+    ++factored;
+    auto load = op.getU().getDefiningOp<ml_program::GlobalLoadConstOp>();
     auto global = module.lookupSymbol<ml_program::GlobalOp>(
         load.getGlobal().getLeafReference());
     generated += isa_and_nonnull<decoder::GeneratedAttr>(
@@ -202,9 +204,13 @@ void reportNewWeights(ModuleOp module, const ChangedWeights &weights,
   if (weights.hasFile())
     llvm::errs() << "new weights in " << file << "\n";
   if (generated)
-    llvm::errs() << "factors of " << generated << " of " << replaced
+    llvm::errs() << "factors of " << generated << " of " << factored
                  << " weights are generated, not computed: they say how long "
                     "such a model takes, nothing about its quality\n";
+  if (int64_t count = weights.countNotSmaller())
+    llvm::errs() << "the factors of " << count << " of " << factored
+                 << " weights are no smaller than what they replace: they "
+                    "make the model slower\n";
   if (unstructured)
     llvm::errs() << "the zeros of " << unstructured << " of " << replaced
                  << " weights are in no pattern: these are stored and "

@@ -43,6 +43,10 @@ public:
   /// Says so on the globals, with the path by which the module finds the file.
   void assign(llvm::StringRef path);
 
+  /// Pairs of factors with no fewer elements than what keep-sets leave of the
+  /// weights that they replace; after compute().
+  int64_t countNotSmaller() const { return notSmaller; }
+
   /// Is there a file?
   bool hasFile() const { return !open.empty(); }
   rt::Status commit() { return writer.commit(); }
@@ -59,7 +63,8 @@ private:
   ChangeWeightsOptions options;
   rt::SafetensorsWriter writer;
   llvm::SmallVector<prune::ReplaceOp> open;
-  std::map<std::string, rt::SafetensorsFile> masks;   // by path
+  std::map<std::string, rt::SafetensorsFile> masks; // by path
+  int64_t notSmaller = 0;
   llvm::DenseMap<mlir::Operation *, double> realized; // sparsity by replacement
 };
 

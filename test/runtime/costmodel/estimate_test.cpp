@@ -123,3 +123,17 @@ TEST(Amdahl, WeighsWhatIsRemovedByItsShare) {
   EXPECT_DOUBLE_EQ(amdahlSpeedup({{5, 0, 0}}), 1); // no work: nothing removed
   EXPECT_TRUE(std::isnan(amdahlSpeedup({})));
 }
+
+// Both factors of a weight are work of its site; a map between boundaries is
+// work of none.
+TEST(FoldIntoSites, aStepOfASiteIsWorkOfTheSite) {
+  std::map<std::string, double> dense = {
+      {"embed", 1}, {"layers.0.mlp.up", 100}, {"layers.0.mlp.gate", 100}};
+  EXPECT_EQ(
+      foldIntoSites(dense, {{"embed", 1},
+                            {"layers.0.mlp.up", 20},
+                            {"layers.0.mlp.up.v", 10},
+                            {"layers.0.mlp.up.x.y", 5},
+                            {"residual.layers.0.mlp", 7}}),
+      (std::map<std::string, double>{{"embed", 1}, {"layers.0.mlp.up", 35}}));
+}
