@@ -81,13 +81,7 @@ WeightStream::openFile(ml_program::GlobalOp global, StringRef path) {
            << opened.status().message();
   source.file = *std::move(opened);
   pathsRead.push_back(std::string(full));
-  auto attr =
-      module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName);
-  auto others = module->getAttrOfType<DictionaryAttr>(decoder::kFilesAttrName);
-  if (attr.getWeights() == path)
-    source.expected = attr.getWeightsSha256();
-  else if (auto digest = others ? others.getAs<StringAttr>(path) : nullptr)
-    source.expected = digest.str();
+  source.expected = decoder::getFileSha256(module, path).str();
   if (!source.expected.empty())
     source.digest =
         std::async(std::launch::async,

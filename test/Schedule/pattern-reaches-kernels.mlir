@@ -8,8 +8,8 @@
 // RUN: coppice-opt %t.pruned.mlir --prune-to-exec=max-rows=64 --mlir-print-local-scope -o %t.exec.mlir
 // RUN: FileCheck %s < %t.exec.mlir
 
-// CHECK-DAG: ml_program.global private @layers.0.mlp.down.weight({{.*}} : tensor<44x90xbf16>{{.*}} prune.pattern = #prune.nm<2 of 4>
-// CHECK-DAG: ml_program.global private @layers.1.mlp.gate.weight({{.*}} : tensor<91x44xbf16>{{.*}} prune.pattern = #prune.nm<2 of 4>
+// CHECK-DAG: ml_program.global private @layers.0.mlp.down.weight.2of4({{.*}} : tensor<44x90xbf16>{{.*}} prune.pattern = #prune.nm<2 of 4>
+// CHECK-DAG: ml_program.global private @layers.1.mlp.gate.weight.2of4({{.*}} : tensor<91x44xbf16>{{.*}} prune.pattern = #prune.nm<2 of 4>
 // CHECK: exec.dispatch "layers.0.mlp.down" {{.*}}@kernels::@gemm_n44_k90_bf16_2of4_addf
 // CHECK: exec.dispatch "layers.1.attn.q" {{.*}}@kernels::@gemm_n60_k44_bf16
 // CHECK: exec.dispatch "layers.1.mlp.gate" {{.*}}@kernels::@gemm_n91_k44_bf16_2of4

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""check_new_weights.py PRUNED.mlir: the weights that `coppice prune` has computed, made once more with numpy.
+"""check_new_weights.py PRUNED.mlir [MASKS.safetensors]: the weights that `coppice prune` has computed, made once more with numpy.
 
 Reads, for each prune.replace of the module, the old weight (a tensor of a safetensors file, or some rows of one) and the
 new ones. A pair of factors must be LAPACK's best approximation of that rank of the rows that are not retained; a weight
-with N:M sparsity, or with zeros anywhere, must be the old one with the smallest elements, of equal ones the last, at zero.
+with N:M sparsity, or with zeros anywhere, must be the old one with the smallest elements, of equal ones the last, at zero;
+where MASKS has a mask for it, it must be the old one where that is not zero.
 Knows nothing of keep-sets: for plans without. Prints a line for each weight and fails at the first that differs.
 """
 import os
@@ -64,6 +65,7 @@ def with_pattern(weight, n, m):
 
 def main():
     module = Module(sys.argv[1])
+    masks = read_safetensors(sys.argv[2])[0] if sys.argv[2:] else {}
     replaced = re.findall(r'prune\.replace "([^"]+)" (%[\w.#]+)(?: retain <\[([^\]]*)\] of \d+>)? by (%[^ ,]+(?:, %[^ ,]+)?) '
                           r"(?:pattern <(\d+) of (\d+)>)?(?:sparsity ([\d.e+-]+))?", module.text)
     if not replaced:
@@ -76,6 +78,9 @@ def main():
             expected, found, what = low_rank(rest, rank), new[0] @ new[1], f"rank {rank}"
         elif n:
             expected, found, what = with_pattern(weight, int(n), int(m)), new[0], f"{n} of {m}"
+        elif site + ".mask" in masks:
+            mask = masks[site + ".mask"] != 0
+            expected, found, what = weight * mask, new[0], f"mask of {(mask == 0).sum()} zeros"
         else:
             zeros = round(float(sparsity) * weight.size)
             expected = keep_largest(weight.ravel(), weight.size - zeros).reshape(weight.shape)

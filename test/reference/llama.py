@@ -163,7 +163,7 @@ def read_safetensors(path):
         if entry["dtype"] == "BF16":
             values = (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
         else:
-            values = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2"}[entry["dtype"]])
+            values = np.frombuffer(raw, {"F32": "<f4", "F16": "<f2", "U8": "u1"}[entry["dtype"]])
         tensors[name] = values.astype(np.float64).reshape(entry["shape"])
         dtypes.add(entry["dtype"])
     (dtype,) = dtypes

@@ -7,7 +7,6 @@
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 
-#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
@@ -78,8 +77,6 @@ std::vector<NewWeight> listNewWeights(ModuleOp module) {
 
 /// Puts the old weights back, and drops the new ones.
 LogicalResult restoreWeights(ModuleOp module) {
-  for (auto global : module.getOps<ml_program::GlobalOp>())
-    global->removeDiscardableAttr(PruneDialect::patternAttrName);
   module.walk([](ReplaceOp op) {
     op.getResult().replaceAllUsesWith(op.getWeight());
     SmallVector<Value> by(op.getBy());

@@ -508,3 +508,13 @@ func.func @f(%w: tensor<8x6xf32>, %m: tensor<8x6xf32>, %u: tensor<8x2xf32>, %v: 
   %n = arith.negf %f : tensor<8x6xf32>
   return
 }
+
+// -----
+
+// expected-error @below {{'prune.pattern' expected on a global of two static axes}}
+ml_program.global private @w(#ml_program.extern : tensor<8xf32>) : tensor<8xf32> {prune.pattern = #prune.nm<2 of 4>}
+
+// -----
+
+// expected-error @below {{'prune.pattern' expected '#prune.nm', found "2:4"}}
+ml_program.global private @w(#ml_program.extern : tensor<8x8xf32>) : tensor<8x8xf32> {prune.pattern = "2:4"}

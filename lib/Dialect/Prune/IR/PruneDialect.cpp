@@ -98,6 +98,12 @@ LogicalResult PruneDialect::verifyOperationAttribute(Operation *op,
       return op->emitError()
              << "'" << patternAttrName << "' expected '#prune.nm', found "
              << attribute.getValue();
+    auto typed = op->getAttrOfType<TypeAttr>("type"); // a global
+    auto type = typed ? dyn_cast<RankedTensorType>(typed.getValue())
+                      : RankedTensorType();
+    if (!type || type.getRank() != 2 || !type.hasStaticShape())
+      return op->emitError() << "'" << patternAttrName
+                             << "' expected on a global of two static axes";
     return success();
   }
   return op->emitError() << "unknown attribute '"

@@ -313,18 +313,19 @@ void WeightPlanReader::apply(const WeightDecision &decision,
   } else {
     auto claim = cast<PatternOp>(what.getOperation());
     pattern = claim.getPattern();
-    ml_program::GlobalOp global = decision.global;
-    Value weight = gemm.getWeight();
-    if (claim.getByMagnitude()) {
-      std::string step = std::to_string(pattern.getKept()) + "of" +
-                         std::to_string(pattern.getOf());
-      weight = makeWeight(decision, table, step, {n, k}, 0);
-      global = table.lookup<ml_program::GlobalOp>(
-          weight.getDefiningOp<ml_program::GlobalLoadConstOp>()
-              .getGlobal()
-              .getLeafReference());
-    }
+    std::string step = std::to_string(pattern.getKept()) + "of" +
+                       std::to_string(pattern.getOf());
+    Value weight = makeWeight(decision, table, step, {n, k}, 0);
+    auto global = table.lookup<ml_program::GlobalOp>(
+        weight.getDefiningOp<ml_program::GlobalLoadConstOp>()
+            .getGlobal()
+            .getLeafReference());
     global->setDiscardableAttr(PruneDialect::patternAttrName, pattern);
+    // What only claims to have it is the old one, as this GEMM reads it.
+    if (Attribute source =
+            decision.global->getDiscardableAttr(decoder::kSourceAttrName);
+        source && !claim.getByMagnitude())
+      global->setDiscardableAttr(decoder::kSourceAttrName, source);
     by = {weight};
   }
   OpBuilder builder(gemm);
