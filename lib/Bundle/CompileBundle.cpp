@@ -163,12 +163,12 @@ static FailureOr<SmallVector<std::string>> readRounded(ModuleOp module,
   const rt::Program &program = opened->program();
   SmallVector<std::string> names;
   for (const rt::Dispatch &dispatch : program.dispatches) {
-    if (!dispatch.value || dispatch.writes.size() != 1)
+    if (dispatch.writes.size() != 1)
       continue;
     const rt::Arg &result = dispatch.args[dispatch.writes[0]];
     if (result.kind == rt::ArgKind::Buffer &&
         program.buffers[result.index].dtype == rt::DType::BF16)
-      names.push_back(*dispatch.value);
+      names.push_back(dispatch.value ? *dispatch.value : dispatch.site);
   }
   return names;
 }

@@ -77,6 +77,16 @@ private:
 
 /// To the program that is left, as compilation does it.
 LogicalResult Exporter::propagate() {
+  WalkResult factored = module.walk([](prune::ReplaceOp op) {
+    if (!op.isFactored())
+      return WalkResult::advance();
+    op.emitError("cannot be exported: the weight of '")
+        << op.getSite()
+        << "' is replaced by two factors, and no architecture has such a layer";
+    return WalkResult::interrupt();
+  });
+  if (factored.wasInterrupted())
+    return failure();
   PassManager passes(module.getContext());
   passes.addPass(decoder::createDecoderCheckModel());
   WalkResult applied =
@@ -90,7 +100,11 @@ LogicalResult Exporter::propagate() {
   passes.addPass(prune::createPrunePropagate());
   passes.addPass(prune::createPruneFoldRestricts());
   passes.addPass(createPruneFormGathers());
-  return passes.run(module);
+  if (failed(passes.run(module)))
+    return failure();
+  // Zeros are numbers like others in a checkpoint.
+  module.walk([](prune::GemmOp gemm) { gemm.removePatternAttr(); });
+  return success();
 }
 
 /// What is read must still be there afterwards: the module reads it, too.

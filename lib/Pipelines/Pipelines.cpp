@@ -46,6 +46,8 @@ void coppice::buildPruneToOracleExecPipeline(
     OpPassManager &manager, const ExecPipelineOptions &options) {
   manager.addPass(decoder::createDecoderCheckModel());
   if (!options.rounded.empty()) {
+    // Between two factors, too: only two products have a value to round there.
+    manager.addPass(prune::createPruneExpandReplaced());
     PruneRoundValuesOptions round;
     round.names.assign(options.rounded.begin(), options.rounded.end());
     manager.addPass(createPruneRoundValues(round));

@@ -1,9 +1,13 @@
-// Eigen's divide-and-conquer SVD, of a matrix with at least as many rows as
-// columns. It runs on one thread: whoever has many weights factors several at a
-// time.
+// The singular vectors of the shorter side are the eigenvectors of that side's
+// Gram matrix, and the others follow by a product: twice as fast as a
+// full SVD. Squaring loses the singular values below 1e-8 of the largest; the
+// product of the factors is a projection of the matrix onto orthonormal vectors
+// all the same, so that it is exact at full rank and what such a vector takes
+// along is below what f32 stores. One thread: whoever has many weights factors
+// several at a time.
 #include "coppice/Replace/TruncatedSVD.h"
 
-#include <Eigen/SVD>
+#include <Eigen/Eigenvalues>
 
 #include <algorithm>
 #include <cmath>
@@ -23,21 +27,28 @@ Factors coppice::truncatedSVD(std::span<const float> matrix, int64_t rows,
   if (rows == 0 || columns == 0 || rank == 0)
     return factors;
   Eigen::Map<const RowMajor> source(matrix.data(), rows, columns);
-  bool isWide = columns > rows;
-  Eigen::MatrixXd tall =
-      isWide ? Eigen::MatrixXd(source.transpose().cast<double>())
+  bool isTall = rows > columns;
+  Eigen::MatrixXd wide =
+      isTall ? Eigen::MatrixXd(source.transpose().cast<double>())
              : Eigen::MatrixXd(source.cast<double>());
-  Eigen::BDCSVD<Eigen::MatrixXd> svd(tall,
-                                     Eigen::ComputeThinU | Eigen::ComputeThinV);
-  int64_t used = std::min({rank, rows, columns});
-  Eigen::VectorXd roots = svd.singularValues().head(used).cwiseSqrt();
-  Eigen::MatrixXd left = svd.matrixU().leftCols(used) * roots.asDiagonal(),
-                  right = svd.matrixV().leftCols(used) * roots.asDiagonal();
-  if (isWide)
-    std::swap(left, right);
+  Eigen::MatrixXd gram = Eigen::MatrixXd::Zero(wide.rows(), wide.rows());
+  gram.selfadjointView<Eigen::Lower>().rankUpdate(wide);
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram);
+
+  // Eigenvalues ascend.
+  int64_t used = std::min(rank, wide.rows());
+  Eigen::MatrixXd shorter =
+      solver.eigenvectors().rightCols(used).rowwise().reverse();
+  Eigen::MatrixXd longer = wide.transpose() * shorter;
+  for (int64_t r = 0; r < used; ++r) {
+    double root = std::sqrt(longer.col(r).norm());
+    shorter.col(r) *= root;
+    if (root > 0)
+      longer.col(r) /= root;
+  }
   Eigen::Map<RowMajor> u(factors.u.data(), rows, rank),
       v(factors.v.data(), rank, columns);
-  u.leftCols(used) = left.cast<float>();
-  v.topRows(used) = right.transpose().cast<float>();
+  u.leftCols(used) = (isTall ? longer : shorter).cast<float>();
+  v.topRows(used) = (isTall ? shorter : longer).transpose().cast<float>();
   return factors;
 }

@@ -52,6 +52,12 @@ static void round(Operation *op, StringRef name) {
   value.replaceAllUsesExcept(rounded.getResult(0), own);
 }
 
+/// That of its value; of what is no value of the dense program the site.
+static StringRef getRoundedName(Operation *op) {
+  StringRef name = getValueName(op);
+  return name.empty() ? getSite(op) : name;
+}
+
 namespace {
 struct PruneRoundValues
     : coppice::impl::PruneRoundValuesBase<PruneRoundValues> {
@@ -63,14 +69,14 @@ struct PruneRoundValues
       wanted.insert(name);
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (op->getNumResults() != 1 || !wanted.contains(getValueName(op)))
+      if (op->getNumResults() != 1 || !wanted.contains(getRoundedName(op)))
         return;
       auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
       if (type && type.getElementType().isF32())
         ops.push_back(op);
     });
     for (Operation *op : ops)
-      round(op, getValueName(op));
+      round(op, getRoundedName(op));
   }
 };
 } // namespace

@@ -87,7 +87,8 @@ def PruneRoundValues : Pass<"prune-round-values"> {
     A program may store a value in bf16 that the model has in f32
     (`prune-narrow-inputs`). Its oracle then rounds the same value: what is left
     between the two is the order of sums, and the comparison need not leave room
-    for a rounding at each site. A value that no op has the name of is left out;
+    for a rounding at each site. What a program computes between two factors of a
+    weight is no value of the model, and goes by its site. A value that no op has the name of is left out;
     each named one is rounded by one op more, which has the name too.
 
     ```mlir
