@@ -18,7 +18,9 @@ static bool isOnlyGathered(ml_program::GlobalLoadConstOp load) {
 static void countGlobals(ModuleOp module, Work &work) {
   for (auto global : module.getOps<ml_program::GlobalOp>()) {
     auto type = dyn_cast<RankedTensorType>(global.getType());
-    if (!type || !type.hasStaticShape())
+    // Tables of columns are no parameters.
+    if (!type || !type.hasStaticShape() ||
+        !isa<FloatType>(type.getElementType()))
       continue;
     int64_t elements = type.getNumElements(), positionBits = 0;
     if (auto pattern = global->getAttrOfType<prune::NMAttr>(

@@ -6,6 +6,7 @@
 #include "ModuleFile.h"
 
 #include "coppice/Analysis/Couplings.h"
+#include "coppice/Budget/NominalSparsity.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
@@ -17,6 +18,7 @@
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Pass/PassManager.h"
 #include "tools/coppice-run/seed_check.h"
+#include "llvm/Support/Format.h"
 
 #include <CLI/CLI.hpp>
 
@@ -32,6 +34,8 @@ namespace {
 
 struct PruneCommand {
   std::string input, output, plan, pattern, factors = "auto";
+  std::string means = "nominal"; // of a sparsity
+  int64_t tokens = 512;          // of the prefill whose FLOPs are meant
   StaticPlanOptions flags;
   StaticKOptions staticK;
 };
@@ -185,6 +189,60 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
   return staticK.any() ? addStaticKDecisions(module, plan, staticK) : success();
 }
 
+/// Where the sparsity of the family that is asked for is; null, after an error,
+/// where it is not one family.
+double *findSparsity(PruneCommand &command, MLIRContext *context) {
+  SmallVector<double *> given;
+  for (std::optional<double> *flag :
+       {&command.flags.staticM, &command.flags.staticNK,
+        &command.flags.staticNKCross, &command.staticK.lowRank})
+    if (*flag)
+      given.push_back(&**flag);
+  if (given.size() == 1 && command.pattern.empty() &&
+      !command.staticK.unstructured)
+    return given.front();
+  emitError(UnknownLoc::get(context))
+      << "--sparsity-means " << command.means
+      << ": expected one of --static-m, --static-nk, --static-nk-cross and "
+         "--low-rank to be converted, found "
+      << (given.empty() ? "none" : "others beside it");
+  return nullptr;
+}
+
+/// Replaces the sparsity that is a share of the work by the nominal one.
+LogicalResult convertSparsity(ModuleOp module, PruneCommand &command) {
+  if (command.means == "nominal")
+    return success();
+  double *sparsity = findSparsity(command, module.getContext());
+  if (!sparsity)
+    return failure();
+  Budget budget;
+  budget.unit =
+      command.means == "params" ? BudgetUnit::Parameters : BudgetUnit::FLOPs;
+  budget.share = *sparsity;
+  budget.tokens = command.tokens;
+  if (command.staticK.lowRank)
+    budget.most = 1 - command.staticK.retainedRatio;
+  auto decide = [&](ModuleOp copy, double nominal) {
+    *sparsity = nominal;
+    return addFlags(copy, *copy.getOps<PlanOp>().begin(), command);
+  };
+  FailureOr<NominalSparsity> found =
+      findNominalSparsity(module, budget, decide);
+  if (failed(found))
+    return failure();
+  *sparsity = found->sparsity;
+  llvm::errs() << llvm::format("nominal sparsity %.4f removes %.2f %% of the ",
+                               found->sparsity, 100 * found->share);
+  if (budget.unit == BudgetUnit::Parameters)
+    llvm::errs() << "parameters";
+  else
+    llvm::errs() << "FLOPs of a prefill of " << budget.tokens << " tokens";
+  llvm::errs() << llvm::format(", %.2f %% were asked for\n",
+                               100 * budget.share);
+  return success();
+}
+
 /// Says what new weights there are and where.
 void reportNewWeights(ModuleOp module, const ChangedWeights &weights,
                       const std::string &file) {
@@ -263,7 +321,8 @@ int runPrune(PruneCommand command) {
   if (directory.empty())
     directory = ".";
   command.staticK.inputDirectory = directory;
-  if (failed(addFlags(*module, *plan, command)))
+  if (failed(convertSparsity(*module, command)) ||
+      failed(addFlags(*module, *plan, command)))
     return 1;
   PassManager passes(&session.context());
   PruneApplyPlanOptions apply;
@@ -369,6 +428,28 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
       ->check(sparsity)
       ->excludes(rank)
       ->excludes(nm);
+  CLI::Option *means =
+      prune
+          ->add_option(
+              "--sparsity-means", command->means,
+              "what S is: nominal, as each family says; flops or params: the "
+              "share of a prefill's FLOPs or of the parameters that is to go, "
+              "as near as there are heads, channels or sublayers [nominal]")
+          ->check([](const std::string &text) -> std::string {
+            if (text == "nominal" || text == "flops" || text == "params")
+              return "";
+            if (text == "latency")
+              return "latency is not known without a machine: expected "
+                     "nominal, flops or params; `coppice predict --machine` "
+                     "says what a plan takes on one";
+            return "expected nominal, flops or params, found '" + text + "'";
+          });
+  prune
+      ->add_option("--seq", command->tokens,
+                   "tokens of the prefill that --sparsity-means flops counts "
+                   "[512]")
+      ->needs(means)
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31));
   prune->add_option("--sites", flags.sites,
                     "only sublayers that match, such as 'layers.[0-3].mlp', "
                     "and the boundaries after them; L counts these; for "
