@@ -22,6 +22,9 @@ if [ "$full" = 1 ]; then
   cmake --build --preset asan
   ctest --test-dir build/asan --output-on-failure
   test/fuzz/run.sh build/asan 60
+  inputs=test/Integration/Inputs
+  build/release/bin/compose-plans 3000 1000 $inputs/hf-llama $inputs/hf-qwen2 $inputs/hf-qwen3 $inputs/hf-mistral $inputs/hf-phi3 \
+    preset:tiny preset:tiny-uneven
   for texts in "--count 10000" --all-characters; do # skipped without the package `tokenizers`
     # shellcheck disable=SC2086
     python3 test/reference/compare_tokenizers.py build/release/bin/encode-texts test/runtime/tokenizer/Inputs $texts

@@ -11,7 +11,7 @@ import lit.formats
 config.name = "coppice"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Inputs", "CMakeLists.txt", "lit.cfg.py", "unit", "runtime", "reference", "fuzz"]
+config.excludes = ["Inputs", "CMakeLists.txt", "lit.cfg.py", "unit", "runtime", "reference", "fuzz", "compose"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = config.coppice_build_test
 

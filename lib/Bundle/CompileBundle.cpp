@@ -343,7 +343,8 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   };
   auto writeCode = [&] {
     return emitKernels(module.lookupSymbol<ModuleOp>(exec::kernelsModuleName),
-                       *isas, directory->path(), records.targets);
+                       *isas, directory->path(), records.targets,
+                       {options.objects, options.unoptimized});
   };
   if (failed(timed(parts.weights, writeWeights)) ||
       failed(

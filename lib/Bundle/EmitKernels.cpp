@@ -31,14 +31,24 @@ static void prepareContext(MLIRContext &context, const CPUTarget &isa) {
 }
 
 static FailureOr<ObjectCode> compileKernel(func::FuncOp kernel,
-                                           const CPUTargetOptions &options) {
+                                           const CPUTargetOptions &options,
+                                           ObjectCache *cache) {
+  std::string key;
+  if (cache) {
+    key = ObjectCache::keyOf(kernel, options);
+    if (std::optional<ObjectCode> known = cache->find(key))
+      return *std::move(known);
+  }
   OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());
   module->getBody()->push_back(kernel->clone());
   PassManager codegen(kernel.getContext());
   buildCodegenCPUPipeline(codegen, options.target);
   if (failed(codegen.run(*module)))
     return failure();
-  return compileObject(*module, options);
+  FailureOr<ObjectCode> object = compileObject(*module, options);
+  if (cache && succeeded(object))
+    cache->insert(std::move(key), *object);
+  return object;
 }
 
 static FailureOr<BundleTarget> linkKernels(ModuleOp kernels,
@@ -61,11 +71,13 @@ static FailureOr<BundleTarget> linkKernels(ModuleOp kernels,
 
 LogicalResult coppice::emitKernels(ModuleOp kernels, ArrayRef<CPUTarget> isas,
                                    StringRef directory,
-                                   std::vector<BundleTarget> &targets) {
+                                   std::vector<BundleTarget> &targets,
+                                   const EmitOptions &emit) {
   MLIRContext *context = kernels.getContext();
   std::vector<CPUTargetOptions> options(isas.size());
   for (auto [option, isa] : llvm::zip_equal(options, isas)) {
     option.target = isa;
+    option.unoptimized = emit.unoptimized;
     prepareContext(*context, isa);
   }
   auto functions = llvm::to_vector(kernels.getOps<func::FuncOp>());
@@ -76,7 +88,7 @@ LogicalResult coppice::emitKernels(ModuleOp kernels, ArrayRef<CPUTarget> isas,
       [&](size_t task) -> LogicalResult {
         size_t isa = task % isas.size(), number = task / isas.size();
         FailureOr<ObjectCode> object =
-            compileKernel(functions[number], options[isa]);
+            compileKernel(functions[number], options[isa], emit.objects);
         if (succeeded(object))
           objects[isa][number] = std::move(*object);
         return object;

@@ -50,6 +50,7 @@ struct ScratchFile {
 };
 
 std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget &cpu,
+                                                         bool unoptimized,
                                                          std::string &error) {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -69,7 +70,9 @@ std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget &cpu,
       cpu.isa == CPUTarget::ISA::AVX512_BF16 ? "+avx512bf16" : "";
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
       triple, name, features, options, llvm::Reloc::PIC_,
-      /*CM=*/std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+      /*CM=*/std::nullopt,
+      unoptimized ? llvm::CodeGenOptLevel::None
+                  : llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// Says on every function which vectors it may use: the psABI levels prefer
@@ -232,7 +235,7 @@ FailureOr<ObjectCode> compileObject(ModuleOp kernels,
                                     const CPUTargetOptions &options) {
   std::string error;
   std::unique_ptr<llvm::TargetMachine> machine =
-      createTargetMachine(options.target, error);
+      createTargetMachine(options.target, options.unoptimized, error);
   if (!machine) {
     kernels.emitError() << "this LLVM has no x86-64 back end: " << error;
     return failure();
@@ -250,7 +253,8 @@ FailureOr<ObjectCode> compileObject(ModuleOp kernels,
   module->setTargetTriple(machine->getTargetTriple());
   module->setDataLayout(machine->createDataLayout());
   setFunctionAttributes(*module, options.target);
-  optimize(*module, *machine);
+  if (!options.unoptimized)
+    optimize(*module, *machine);
 
   if (!options.dumpLLVM.empty()) {
     std::error_code code;

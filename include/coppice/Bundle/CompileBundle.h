@@ -10,6 +10,8 @@
 
 namespace coppice {
 
+class ObjectCache;
+
 /// Wall-clock time of the parts of a compilation.
 struct CompileSeconds {
   double planning = 0, weights = 0, code = 0;
@@ -38,6 +40,10 @@ struct CompileOptions {
   std::string roundLike;
   bool taps = false;
   bool allowNonFinite = false;
+  /// Kernels of programs that this process compiled before; may be null.
+  ObjectCache *objects = nullptr;
+  /// Slow code, quickly: for checks of many programs.
+  bool unoptimized = false;
   /// Where the time went is left here; may be null.
   CompileSeconds *seconds = nullptr;
   /// Talk and progress; may be null.

@@ -18,6 +18,9 @@ struct CPUTargetOptions {
   CPUTarget target;
   /// The linker to run; empty picks the first of ld.lld-22, ld.lld, ld in PATH.
   std::string linker;
+  /// Code as it comes, compiled in a fraction of the time and slow: for checks
+  /// of many programs, not of kernels.
+  bool unoptimized = false;
   /// Where the optimised LLVM IR is also written, for inspection; may be empty.
   std::string dumpLLVM;
 };

@@ -207,8 +207,10 @@ LogicalResult WeightPlanReader::readFactorFile(FactorOp op,
   RankedTensorType type = decision.gemm.getWeight().getType();
   std::string key = decision.gemm.getSite().str();
   auto u = files.find(file, key + ".u", type.getElementType(), emitError);
+  if (failed(u)) // one error is enough where there is no such file
+    return failure();
   auto v = files.find(file, key + ".v", type.getElementType(), emitError);
-  if (failed(u) || failed(v))
+  if (failed(v))
     return failure();
   decision.rank = (*u)[1];
   int64_t k = type.getDimSize(1);
