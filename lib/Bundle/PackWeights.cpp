@@ -55,10 +55,20 @@ struct StoredWeight {
   prune::NMAttr pattern; // that it must have; null: none
   int64_t width = 0;     // of a row of what it comes from, with a pattern
 
-  int64_t bytes() const { return layout.packedElements() * rt::sizeOf(dtype); }
+  /// How what a pattern keeps is packed: `layout` is that of whole rows then.
+  std::optional<rt::NMLayout> selected = {};
+
+  int64_t bytes() const {
+    int64_t elements = layout.packedElements();
+    if (selected)
+      elements = cast<MemRefType>(op->getResult(0).getType()).getNumElements();
+    return elements * rt::sizeOf(dtype);
+  }
 
   /// Are there places that no element goes to?
   bool isPadded() const {
+    if (selected)
+      return true;
     int64_t width = 0; // of a row
     if (layout.rowCount() > 0)
       layout.forEachRun(
@@ -92,6 +102,7 @@ private:
                              ProgramRecords &records);
   LogicalResult pack(StoredWeight &weight, std::byte *packed);
   LogicalResult checkPattern(StoredWeight &weight);
+  bool packSelected(const StoredWeight &weight, int64_t row, std::byte *packed);
   LogicalResult packAll(rt::SafetensorsWriter &writer);
   LogicalResult checkImported();
   LogicalResult check(const rt::Status &status);
@@ -230,10 +241,13 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
                << source.getRows()[1] - source.getRows()[0]
                << ", of the rows of tensor '" << source.getKey()
                << "' that are its, found " << axis.ranges.back().second;
-  auto layout =
-      rt::PackedLayout::make(tensor->shape, inRowsOfTensor(source, kept),
-                             rt::Packing{weight.getPacking().getPanels(),
-                                         weight.getPacking().getDepth()});
+  exec::PackingAttr packing = weight.getPacking();
+  std::optional<rt::NMLayout> selected =
+      packing.getNMLayout(type.getElementType());
+  auto layout = rt::PackedLayout::make(
+      tensor->shape, inRowsOfTensor(source, kept),
+      selected ? rt::Packing{}
+               : rt::Packing{packing.getPanels(), packing.getDepth()});
   if (!layout) {
     if (failed(checkImported()))
       return failure();
@@ -241,17 +255,24 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << source.getKey() << "' of shape " << shapeText(tensor->shape)
            << ": " << layout.status().message();
   }
-  if (ArrayRef<int64_t>(layout->packedShape()) != type.getShape()) {
+  SmallVector<int64_t> packedShape(layout->packedShape());
+  if (selected)
+    if (auto shape = packing.pack(
+            RankedTensorType::get(packedShape, type.getElementType()));
+        succeeded(shape))
+      packedShape = *shape;
+  if (ArrayRef<int64_t>(packedShape) != type.getShape()) {
     if (failed(checkImported()))
       return failure();
     return weight.emitError("expected shape ")
            << shapeText(type.getShape()) << " packed, found "
-           << shapeText(layout->packedShape()) << " from tensor '"
+           << shapeText(packedShape) << " from tensor '"
            << source.getKey() << "' of shape " << shapeText(tensor->shape);
   }
   weights.push_back({weight, (*file)->data(*tensor).data(), tensor->dtype,
                      tensor->name, *std::move(layout), pattern,
-                     tensor->shape.empty() ? 0 : tensor->shape.back()});
+                     tensor->shape.empty() ? 0 : tensor->shape.back(),
+                     selected});
   records.storages.push_back(
       Object{{"file", weightsFileName},
              {"key", llvm::json::fixUTF8(weight.getName())}});
@@ -272,7 +293,7 @@ LogicalResult WeightPacker::collectTable(exec::WeightOp weight,
   auto &table = tables.emplace_back(elements.begin(), elements.end());
   weights.push_back({weight, reinterpret_cast<const std::byte *>(table.data()),
                      rt::DType::I32, weight.getName().str(), *std::move(layout),
-                     prune::NMAttr(), 0});
+                     prune::NMAttr(), 0, std::nullopt});
   records.storages.push_back(
       Object{{"file", weightsFileName},
              {"key", llvm::json::fixUTF8(weight.getName())}});
@@ -373,6 +394,23 @@ LogicalResult WeightPacker::checkPattern(StoredWeight &weight) {
          << "; 'by magnitude' in the plan chooses some";
 }
 
+/// False if the row has more than the pattern keeps.
+bool WeightPacker::packSelected(const StoredWeight &weight, int64_t row,
+                                std::byte *packed) {
+  int64_t size = rt::sizeOf(weight.dtype), width = 0;
+  SmallVector<uint32_t> words; // so that elements are aligned
+  weight.layout.forEachRun(
+      row, row + 1, [&](const rt::PackedLayout::Run &run) {
+        width = run.first + run.count;
+        words.resize(static_cast<size_t>((width * size + 3) / 4));
+        std::memcpy(reinterpret_cast<std::byte *>(words.data()) +
+                        run.first * size,
+                    weight.source + run.source * size,
+                    static_cast<size_t>(run.count * size));
+      });
+  return weight.selected->packRow(words.data(), width, row, packed);
+}
+
 /// Packs into weight.bytes() bytes, and checks that what is kept is finite.
 LogicalResult WeightPacker::pack(StoredWeight &weight, std::byte *packed) {
   rt::DType dtype = weight.dtype;
@@ -385,10 +423,15 @@ LogicalResult WeightPacker::pack(StoredWeight &weight, std::byte *packed) {
   int64_t panel = std::max<int64_t>(1, weight.op.getPacking().getPanels());
   int64_t chunk = panel * std::max<int64_t>(1, 64 / panel); // rows
   std::atomic<int64_t> bad = INT64_MAX; // first element that is not finite
+  std::atomic<bool> isDense = false;    // where a pattern was promised
   llvm::parallelFor(0, (rows + chunk - 1) / chunk, [&](size_t index) {
     int64_t begin = static_cast<int64_t>(index) * chunk,
             end = std::min(rows, begin + chunk);
-    weight.layout.packRows(source, size, packed, begin, end);
+    if (!weight.selected)
+      weight.layout.packRows(source, size, packed, begin, end);
+    for (int64_t row = begin; weight.selected && row < end; ++row)
+      if (!packSelected(weight, row, packed))
+        isDense = true;
     if (options.allowNonFinite || !rt::isFloat(dtype))
       return;
     weight.layout.forEachRun(begin, end, [&](const rt::PackedLayout::Run &run) {
@@ -400,6 +443,13 @@ LogicalResult WeightPacker::pack(StoredWeight &weight, std::byte *packed) {
         ;
     });
   });
+  if (isDense) {
+    if (failed(checkImported()))
+      return failure();
+    return weight.op.emitError("expected tensor '")
+           << weight.name << "' to have zeros where "
+           << weight.op.getPacking() << " keeps nothing, found others";
+  }
   if (bad < INT64_MAX) {
     if (failed(checkImported()))
       return failure();

@@ -113,16 +113,20 @@ exec::WeightOp ExecSelectKernels::getPackedWeight(exec::WeightOp weight,
   if (result)
     return result;
   auto type = cast<MemRefType>(weight.getType());
-  FailureOr<SmallVector<int64_t>> shape = packing.pack(type.getShape());
+  FailureOr<SmallVector<int64_t>> shape = packing.pack(type);
   if (failed(shape))
     return nullptr;
   OpBuilder builder(&getContext());
   builder.setInsertionPointAfter(weight);
+  std::string name = weight.getName().str();
+  llvm::raw_string_ostream stream(name);
+  stream << ".panels" << packing.getPanels();
+  if (packing.getOf())
+    stream << "." << packing.getKept() << "of" << packing.getOf();
   return result = exec::WeightOp::create(
              builder, weight.getLoc(),
              MemRefType::get(*shape, type.getElementType()),
-             builder.getStringAttr(weight.getName() + ".panels" +
-                                   Twine(packing.getPanels())),
+             builder.getStringAttr(name),
              weight.getGlobalAttr(), packing);
 }
 

@@ -29,7 +29,9 @@ std::vector<GemmClass> findGemmClasses(ModuleOp kernels) {
   };
   kernels.walk([&](Operation *op) {
     auto gemm = dyn_cast<prune::GemmOp>(op);
-    if (!gemm || !gemm.getWeight().getType().hasStaticShape())
+    // What N:M weights gain by is not blocking.
+    if (!gemm || gemm.getPatternAttr() ||
+        !gemm.getWeight().getType().hasStaticShape())
       return;
     ArrayRef<int64_t> shape = gemm.getWeight().getType().getShape();
     GemmClass found{shape[0], shape[1], bytesOf(gemm.getInput()),

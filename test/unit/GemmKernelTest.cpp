@@ -87,6 +87,39 @@ struct Set {
   }
 };
 
+/// Of each group along K, as many as the pattern allows, or fewer.
+void keepSome(std::vector<float> &w, const GemmSpec &spec) {
+  for (int64_t n = 0; n < spec.n; ++n)
+    for (int64_t group = 0; group < spec.k; group += spec.of) {
+      int64_t end = std::min(group + spec.of, spec.k);
+      std::vector<int64_t> places(end - group);
+      std::iota(places.begin(), places.end(), n * spec.k + group);
+      std::shuffle(places.begin(), places.end(), engine());
+      for (size_t i = static_cast<size_t>(spec.kept); i < places.size(); ++i)
+        w[static_cast<size_t>(places[i])] = 0;
+    }
+}
+
+/// The bytes of a weight as the kernel reads it.
+std::vector<char> storeWeight(std::vector<float> &w, const LoadedGemm &gemm,
+                              const GemmSpec &spec) {
+  std::optional<rt::NMLayout> layout = gemm.nmLayout();
+  if (!layout) {
+    std::vector<float> packed =
+        pack(w, spec.n, spec.k, gemm.panels(), gemm.depth());
+    return store(packed, spec.weight);
+  }
+  std::vector<char> rows = store(w, spec.weight);
+  int64_t size = spec.weight == "f32" ? 4 : 2;
+  std::vector<char> packed(llvm::divideCeil(spec.n, gemm.panels()) *
+                           llvm::divideCeil(spec.k, layout->stepColumns()) *
+                           layout->stepElements() * size);
+  for (int64_t row = 0; row < spec.n; ++row)
+    EXPECT_TRUE(layout->packRow(rows.data() + row * spec.k * size, spec.k, row,
+                                packed.data()));
+  return packed;
+}
+
 /// Runs `gemm` on random data and compares with the meaning of `prune.gemm`,
 /// element by element.
 void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
@@ -100,6 +133,8 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
       groups(granules(spec.k, spec.groupSize), kept);
   std::vector<float> a = integers(m * spec.k), w = integers(spec.n * spec.k),
                      bias = integers(spec.n), before = integers(m * spec.n);
+  if (spec.of)
+    keepSome(w, spec);
   std::vector<float> expected = before;
   int64_t count = spec.rows == Rows::All ? m : rows.count;
   for (int64_t i = 0; i < count; ++i) {
@@ -120,9 +155,7 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
       expected[to * spec.n + n] = sum;
     }
   }
-  std::vector<float> packed =
-      pack(w, spec.n, spec.k, gemm.panels(), gemm.depth());
-  Guarded input(store(a, spec.input)), weight(store(packed, spec.weight)),
+  Guarded input(store(a, spec.input)), weight(storeWeight(w, gemm, spec)),
       vector(store(bias, spec.weight)), output(store(before, spec.output));
   std::vector<const void *> args{input.data(), weight.data()};
   if (spec.epilogue == GemmSpec::Epilogue::Bias)
@@ -151,11 +184,12 @@ void check(const GemmSpec &spec, const GemmConfig &config,
   SCOPED_TRACE(
       formatv("seed {0}: N {1} K {2}, {3} x {4} to {5}, epilogue {6}, {7}; "
               "rows {8} panels {9} depth {10} height {11} width {12} unroll "
-              "{13}; sets {14} {15} {16}",
+              "{13}; sets {14} {15} {16}; {17} of {18}",
               seed(), spec.n, spec.k, spec.input, spec.weight, spec.output,
               int(spec.epilogue), target.name(), config.rows, config.panels,
               config.depth, config.height, config.width, config.unroll,
-              int(spec.rows), spec.panelSize, spec.groupSize)
+              int(spec.rows), spec.panelSize, spec.groupSize, spec.kept,
+              spec.of)
           .str());
   auto gemm = LoadedGemm::compile(spec, config, target);
   ASSERT_TRUE(succeeded(gemm));
@@ -236,6 +270,38 @@ TEST(GemmKernel, RunTimeSetsAreExactOnIntegers) {
       config.least = pick(1, 4); // of all rows, not of those in a set
       check(spec, config, anyTarget());
     }
+}
+
+// Patterns that kernels make use of, with all that may come with them, and one
+// that they do not.
+TEST(GemmKernel, PatternsAreExactOnIntegers) {
+  using Epilogue = GemmSpec::Epilogue;
+  using Rows = GemmSpec::Rows;
+  struct Pattern {
+    int64_t kept, of;
+    StringRef input, weight;
+  };
+  const std::vector<Pattern> patterns{
+      {2, 4, "f32", "f32"},   {2, 4, "bf16", "bf16"}, {1, 4, "bf16", "bf16"},
+      {4, 8, "bf16", "bf16"}, {3, 8, "f32", "bf16"},  {1, 2, "bf16", "f16"},
+      {1, 8, "f32", "f32"},   {2, 8, "f32", "f32"},   {5, 8, "bf16", "bf16"}};
+  for (const Pattern &pattern : patterns) {
+    GemmSpec spec = draw(pattern.input, pattern.weight);
+    spec.kept = pattern.kept;
+    spec.of = pattern.of;
+    spec.epilogue = pick(0, 1) ? Epilogue::Residual : Epilogue::Bias;
+    if (pick(0, 2) == 0)
+      spec.rows = Rows::Both;
+    if (pick(0, 2) == 0)
+      spec.panelSize = 16 * pick(1, 6);
+    if (pick(0, 2) == 0)
+      spec.groupSize = 2 * pick(2, 70); // mostly no whole steps
+    else if (pick(0, 1))
+      spec.groupSize = 16 * pick(1, 8);
+    if (pick(0, 1))
+      spec.k = 512 + pick(1, 300); // several blocks
+    check(spec, drawConfig(spec), anyTarget());
+  }
 }
 
 TEST(GemmKernel, CandidatesAreExactOnIntegers) {

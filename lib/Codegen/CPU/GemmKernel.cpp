@@ -54,6 +54,8 @@ namespace coppice::cpu {
 namespace {
 
 GemmStep chooseStep(const GemmOperands &gemm, const CPUTarget &target) {
+  if (gemm.of)
+    return GemmStep::Select;
   if (gemm.pack() == 1)
     return GemmStep::Single;
   bool dots = target.isa == CPUTarget::ISA::AVX512_BF16 &&
@@ -67,7 +69,11 @@ public:
               const GemmOperands &gemm, const GemmConfig &config,
               const CPUTarget &target)
       : KernelBuilder(b, shell), gemm(gemm), config(config), target(target),
-        tallest(tileHeight(config, target)), step(chooseStep(gemm, target)),
+        step(chooseStep(gemm, target)),
+        tallest(step == GemmStep::Select
+                    ? std::min<int64_t>(tileHeight(config, target),
+                                        target.lanes() == 8 ? 4 : 6)
+                    : tileHeight(config, target)),
         accumulator(VectorType::get(target.lanes(), b.getF32Type())),
         epilogue(b, shell, gemm, target) {}
 
@@ -119,6 +125,9 @@ private:
   /// K of a block. A tile of copied rows takes more room than the rows do, and
   /// is to stay in L1 all the same.
   int64_t depthOfBlock() {
+    if (step == GemmStep::Select)
+      return llvm::alignTo(std::min<int64_t>(config.depth, 512),
+                           product->depth());
     return isCopied() ? std::min<int64_t>(config.depth, 512) : config.depth;
   }
   /// Groups of a block.
@@ -136,9 +145,10 @@ private:
   bool isOneBlock() { return unitsAlongK() <= unitsOfBlock(); }
   /// Elements from one copied row to the next.
   int64_t copyPitch() {
-    return std::min(gemm.groups ? groupsOfBlock() * gemm.groups->size
-                                : depthOfBlock(),
-                    gemm.k());
+    int64_t most = std::min(gemm.groups ? groupsOfBlock() * gemm.groups->size
+                                        : depthOfBlock(),
+                            gemm.k());
+    return step == GemmStep::Select ? llvm::alignTo(most, 16) : most;
   }
   Value keptAlongK() { return gemm.groups ? groupCount : index(unitsAlongK()); }
   int64_t panelsOfAll() { return llvm::divideCeil(gemm.n(), config.panel); }
@@ -155,6 +165,8 @@ private:
   /// where the instructions want that; or because the rows of a group would
   /// else meet in the same few sets of the cache, a page apart.
   bool isCopied() {
+    if (step == GemmStep::Select)
+      return true;
     if (!getElementTypeOrSelf(gemm.input).isF32())
       return step != GemmStep::Dot;
     return gemm.groups && target.lanes() == 8 && config.rows > tallest &&
@@ -173,21 +185,41 @@ private:
   /// need it all the more (but one row, which is one pass). A product takes
   /// them longer, so that one line for several steps is enough.
   int64_t linesAhead(int64_t height) {
-    bool isFew = config.rows <= tallest;
+    bool isFew = config.rows <= tileHeight(config, target);
     if (isFew && target.lanes() == 8)
-      return height > 1 ? 4 : 0;
+      return height == 1                ? 0
+             : step == GemmStep::Select ? linesOfStep()
+                                        : 4;
     // The CPU's own prefetching does not see where the next group is.
     if (isFew && gemm.groups)
       return 4;
     return config.ahead;
+  }
+  /// Is there half a pair behind the last whole one?
+  bool hasHalf() {
+    return step != GemmStep::Select && gemm.k() % product->depth();
+  }
+  int64_t linesOfStep() {
+    return llvm::divideCeil(
+        product->weightStride() * gemm.getClass().weightBytes, 64);
+  }
+  /// Steps of `count` values along K: whole ones, if values without a step are
+  /// multiplied otherwise.
+  Value stepsOf(Value count) {
+    int64_t depth = product->depth();
+    return div(step == GemmStep::Select ? add(count, depth - 1) : count, depth);
+  }
+  int64_t stepsOf(int64_t count) {
+    return step == GemmStep::Select ? llvm::divideCeil(count, product->depth())
+                                    : count / product->depth();
   }
   Value flatten(Value memref);
 
   const GemmOperands &gemm;
   const GemmConfig &config;
   const CPUTarget &target;
-  int64_t tallest; // rows of a tile
   GemmStep step;
+  int64_t tallest; // rows of a tile
   int64_t unroll = 1;
   VectorType accumulator;
   GemmEpilogue epilogue;
@@ -211,21 +243,24 @@ LogicalResult GemmEmitter::emit() {
   for (Value weight : gemm.weights)
     weights.push_back(flatten(argumentOf(weight)));
   output = shell.arguments.back();
-  scratch = onStack({isOneBlock() ? tallest : config.rows, scratchColumns()},
-                    b.getF32Type());
-  if (isCopied())
-    copied = flatten(onStack({tallest, copyPitch()}, b.getF32Type()));
   // A step of pairs is as long as two.
-  unroll = target.lanes() == 8 && config.rows > tallest ? 4 : config.unroll;
+  bool isFew = config.rows <= tileHeight(config, target);
+  unroll = target.lanes() == 8 && !isFew ? 4 : config.unroll;
   if (step == GemmStep::Pairs)
     unroll = llvm::divideCeil(unroll, 2);
+  if (step == GemmStep::Select)
+    unroll = 1;
   product.emplace(
       b, shell,
       GemmProduct::Options{step, getElementTypeOrSelf(gemm.weights.front()),
                            target.lanes(), config.panel, unroll,
-                           /*fetchesEachStep=*/target.lanes() == 16 ||
-                               config.rows <= tallest},
-      isCopied() ? copied : flatInput);
+                           /*fetchesEachStep=*/target.lanes() == 16 || isFew,
+                           gemm.getNMLayout(config.panel)});
+  scratch = onStack({isOneBlock() ? tallest : config.rows, scratchColumns()},
+                    b.getF32Type());
+  if (isCopied())
+    copied = flatten(onStack({tallest, copyPitch()}, b.getF32Type()));
+  product->setInput(isCopied() ? copied : flatInput);
 
   emitItems();
   return status;
@@ -360,13 +395,14 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
   loop(index(0), item.panelCount, 1, [&](Value local) {
     Value start = mul(panelAt(add(item.panel, local)), panelElements);
     if (!gemm.groups)
-      start = add(start, mul(block.from, config.panel));
+      start = add(start, mul(div(block.from, depth), product->weightStride()));
     for (auto [number, weight] : llvm::enumerate(weights)) {
       Value scratchColumn =
           add(mul(local, weights.size() * config.panel), number * config.panel);
       operands.weights = weight;
       loop(index(0), index(config.panel), width, [&](Value column) {
-        operands.first = add(start, mul(column, depth));
+        operands.first = start;
+        operands.column = column;
         operands.lines = linesAhead(height);
         Ahead ahead{row, item.count, height, column};
         if (operands.lines && !gemm.groups)
@@ -409,7 +445,7 @@ Value GemmEmitter::distanceToNext(const Item &item, const Block &block,
 /// memory is busy all the time and not only during the first tile.
 void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
                            Value distance, Value size) {
-  int64_t depth = product->depth(), width = widthOf(ahead.height);
+  int64_t width = widthOf(ahead.height);
   int64_t passes = config.panel / width; // of a tile over the panel
   int64_t bytes = gemm.getClass().weightBytes;
   Value done =
@@ -417,7 +453,7 @@ void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
   Value all = mul(ahead.count, passes);
   Value share =
       arith::DivUIOp::create(b, arith::MulIOp::create(b, size, done), all);
-  operands.ahead = sub(add(distance, share), mul(ahead.column, depth * bytes));
+  operands.ahead = add(distance, share);
   operands.aheadStride = arith::DivUIOp::create(
       b, index(product->weightStride() * bytes * ahead.height), all);
 }
@@ -449,16 +485,15 @@ void GemmEmitter::emitColumns(const Block &block,
 
 void GemmEmitter::multiplyBlock(SmallVector<Value> &sums, const Block &block,
                                 const GemmProduct::Operands &operands) {
-  int64_t depth = product->depth(), stepsOfBlock = depthOfBlock() / depth;
-  int64_t all = gemm.k() / depth; // whole steps along K
-  Value steps = isOneBlock() ? index(all)
-                : gemm.k() % depthOfBlock()
-                    ? div(sub(block.to, block.from), depth)
-                    : index(stepsOfBlock);
+  int64_t stepsOfBlock = depthOfBlock() / product->depth();
+  int64_t all = stepsOf(gemm.k());
+  Value steps = isOneBlock()                ? index(all)
+                : gemm.k() % depthOfBlock() ? stepsOf(sub(block.to, block.from))
+                                            : index(stepsOfBlock);
   bool isMultiple =
       all % unroll == 0 && (isOneBlock() || stepsOfBlock % unroll == 0);
   sums = product->run(sums, operands, steps, isMultiple);
-  if (gemm.k() % depth)
+  if (hasHalf())
     multiplyHalf(sums, operands, steps, block.to);
 }
 
@@ -496,17 +531,18 @@ void GemmEmitter::multiplyGroups(SmallVector<Value> &sums, const Block &block,
             isCopied() ? mul(sub(position, block.from), size) : from;
         for (Value &row : here.rows)
           row = add(row, fromOfRow);
-        here.first = add(operands.first, mul(from, config.panel));
+        here.first = add(operands.first,
+                         mul(div(from, depth), product->weightStride()));
         if (here.lines) {
           Value next = min(add(position, 1), sub(groupCount, index(1)));
           Value distance = bytesAlongK(
               mul(sub(groups->at(next), groups->at(position)), size));
           setAhead(here, ahead, distance, bytesAlongK(index(size)));
         }
-        Value steps = isWhole ? index(size / depth) : div(sub(to, from), depth);
+        Value steps = isWhole ? index(size / depth) : stepsOf(sub(to, from));
         SmallVector<Value> more = product->run(
             sums, here, steps, isWhole && size / depth % unroll == 0);
-        if (gemm.k() % depth)
+        if (hasHalf())
           multiplyHalf(more, here, steps, to);
         return more;
       });
@@ -533,17 +569,22 @@ void GemmEmitter::copyInput(Value height, const Block &block, Value row) {
 void GemmEmitter::copyRun(Value from, Value to, Value count) {
   int64_t lanes = target.lanes();
   Type storage = getElementTypeOrSelf(gemm.input);
-  Value whole = sub(count, rem(count, lanes));
+  Value whole = sub(count, rem(count, lanes)), end = count;
+  // A step reads whole groups: behind the values are zeros.
+  bool isPadded = step == GemmStep::Select;
+  if (isPadded)
+    end = mul(div(add(count, 15), 16), 16);
   auto move = [&](Value at, Value mask) {
     Value values =
         loadVector(b, flatInput, storage, lanes, add(from, at), mask);
     storeVector(b, convertFloat(b, values, b.getF32Type()), copied, add(to, at),
-                mask);
+                isPadded ? Value() : mask);
   };
   loop(index(0), whole, lanes, [&](Value at) { move(at, {}); });
-  loop(whole, count, lanes, [&](Value at) {
+  loop(whole, end, lanes, [&](Value at) {
+    Value left = isPadded ? max(sub(count, at), index(0)) : sub(count, at);
     move(at, vector::CreateMaskOp::create(
-                 b, VectorType::get(lanes, b.getI1Type()), sub(count, at)));
+                 b, VectorType::get(lanes, b.getI1Type()), left));
   });
 }
 
@@ -602,7 +643,8 @@ void GemmEmitter::emitEpilogueRow(Value panel, Value scratchRow,
 /// What was measured to be best, else the cost model's choice.
 static GemmConfig chooseConfig(const GemmClass &gemm, const RowBucket &bucket,
                                const PlanOptions &options) {
-  if (options.tuned)
+  // Timings are of dense weights.
+  if (options.tuned && !gemm.of)
     if (std::optional<GemmConfig> tuned = options.tuned(gemm, bucket))
       return *tuned;
   return gemmCandidates(gemm, bucket).front();

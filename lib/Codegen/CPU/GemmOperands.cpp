@@ -31,11 +31,28 @@ GemmClass GemmOperands::getClass() const {
           bytes(input),
           bytes(weights.front()),
           static_cast<int64_t>(weights.size()),
-          panels ? panels->size : 0};
+          panels ? panels->size : 0,
+          kept,
+          of};
+}
+
+std::optional<rt::NMLayout> GemmOperands::getNMLayout(int64_t panel) const {
+  return packing(panel).getNMLayout(elementOf(weights.front()));
 }
 
 exec::PackingAttr GemmOperands::packing(int64_t panel) const {
-  return exec::PackingAttr::get(op->getContext(), panel, pack());
+  return exec::PackingAttr::get(op->getContext(), panel, pack(), kept, of);
+}
+
+static void readPattern(prune::GemmOp gemm, GemmOperands &operands) {
+  prune::NMAttr pattern = gemm.getPatternAttr();
+  if (pattern && rt::NMLayout::make(
+                     pattern.getKept(), pattern.getOf(),
+                     operands.getClass().panel(), operands.pack(),
+                     elementOf(gemm.getWeight()).getIntOrFloatBitWidth() / 8)) {
+    operands.kept = pattern.getKept();
+    operands.of = pattern.getOf();
+  }
 }
 
 /// False where no packing serves the sets: narrow panels, odd groups of pairs.
@@ -57,6 +74,10 @@ static bool readSets(prune::GemmOp gemm, GemmOperands &operands) {
                        static_cast<int64_t>(*gemm.getGroupSize())};
     if (operands.groups->size % operands.pack())
       return false;
+    // A group is whole steps, or the pattern is not made use of.
+    if (auto layout = operands.getNMLayout(operands.getClass().panel());
+        layout && operands.groups->size % layout->stepColumns())
+      operands.kept = operands.of = 0;
   }
   auto isDestination = [&](Value value) {
     auto argument = dyn_cast<BlockArgument>(value);
@@ -89,6 +110,7 @@ std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
   operands.result = elementOf(gemm.getResult());
   if (gemm.hasEpilogue())
     operands.epilogue = &gemm.getEpilogue().front();
+  readPattern(gemm, operands);
   if (!readSets(gemm, operands))
     return std::nullopt;
   return operands;

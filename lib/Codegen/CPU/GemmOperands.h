@@ -30,6 +30,9 @@ struct GemmOperands {
   };
   std::optional<Set> rows, panels, groups;
   bool gathersRows = false, scattersRows = false;
+  /// What the pattern of the weights leaves of each group along K, if there is
+  /// a way to keep and multiply no more than that; else they are as dense.
+  int64_t kept = 0, of = 0;
 
   int64_t n() const;
   int64_t k() const;
@@ -37,6 +40,7 @@ struct GemmOperands {
   mlir::Value rowsOfWork() const { return rows ? rows->list : input; }
   /// How many values along K lie side by side in the packed weights.
   int64_t pack() const;
+  std::optional<rt::NMLayout> getNMLayout(int64_t panel) const;
   GemmClass getClass() const;
   exec::PackingAttr packing(int64_t panel) const;
 };

@@ -39,7 +39,7 @@ SmallVector<Value> GemmProduct::runHalf(ValueRange sums,
 Value GemmProduct::loadWeights(const Operands &operands, Value at,
                                int64_t vector) {
   Value element = add(add(operands.first, mul(at, weightStride())),
-                      vector * options.lanes * depth());
+                      mul(add(operands.column, vector * options.lanes), depth()));
   return loadVector(b, operands.weights, options.weight,
                     options.lanes * depth(), element);
 }
@@ -65,6 +65,8 @@ void GemmProduct::prefetch(const Operands &operands, Value step) {
 
 SmallVector<Value> GemmProduct::step(ValueRange sums, const Operands &operands,
                                      Value at, bool isHalf) {
+  if (options.step == GemmStep::Select)
+    return select(sums, operands, at);
   int64_t lanes = options.lanes, vectors = sums.size() / operands.rows.size();
   auto accumulator = VectorType::get(lanes, b.getF32Type());
   SmallVector<Value> next(sums);
@@ -142,6 +144,8 @@ SmallVector<Value> GemmProduct::step(ValueRange sums, const Operands &operands,
         1);
     break;
   }
+  case GemmStep::Select:
+    llvm_unreachable("done above");
   case GemmStep::Dot: {
     auto words = VectorType::get(lanes, b.getI32Type());
     auto halves = VectorType::get(2 * lanes, b.getBF16Type());

@@ -5,14 +5,15 @@
 // after them.
 //
 // A step is one value along K, or a pair where W is packed in pairs (bf16).
-// There are three ways to do one:
+// Of N:M weights it is a few groups. There are four ways to do one:
 //
-// | way    | A       | W         | a step |
-// |--------|---------|-----------|---------------------------------------------|
-// | Dot    | bf16    | bf16      | vdpbf16ps on a pair, as it lies in memory |
-// | Pairs  | f32     | bf16      | the pair's halves widened by a shift and a |
-// |        |         |           | mask, a multiply-add for each | | Single |
-// f32     | f32, f16  | W widened, one multiply-add                 |
+// | way    | A    | W        | a step                                       |
+// |--------|------|----------|----------------------------------------------|
+// | Dot    | bf16 | bf16     | vdpbf16ps on a pair, as it lies in memory    |
+// | Pairs  | f32  | bf16     | the pair's halves widened by a shift and a   |
+// |        |      |          | mask, a multiply-add for each                |
+// | Single | f32  | f32, f16 | W widened, one multiply-add                  |
+// | Select | f32  | any, N:M | SelectProduct.cpp                            |
 //
 // A of any other type must have been widened to f32 before.
 //
@@ -22,10 +23,11 @@
 #define COPPICE_LIB_CODEGEN_CPU_GEMMPRODUCT_H
 
 #include "KernelBuilder.h"
+#include "runtime/base/nm_layout.h"
 
 namespace coppice::cpu {
 
-enum class GemmStep { Dot, Pairs, Single };
+enum class GemmStep { Dot, Pairs, Single, Select };
 
 class GemmProduct : KernelBuilder {
 public:
@@ -36,22 +38,33 @@ public:
     int64_t panel; // columns of a panel
     int64_t unroll;
     bool fetchesEachStep; // else once for all that are unrolled
+    std::optional<rt::NMLayout> layout = {}; // of weights to select for
   };
 
-  /// `input` and `weights` are memory seen as one axis: A f32 or bf16 (as i16),
-  /// W of its storage type (halves as i16).
   GemmProduct(mlir::ImplicitLocOpBuilder &b, const KernelShell &shell,
-              const Options &options, Value input)
-      : KernelBuilder(b, shell), options(options), input(input) {}
+              const Options &options)
+      : KernelBuilder(b, shell), options(options) {}
+
+  /// `memory` and the weights are seen as one axis: A f32 or bf16 (as i16), W of
+  /// its storage type (halves as i16).
+  void setInput(Value memory) { input = memory; }
 
   /// Elements of A and W that a step goes on by.
-  int64_t depth() const { return options.step == GemmStep::Single ? 1 : 2; }
-  int64_t weightStride() const { return options.panel * depth(); }
+  int64_t depth() const {
+    if (options.step == GemmStep::Select)
+      return options.layout->stepColumns();
+    return options.step == GemmStep::Single ? 1 : 2;
+  }
+  int64_t weightStride() const {
+    return options.step == GemmStep::Select ? options.layout->stepElements()
+                                            : options.panel * depth();
+  }
 
   struct Operands {
     llvm::SmallVector<Value> rows; // of A: each one's first element
     Value weights;                 // memory
-    Value first;                   // of W: the first element of the columns
+    Value first;                   // of W: the panel's first element
+    Value column;                  // the first of the tile, in its panel
     /// What is prefetched: lines at a time, bytes from the first element of W
     /// to where they begin, and how many of them a step goes on by.
     int64_t lines = 0;
@@ -69,6 +82,8 @@ public:
 private:
   llvm::SmallVector<Value> step(mlir::ValueRange sums, const Operands &operands,
                                 Value at, bool isHalf);
+  llvm::SmallVector<Value> select(mlir::ValueRange sums,
+                                  const Operands &operands, Value at);
   void prefetch(const Operands &operands, Value element);
   Value loadWeights(const Operands &operands, Value at, int64_t vector);
 

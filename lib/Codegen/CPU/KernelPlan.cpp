@@ -47,7 +47,7 @@ void applyPlan(func::FuncOp kernel, const KernelPlan &plan,
 RankedTensorType packedType(RankedTensorType type, exec::PackingAttr packing) {
   if (!packing)
     return type;
-  FailureOr<SmallVector<int64_t>> shape = packing.pack(type.getShape());
+  FailureOr<SmallVector<int64_t>> shape = packing.pack(type);
   assert(succeeded(shape) && "not a weight");
   return RankedTensorType::get(*shape, type.getElementType());
 }

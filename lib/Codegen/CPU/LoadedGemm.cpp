@@ -17,7 +17,7 @@ namespace coppice {
 static int64_t bytesOf(StringRef type) { return type == "f32" ? 4 : 2; }
 
 GemmClass GemmSpec::getClass() const {
-  return {n, k, bytesOf(input), bytesOf(weight), 1, panelSize};
+  return {n, k, bytesOf(input), bytesOf(weight), 1, panelSize, kept, of};
 }
 
 std::string GemmSpec::getSource(StringRef name) const {
@@ -71,16 +71,29 @@ std::string GemmSpec::getSource(StringRef name) const {
            granules(k, groupSize));
   if (rows != Rows::All || panelSize)
     sets += " into %out";
+  std::string pattern;
+  if (of)
+    pattern = formatv(" {{pattern = #prune.nm<{0} of {1}>}", kept, of);
   return formatv(R"(
     func.func @{0}(%x: {1} {{exec.dims = ["rows", {2}]}, %w: {3}{4},
                    %out: {5} {{exec.dims = ["rows", {6}]}) -> {5} {{
-      %0 = prune.gemm "" %x, %w{8}{7} : {1}, {3} -> {5}
+      %0 = prune.gemm "" %x, %w{8}{9}{7} : {1}, {3} -> {5}
       return %0 : {5}
     })",
-                 name, x, k, w, arguments, y, n, region, sets);
+                 name, x, k, w, arguments, y, n, region, sets,
+                 pattern);
 }
 
 int64_t LoadedGemm::depth() const { return spec.weight == "bf16" ? 2 : 1; }
+
+std::optional<rt::NMLayout> LoadedGemm::nmLayout() const {
+  auto layout = rt::NMLayout::make(spec.kept, spec.of, config.panel, depth(),
+                                   bytesOf(spec.weight));
+  // Groups of a set are whole steps, or the pattern is not made use of.
+  if (layout && spec.groupSize % layout->stepColumns())
+    return std::nullopt;
+  return layout;
+}
 
 int64_t LoadedGemm::items(int64_t m) const {
   int64_t panels = llvm::divideCeil(spec.n, config.panel);
@@ -109,7 +122,9 @@ LoadedGemm::compile(const GemmSpec &spec, const GemmConfig &config,
   kernel->setAttr(exec::configAttrName, config.toAttr(&context));
   kernel.setArgAttr(
       1, exec::packingAttrName,
-      exec::PackingAttr::get(&context, config.panel, gemm->depth()));
+      exec::PackingAttr::get(&context, config.panel, gemm->depth(),
+                             gemm->nmLayout() ? spec.kept : 0,
+                             gemm->nmLayout() ? spec.of : 0));
   PassManager manager(&context);
   buildCodegenCPUPipeline(manager, target);
   if (failed(manager.run(*module)))

@@ -21,6 +21,7 @@ struct GemmClass {
   int64_t weightBytes; // of an element of W
   int64_t weights = 1; // 2: two products of one input (gate and up)
   int64_t granule = 0; // columns to a granule of a run-time set of panels
+  int64_t kept = 0, of = 0; // N:M pattern of W that is made use of; 0: none
 
   /// Columns of a panel: 64 serve prefill and decode alike; narrow products
   /// would only multiply padding. A granule is whole panels.

@@ -7,7 +7,8 @@
 //   GemmSpec spec{.n = 2048, .k = 2048, .input = "bf16", .weight = "bf16"};
 //   GemmConfig config = gemmCandidates(spec.getClass(), bucket).front();
 //   auto gemm = LoadedGemm::compile(spec, config, target);
-//   // weight: packed by runtime/base/packing.h as {panels(), depth()}
+//   // weight: packed by runtime/base/packing.h as {panels(), depth()}, or by
+//   // runtime/base/nm_layout.h where there is an nmLayout()
 //   (*gemm)->run({a, weight, c}, m, 0, (*gemm)->items(m));
 //
 //===----------------------------------------------------------------------===//
@@ -39,6 +40,8 @@ struct GemmSpec {
   Rows rows = Rows::All;
   /// Columns and values along K to a granule of their set; 0: no set.
   int64_t panelSize = 0, groupSize = 0;
+  /// N:M pattern of W along K, for kernels that make use of it; 0: none.
+  int64_t kept = 0, of = 0;
 
   GemmClass getClass() const;
   /// The kernel as `exec-form-dispatches` would make it, not yet planned.
@@ -59,6 +62,7 @@ public:
   /// The packing of a weight.
   int64_t panels() const { return config.panel; }
   int64_t depth() const;
+  std::optional<rt::NMLayout> nmLayout() const;
 
   /// Work items of a product of `m` rows; any thread may run any of them.
   int64_t items(int64_t m) const;

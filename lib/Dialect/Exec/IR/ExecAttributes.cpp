@@ -29,47 +29,81 @@ Attribute PackingAttr::parse(AsmParser &parser, Type) {
   SMLoc location = parser.getCurrentLocation();
   if (parser.parseLess())
     return {};
-  int64_t panels = 0, depth = 1;
+  int64_t panels = 0, depth = 1, kept = 0, of = 0;
   if (failed(parser.parseOptionalKeyword("rows"))) {
     if (parser.parseKeyword("panels", ", or 'rows'") || parser.parseEqual() ||
         parser.parseInteger(panels))
       return {};
-    if (succeeded(parser.parseOptionalComma()) &&
-        (parser.parseKeyword("depth") || parser.parseEqual() ||
-         parser.parseInteger(depth)))
+    bool more = succeeded(parser.parseOptionalComma());
+    if (more && succeeded(parser.parseOptionalKeyword("depth"))) {
+      if (parser.parseEqual() || parser.parseInteger(depth))
+        return {};
+      more = succeeded(parser.parseOptionalComma());
+    }
+    if (more && (parser.parseKeyword("keeps") || parser.parseEqual() ||
+                 parser.parseInteger(kept) || parser.parseKeyword("of") ||
+                 parser.parseInteger(of)))
       return {};
   }
   if (parser.parseGreater())
     return {};
   return parser.getChecked<PackingAttr>(location, parser.getContext(), panels,
-                                        depth);
+                                        depth, kept, of);
 }
 
 void PackingAttr::print(AsmPrinter &printer) const {
-  if (isRows())
+  if (isRows()) {
     printer << "<rows>";
-  else if (getDepth() == 1)
-    printer << "<panels = " << getPanels() << ">";
-  else
-    printer << "<panels = " << getPanels() << ", depth = " << getDepth() << ">";
+    return;
+  }
+  printer << "<panels = " << getPanels();
+  if (getDepth() != 1)
+    printer << ", depth = " << getDepth();
+  if (getOf())
+    printer << ", keeps = " << getKept() << " of " << getOf();
+  printer << ">";
 }
 
 LogicalResult PackingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                  int64_t panels, int64_t depth) {
+                                  int64_t panels, int64_t depth, int64_t kept,
+                                  int64_t of) {
   if (panels < 0 || panels > 4096)
     return emitError() << "expected panels of 1 to 4096 columns, found "
                        << panels;
   if (depth < 1 || depth > 64 || (panels == 0 && depth != 1))
     return emitError() << "expected a depth of 1 to 64, found " << depth;
+  if ((kept || of) && !rt::NMLayout::make(kept, of, panels, depth, 4))
+    return emitError() << "expected to keep at most half of 4 or of 8, in "
+                          "panels of a multiple of 8, found "
+                       << kept << " of " << of << " in panels of " << panels
+                       << ", depth " << depth;
   return success();
 }
 
+std::optional<coppice::rt::NMLayout>
+PackingAttr::getNMLayout(Type element) const {
+  if (!getOf())
+    return std::nullopt;
+  return rt::NMLayout::make(getKept(), getOf(), getPanels(), getDepth(),
+                            getElementBytes(element));
+}
+
 FailureOr<SmallVector<int64_t>>
-PackingAttr::pack(ArrayRef<int64_t> shape) const {
+PackingAttr::pack(ShapedType type) const {
+  ArrayRef<int64_t> shape = type.getShape();
   if (isRows())
     return SmallVector<int64_t>(shape);
   if (shape.size() != 2 || ShapedType::isDynamicShape(shape))
     return failure();
+  if (getOf()) {
+    std::optional<rt::NMLayout> layout = getNMLayout(type.getElementType());
+    if (!layout)
+      return failure();
+    return SmallVector<int64_t>{
+        static_cast<int64_t>(llvm::divideCeil(shape[0], getPanels())),
+        static_cast<int64_t>(llvm::divideCeil(shape[1], layout->stepColumns())),
+        layout->stepElements()};
+  }
   return SmallVector<int64_t>{
       static_cast<int64_t>(llvm::divideCeil(shape[0], getPanels())),
       static_cast<int64_t>(llvm::divideCeil(shape[1], getDepth())),

@@ -97,7 +97,7 @@ LogicalResult ExecDialect::verifyRegionArgAttribute(Operation *op,
       return op->emitOpError("expected '")
              << packingAttrName << "' of argument " << argIndex
              << " to be an #exec.packing, found " << attr.getValue();
-    if (type && failed(packing.pack(type.getShape())))
+    if (type && failed(packing.pack(type)))
       return op->emitOpError("argument ") << argIndex
                                           << " cannot be packed into panels: "
                                              "expected a static matrix, found "

@@ -212,7 +212,7 @@ LogicalResult WeightOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
   auto packed = cast<MemRefType>(getType());
   FailureOr<SmallVector<int64_t>> shape = failure();
   if (type && type.hasStaticShape())
-    shape = getPacking().pack(type.getShape());
+    shape = getPacking().pack(type);
   if (failed(shape))
     return emitOpError("cannot pack ")
            << getGlobalAttr() << " of type " << global.getType() << " as "
@@ -403,7 +403,7 @@ static LogicalResult verifyKernel(DispatchOp op, FunctionOpInterface kernel,
     SmallVector<int64_t> shape(expected.getShape());
     if (auto packing =
             kernel.getArgAttrOfType<PackingAttr>(index, packingAttrName))
-      if (auto packed = packing.pack(shape); succeeded(packed))
+      if (auto packed = packing.pack(expected); succeeded(packed))
         shape = *packed;
     if (ArrayRef<int64_t>(shape) != found.getShape())
       return fail() << "argument " << index << " is " << found

@@ -16,6 +16,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include "runtime/base/nm_layout.h"
 #include <optional>
 
 #include "coppice/Dialect/Exec/IR/ExecDialect.h.inc"

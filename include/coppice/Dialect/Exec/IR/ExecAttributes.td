@@ -34,8 +34,17 @@ def Exec_PackingAttr : Exec_Attr<"Packing", "packing"> {
     `[N, K]` weight becomes `[ceil(N/P), ceil(K/D), P * D]` with element `(n, k)`
     at `[n / P][k / D][n % P * D + k % D]`; N and K are padded with zeros. The
     depth may be left out where it is 1.
+    `#exec.packing<panels = P, depth = D, keeps = 2 of 4>`: of each four
+    neighbours along K the two that are not zero, and where they were
+    (`runtime/base/nm_layout.h`).
   }];
-  let parameters = (ins "int64_t":$panels, "int64_t":$depth);
+  let parameters = (ins "int64_t":$panels, "int64_t":$depth,
+                        "int64_t":$kept, "int64_t":$of);
+  let builders = [
+    AttrBuilder<(ins "int64_t":$panels, "int64_t":$depth), [{
+      return $_get($_ctxt, panels, depth, /*kept=*/0, /*of=*/0);
+    }]>,
+  ];
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
@@ -43,10 +52,13 @@ def Exec_PackingAttr : Exec_Attr<"Packing", "packing"> {
       return get(context, 0, 1);
     }
     bool isRows() const { return getPanels() == 0; }
-    /// The shape of a tensor of shape `shape` once packed; fails for panels of
-    /// anything but a static matrix.
+    /// Where the elements that an N:M pattern keeps go, if that is what is
+    /// packed.
+    std::optional<::coppice::rt::NMLayout> getNMLayout(::mlir::Type element) const;
+    /// The shape of a tensor of `type` once packed; fails for panels of anything
+    /// but a static matrix.
     ::mlir::FailureOr<::llvm::SmallVector<int64_t>>
-    pack(::llvm::ArrayRef<int64_t> shape) const;
+    pack(::mlir::ShapedType type) const;
   }];
 }
 

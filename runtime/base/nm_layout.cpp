@@ -1,0 +1,105 @@
+#include "runtime/base/nm_layout.h"
+
+#include <cstring>
+
+namespace coppice::rt {
+
+std::optional<NMLayout> NMLayout::make(int64_t kept, int64_t of, int64_t panel,
+                                       int64_t depth, int64_t elementBytes) {
+  if (kept == 1 && of == 2) {
+    kept = 2;
+    of = 4;
+  }
+  if ((of != 4 && of != 8) || kept < 1 || kept > of / 2 || panel < 8 ||
+      panel % 8 || depth < 1 || depth > 2 ||
+      (elementBytes != 2 && elementBytes != 4))
+    return std::nullopt;
+  NMLayout layout;
+  layout.n = kept;
+  layout.of = of;
+  layout.panel = panel;
+  layout.depth = depth;
+  layout.elementBytes = elementBytes;
+  layout.steps = kept % 2 ? 2 * of : of; // pairs do not go over steps
+  return layout;
+}
+
+int64_t NMLayout::share() const {
+  int64_t shared = 1;
+  while (2 * shared * keptOfStep() * positionBits() <= 32)
+    shared *= 2;
+  return shared;
+}
+
+int64_t NMLayout::stepElements() const {
+  int64_t vectors = (panel / 8 + share() - 1) / share();
+  return valueElements() + vectors * 8 * 4 / elementBytes;
+}
+
+template <typename Element> static bool isZero(Element bits) {
+  return Element(bits << 1) == 0; // of either sign
+}
+
+namespace {
+// One row's part of the packed weight.
+template <typename Element> struct Row {
+  std::byte *step; // of its panel
+  int64_t column, panel, depth;
+
+  void setValue(int64_t j, Element value) const {
+    int64_t place = j / depth * panel * depth + column * depth + j % depth;
+    std::memcpy(step + place * int64_t(sizeof(Element)), &value,
+                sizeof(Element));
+  }
+};
+} // namespace
+
+template <typename Element>
+static bool packElements(const NMLayout &layout, const Element *elements,
+                         int64_t k, int64_t row, int64_t panel, int64_t depth,
+                         std::byte *packed) {
+  const int64_t columns = layout.stepColumns(), of = layout.groupSize(),
+                size = int64_t(sizeof(Element)),
+                bits = layout.keptOfStep() * layout.positionBits(),
+                share = layout.share(), c = row % panel,
+                word = c / 8 / share * 8 + c % 8, shift = c / 8 % share * bits,
+                steps = (k + columns - 1) / columns;
+  std::byte *first =
+      packed + row / panel * steps * layout.stepElements() * size;
+  for (int64_t s = 0; s < steps; ++s) {
+    Row<Element> at{first + s * layout.stepElements() * size, c, panel, depth};
+    uint32_t positions = 0;
+    for (int64_t group = 0; group < columns / of; ++group) {
+      int64_t j = group * layout.keptOfGroup(),
+              last = j + layout.keptOfGroup();
+      for (int64_t i = 0; i < of; ++i) {
+        int64_t from = s * columns + group * of + i;
+        if (from >= k || isZero(elements[from]))
+          continue;
+        if (j == last)
+          return false;
+        at.setValue(j, elements[from]);
+        positions |= uint32_t(i) << (j * layout.positionBits());
+        ++j;
+      }
+    }
+    std::byte *place = at.step + layout.valueElements() * size + word * 4;
+    uint32_t others;
+    std::memcpy(&others, place, 4);
+    others |= positions << shift;
+    std::memcpy(place, &others, 4);
+  }
+  return true;
+}
+
+bool NMLayout::packRow(const void *elements, int64_t k, int64_t row,
+                       void *packed) const {
+  auto *to = static_cast<std::byte *>(packed);
+  if (elementBytes == 2)
+    return packElements(*this, static_cast<const uint16_t *>(elements), k, row,
+                        panel, depth, to);
+  return packElements(*this, static_cast<const uint32_t *>(elements), k, row,
+                      panel, depth, to);
+}
+
+} // namespace coppice::rt
