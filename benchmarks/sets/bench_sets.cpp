@@ -1,11 +1,11 @@
-// bench-sets: what skipping rows, panels or groups of K at run time buys over
-// our dense kernels; set_bench.h says how it is measured.
+// bench-sets: what skipping rows, panels or groups of K at run time, or N:M
+// weights, buy over our dense kernels; set_bench.h says how it is measured.
 #include "benchmarks/sets/set_bench.h"
 
-#include "tools/coppice-run/output.h"
 #include "runtime/base/concat.h"
 #include "runtime/bench/host.h"
 #include "runtime/cpu/thread_count.h"
+#include "tools/coppice-run/output.h"
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -109,6 +109,10 @@ Status run(Flags flags) {
       add(SetKind::Panels, granule);
     for (int64_t granule : {64, 128, 256})
       add(SetKind::Groups, granule);
+    cell.kept = flags.kept;
+    cell.granule = 4;
+    if (int64_t kept = keptOfGroup(cell); kept == 1 || kept == 2)
+      add(SetKind::Pattern, 4);
   }
   if (Status status = rt::checkAppendable(flags.json); !status.ok())
     return status;

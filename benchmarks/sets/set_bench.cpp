@@ -25,9 +25,15 @@ using rt::Result;
 using rt::Status;
 using Clock = std::chrono::steady_clock;
 
+int64_t keptOfGroup(const SetCell &cell) {
+  return std::lround(cell.kept * double(cell.granule));
+}
+
 std::string nameOf(const SetCell &cell) {
   if (cell.kind == SetKind::Rows)
     return "rows";
+  if (cell.kind == SetKind::Pattern)
+    return rt::concat(keptOfGroup(cell), " of ", cell.granule);
   return rt::concat(cell.kind == SetKind::Panels ? "panels of " : "groups of ",
                     cell.granule);
 }
@@ -58,6 +64,7 @@ private:
   Status prepare();
   Status prepareSide(Side &side, const GemmSpec &spec, const CPUTarget &target);
   Status compare();
+  void keepPattern();
   void drawSet();
   double call(Side &side);
   void sample(Side &side);
@@ -103,7 +110,11 @@ Status SetBench::prepareSide(Side &side, const GemmSpec &spec,
       dims, {}, rt::Packing{side.gemm->panels(), side.gemm->depth()});
   if (!layout)
     return layout.status();
+  const std::optional<rt::NMLayout> selected = side.gemm->nmLayout();
   int64_t size = layout->packedElements() * bytes;
+  if (selected)
+    size = layout->packedShape()[0] * selected->stepElements() * bytes *
+           ((cell.k + selected->stepColumns() - 1) / selected->stepColumns());
   int64_t copies =
       std::max<int64_t>(5, (4 * rt::lastLevelCacheBytes() + size - 1) / size);
   for (int64_t copy = 0; copy < copies; ++copy) {
@@ -111,7 +122,11 @@ Status SetBench::prepareSide(Side &side, const GemmSpec &spec,
     if (!memory)
       return memory.status();
     side.weights.push_back(*std::move(memory));
-    if (copy == 0)
+    if (copy == 0 && selected)
+      for (int64_t row = 0; row < cell.n; ++row)
+        selected->packRow(weight.data() + row * cell.k * bytes, cell.k, row,
+                          side.weights[0].data());
+    else if (copy == 0)
       pool.parallelFor(layout->rowCount(), [&](int64_t begin, int64_t end) {
         layout->packRows(weight.data(), bytes, side.weights[0].data(), begin,
                          end);
@@ -145,6 +160,8 @@ Status SetBench::prepare() {
       return made.status();
     *memory = *std::move(made);
   }
+  if (cell.kind == SetKind::Pattern)
+    keepPattern();
   GemmSpec spec;
   spec.n = cell.n;
   spec.k = cell.k;
@@ -157,6 +174,9 @@ Status SetBench::prepare() {
   } else if (cell.kind == SetKind::Panels) {
     spec.panelSize = cell.granule;
     extent = (cell.n + cell.granule - 1) / cell.granule;
+  } else if (cell.kind == SetKind::Pattern) {
+    spec.kept = keptOfGroup(cell);
+    spec.of = extent = cell.granule;
   } else {
     spec.groupSize = cell.granule;
     extent = (cell.k + cell.granule - 1) / cell.granule;
@@ -165,6 +185,21 @@ Status SetBench::prepare() {
   count = int32_t(std::lround(cell.kept * double(extent)));
   found.ideal = double(extent) / std::max(1, count);
   return prepareSide(pruned, spec, *target);
+}
+
+/// Of each group along K, others become zero.
+void SetBench::keepPattern() {
+  int64_t bytes = rt::sizeOf(cell.dtype);
+  std::vector<int64_t> places(static_cast<size_t>(cell.granule));
+  for (int64_t row = 0; row < cell.n; ++row)
+    for (int64_t group = 0; group < cell.k; group += cell.granule) {
+      std::iota(places.begin(), places.end(), group);
+      std::shuffle(places.begin(), places.end(), random);
+      for (auto i = size_t(keptOfGroup(cell)); i < places.size(); ++i)
+        if (places[i] < cell.k)
+          std::memset(weight.data() + (row * cell.k + places[i]) * bytes, 0,
+                      size_t(bytes));
+    }
 }
 
 void SetBench::drawSet() {
@@ -177,7 +212,7 @@ void SetBench::drawSet() {
 double SetBench::call(Side &side) {
   side.next = (side.next + 1) % side.weights.size();
   std::vector<const void *> args{input.data(), side.weights[side.next].data()};
-  if (&side == &pruned) {
+  if (&side == &pruned && cell.kind != SetKind::Pattern) {
     drawSet();
     args.insert(args.end(), {list.data(), &count});
   }
@@ -205,6 +240,15 @@ Status SetBench::compare() {
                      size_t(cell.m * cell.n));
   };
   std::span<const float> expected = all(dense), kept = all(pruned);
+  // Dot products of pairs have other sums.
+  if (cell.kind == SetKind::Pattern && found.isa != "avx512_bf16" &&
+      !std::equal(kept.begin(), kept.end(), expected.begin()))
+    return rt::internalError(rt::concat("expected ", nameOf(cell),
+                                        " to give what the dense kernel does "
+                                        "with the same weights, found other "
+                                        "values"));
+  if (cell.kind == SetKind::Pattern)
+    return {};
   bool isRows = cell.kind == SetKind::Rows;
   for (int32_t i = 0; cell.kind != SetKind::Groups && i < count; ++i)
     for (int64_t row = 0; row < (isRows ? 1 : cell.m); ++row) {

@@ -1,5 +1,6 @@
-// One product, one kind of run-time set and the fraction that it keeps in;
-// times of the dense kernel and of the one with the set out.
+// One product, one kind of run-time set, or an N:M pattern of the weights, and
+// the fraction that it keeps in; times of the dense kernel and of the other
+// out.
 //
 // How a cell is measured:
 //
@@ -11,6 +12,7 @@
 //     will cost, an operation of its own;
 //   - before anything is timed, what the set keeps is compared with the dense
 //     result to the bit (not with a set along K, whose sums are others);
+//     weights with a pattern have it on both sides;
 //   - both take turns in blocks ABBA or BAAB, drawn at random. The speedup is
 //     dense / set, of medians, with the interval of a paired bootstrap.
 #ifndef COPPICE_BENCHMARKS_SETS_SET_BENCH_H
@@ -26,11 +28,11 @@
 
 namespace coppice::bench {
 
-enum class SetKind { Rows, Panels, Groups };
+enum class SetKind { Rows, Panels, Groups, Pattern };
 
 struct SetCell {
   SetKind kind;
-  int64_t granule; ///< columns or values along K; 1 for rows
+  int64_t granule; ///< columns or values along K; 1 for rows; M of N:M
   int64_t m, n, k;
   rt::DType dtype;
   int threads;
@@ -54,7 +56,10 @@ struct SetResult {
   bool converged = false; ///< the interval is within 1 %
 };
 
-/// "rows", "panels of 64", "groups of 128".
+/// N of N:M.
+int64_t keptOfGroup(const SetCell &cell);
+
+/// "rows", "panels of 64", "groups of 128", "2 of 4".
 std::string nameOf(const SetCell &cell);
 
 rt::Result<SetResult> measureSet(const SetCell &cell,

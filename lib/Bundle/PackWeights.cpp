@@ -266,8 +266,8 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
       return failure();
     return weight.emitError("expected shape ")
            << shapeText(type.getShape()) << " packed, found "
-           << shapeText(packedShape) << " from tensor '"
-           << source.getKey() << "' of shape " << shapeText(tensor->shape);
+           << shapeText(packedShape) << " from tensor '" << source.getKey()
+           << "' of shape " << shapeText(tensor->shape);
   }
   weights.push_back({weight, (*file)->data(*tensor).data(), tensor->dtype,
                      tensor->name, *std::move(layout), pattern,
@@ -399,15 +399,13 @@ bool WeightPacker::packSelected(const StoredWeight &weight, int64_t row,
                                 std::byte *packed) {
   int64_t size = rt::sizeOf(weight.dtype), width = 0;
   SmallVector<uint32_t> words; // so that elements are aligned
-  weight.layout.forEachRun(
-      row, row + 1, [&](const rt::PackedLayout::Run &run) {
-        width = run.first + run.count;
-        words.resize(static_cast<size_t>((width * size + 3) / 4));
-        std::memcpy(reinterpret_cast<std::byte *>(words.data()) +
-                        run.first * size,
-                    weight.source + run.source * size,
-                    static_cast<size_t>(run.count * size));
-      });
+  weight.layout.forEachRun(row, row + 1, [&](const rt::PackedLayout::Run &run) {
+    width = run.first + run.count;
+    words.resize(static_cast<size_t>((width * size + 3) / 4));
+    std::memcpy(reinterpret_cast<std::byte *>(words.data()) + run.first * size,
+                weight.source + run.source * size,
+                static_cast<size_t>(run.count * size));
+  });
   return weight.selected->packRow(words.data(), width, row, packed);
 }
 
@@ -447,8 +445,8 @@ LogicalResult WeightPacker::pack(StoredWeight &weight, std::byte *packed) {
     if (failed(checkImported()))
       return failure();
     return weight.op.emitError("expected tensor '")
-           << weight.name << "' to have zeros where "
-           << weight.op.getPacking() << " keeps nothing, found others";
+           << weight.name << "' to have zeros where " << weight.op.getPacking()
+           << " keeps nothing, found others";
   }
   if (bad < INT64_MAX) {
     if (failed(checkImported()))

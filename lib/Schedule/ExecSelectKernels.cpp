@@ -126,8 +126,7 @@ exec::WeightOp ExecSelectKernels::getPackedWeight(exec::WeightOp weight,
   return result = exec::WeightOp::create(
              builder, weight.getLoc(),
              MemRefType::get(*shape, type.getElementType()),
-             builder.getStringAttr(name),
-             weight.getGlobalAttr(), packing);
+             builder.getStringAttr(name), weight.getGlobalAttr(), packing);
 }
 
 LogicalResult ExecSelectKernels::rewrite(exec::DispatchOp dispatch) {

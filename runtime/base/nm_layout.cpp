@@ -10,9 +10,8 @@ std::optional<NMLayout> NMLayout::make(int64_t kept, int64_t of, int64_t panel,
     kept = 2;
     of = 4;
   }
-  if ((of != 4 && of != 8) || kept < 1 || kept > of / 2 || panel < 8 ||
-      panel % 8 || depth < 1 || depth > 2 ||
-      (elementBytes != 2 && elementBytes != 4))
+  if (of != 4 || kept < 1 || kept > 2 || panel < 8 || panel % 8 || depth < 1 ||
+      depth > 2 || (elementBytes != 2 && elementBytes != 4))
     return std::nullopt;
   NMLayout layout;
   layout.n = kept;
@@ -70,8 +69,7 @@ static bool packElements(const NMLayout &layout, const Element *elements,
     Row<Element> at{first + s * layout.stepElements() * size, c, panel, depth};
     uint32_t positions = 0;
     for (int64_t group = 0; group < columns / of; ++group) {
-      int64_t j = group * layout.keptOfGroup(),
-              last = j + layout.keptOfGroup();
+      int64_t j = group * layout.keptOfGroup(), last = j + layout.keptOfGroup();
       for (int64_t i = 0; i < of; ++i) {
         int64_t from = s * columns + group * of + i;
         if (from >= k || isZero(elements[from]))

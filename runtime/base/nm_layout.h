@@ -24,10 +24,9 @@ namespace coppice::rt {
 
 class NMLayout {
 public:
-  // Nothing where no kernel reads the pattern: it takes groups of 4 or 8 of
-  // which at most half are kept (1 of 2 is 2 of 4). `panel`: a multiple of 8;
-  // `depth`: kept elements that lie side by side, 1 or 2; `elementBytes`: 2 or
-  // 4.
+  // Nothing where no kernel reads the pattern: it takes 1 or 2 of 4 (1 of 2 is
+  // 2 of 4). `panel`: a multiple of 8; `depth`: kept elements that lie side by
+  // side, 1 or 2; `elementBytes`: 2 or 4.
   static std::optional<NMLayout> make(int64_t kept, int64_t of, int64_t panel,
                                       int64_t depth, int64_t elementBytes);
 
@@ -35,7 +34,7 @@ public:
   int64_t keptOfGroup() const { return n; }     // of them
   int64_t stepColumns() const { return steps; } // values along K of a step
   int64_t keptOfStep() const { return steps / of * n; }
-  int64_t positionBits() const { return of == 4 ? 2 : 4; }
+  int64_t positionBits() const { return 2; }
   // Vectors of eight columns that share a vector of words.
   int64_t share() const;
   // Elements of a panel's step: of the values, and of all.

@@ -13,6 +13,9 @@
 //   same time. The first tile has the CPU wait, so the next part is prefetched
 //   while this one is used. Parts are smaller, since the first of a thread's
 //   items has no one who prefetches it.
+// - N:M weights: two lookups and two products instead of four products pay with
+//   few rows, for less is read, and with many, unless the CPU has dot products,
+//   which are faster still: then weights are made dense in the cache.
 // - Many rows: the same prefetching takes the wait out of the first of many
 //   tiles.
 //
@@ -64,6 +67,7 @@ llvm::SmallVector<GemmConfig> gemmCandidates(const GemmClass &gemm,
     return candidates;
   }
   config.ahead = 1;
+  config.expand = gemm.of ? 2 : 0;
   config.unroll = gemm.weightBytes == 4 ? 4 : 2;
   vary([](GemmConfig &) {});
   vary([](GemmConfig &c) { c.rows = 256; });

@@ -29,6 +29,8 @@ exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
   SmallVector<std::pair<StringRef, int64_t>> parameters;
   for (auto [name, value] : parametersOf(*this))
     parameters.push_back({name, *value});
+  if (expand)
+    parameters.push_back({"expand", expand});
   return cpu::makeConfig(context, cpu::kGemm, parameters);
 }
 
@@ -45,6 +47,11 @@ FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
              << "expected a positive '" << name << "', found " << *parameter;
     *value = *parameter;
   }
+  auto attr = kernel->getAttrOfType<exec::ConfigAttr>(exec::configAttrName);
+  config.expand = attr.getParameter("expand").value_or(0);
+  if (config.expand < 0 || config.expand > 2)
+    return kernel.emitError()
+           << "expected 'expand' from 0 to 2, found " << config.expand;
   // Vectors of a row of the tile and one broadcast beside the sums.
   if (config.width % 16 || config.panel % config.width ||
       (config.height + 1) * (config.width / 16) >= 32)

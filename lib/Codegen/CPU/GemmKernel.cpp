@@ -40,6 +40,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ExpandedPanels.h"
 #include "GemmConfig.h"
 #include "GemmEpilogue.h"
 #include "GemmOperands.h"
@@ -53,14 +54,37 @@ using namespace mlir;
 namespace coppice::cpu {
 namespace {
 
-GemmStep chooseStep(const GemmOperands &gemm, const CPUTarget &target) {
-  if (gemm.of)
-    return GemmStep::Select;
+/// How weights get from memory to products.
+struct WeightPath {
+  GemmStep step;
+  bool expands = false; // by ExpandedPanels.h
+  bool widens = false;  // to f32 in it
+};
+
+/// Of dense weights in panels as they are.
+GemmStep chooseDenseStep(const GemmOperands &gemm, const CPUTarget &target) {
   if (gemm.pack() == 1)
     return GemmStep::Single;
   bool dots = target.isa == CPUTarget::ISA::AVX512_BF16 &&
               getElementTypeOrSelf(gemm.input).isBF16();
   return dots ? GemmStep::Dot : GemmStep::Pairs;
+}
+
+WeightPath choosePath(const GemmOperands &gemm, const GemmConfig &config,
+                      const CPUTarget &target) {
+  GemmStep dense = chooseDenseStep(gemm, target);
+  // The cache has no room for long granules of a set.
+  bool isShort = !gemm.groups || gemm.groups->size <= 1024;
+  bool isMany = config.rows > 4 * tileHeight(config, target);
+  // A tile of 256-bit vectors has two of a panel: too few products to widen
+  // each pair for.
+  bool widens = dense == GemmStep::Pairs && target.lanes() == 8;
+  WeightPath expanded{widens ? GemmStep::Single : dense, true, widens};
+  if (!gemm.of)
+    return widens && isMany && isShort ? expanded : WeightPath{dense};
+  bool pays =
+      config.expand == 2 || (config.expand == 1 && dense == GemmStep::Dot);
+  return pays && isShort ? expanded : WeightPath{GemmStep::Select};
 }
 
 class GemmEmitter : KernelBuilder {
@@ -69,7 +93,7 @@ public:
               const GemmOperands &gemm, const GemmConfig &config,
               const CPUTarget &target)
       : KernelBuilder(b, shell), gemm(gemm), config(config), target(target),
-        step(chooseStep(gemm, target)),
+        path(choosePath(gemm, config, target)), step(path.step),
         tallest(step == GemmStep::Select
                     ? std::min<int64_t>(tileHeight(config, target),
                                         target.lanes() == 8 ? 4 : 6)
@@ -100,6 +124,7 @@ private:
   void emitItems();
   void emitItem(const Item &item);
   void emitBlock(const Item &item, const Block &block);
+  void expandBlock(const Item &item, const Block &block);
   void emitTile(int64_t height, const Item &item, const Block &block,
                 Value row);
   void emitColumns(const Block &block, const GemmProduct::Operands &operands,
@@ -112,7 +137,16 @@ private:
   void multiplyHalf(SmallVector<Value> &sums,
                     const GemmProduct::Operands &operands, Value steps,
                     Value to);
+  Value elementsAlongK(Value count);
+  int64_t elementsAlongK(int64_t count);
   Value bytesAlongK(Value count);
+  /// Values along K, and elements, of a step of the weights as they are stored.
+  int64_t storedColumns() {
+    return path.expands ? expanded->stepColumns() : product->depth();
+  }
+  int64_t storedElements() {
+    return path.expands ? expanded->stepElements() : product->weightStride();
+  }
   Value distanceToNext(const Item &item, const Block &block, Value local);
   void setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
                 Value distance, Value size);
@@ -125,9 +159,9 @@ private:
   /// K of a block. A tile of copied rows takes more room than the rows do, and
   /// is to stay in L1 all the same.
   int64_t depthOfBlock() {
-    if (step == GemmStep::Select)
-      return llvm::alignTo(std::min<int64_t>(config.depth, 512),
-                           product->depth());
+    // Whole steps of N:M weights.
+    if (gemm.of || path.expands)
+      return llvm::alignTo(std::min<int64_t>(config.depth, 512), 16);
     return isCopied() ? std::min<int64_t>(config.depth, 512) : config.depth;
   }
   /// Groups of a block.
@@ -186,10 +220,10 @@ private:
   /// them longer, so that one line for several steps is enough.
   int64_t linesAhead(int64_t height) {
     bool isFew = config.rows <= tileHeight(config, target);
+    if (path.expands)
+      return config.ahead;
     if (isFew && target.lanes() == 8)
-      return height == 1                ? 0
-             : step == GemmStep::Select ? linesOfStep()
-                                        : 4;
+      return height == 1 ? 0 : step == GemmStep::Select ? linesOfStep() : 4;
     // The CPU's own prefetching does not see where the next group is.
     if (isFew && gemm.groups)
       return 4;
@@ -218,12 +252,14 @@ private:
   const GemmOperands &gemm;
   const GemmConfig &config;
   const CPUTarget &target;
+  WeightPath path;
   GemmStep step;
   int64_t tallest; // rows of a tile
   int64_t unroll = 1;
   VectorType accumulator;
   GemmEpilogue epilogue;
   std::optional<GemmProduct> product;
+  std::optional<ExpandedPanels> expanded;
   std::optional<RunTimeSet> rows, panels, groups;
   Value panelCount, groupCount; // kept
   SmallVector<Value> weights;   // flat
@@ -250,12 +286,22 @@ LogicalResult GemmEmitter::emit() {
     unroll = llvm::divideCeil(unroll, 2);
   if (step == GemmStep::Select)
     unroll = 1;
+  Type stored = getElementTypeOrSelf(gemm.weights.front());
+  std::optional<rt::NMLayout> layout = gemm.getNMLayout(config.panel);
   product.emplace(
       b, shell,
-      GemmProduct::Options{step, getElementTypeOrSelf(gemm.weights.front()),
+      GemmProduct::Options{step, path.widens ? Type(b.getF32Type()) : stored,
                            target.lanes(), config.panel, unroll,
                            /*fetchesEachStep=*/target.lanes() == 16 || isFew,
-                           gemm.getNMLayout(config.panel)});
+                           layout});
+  if (path.expands)
+    expanded.emplace(
+        b, shell,
+        ExpandedPanels::Options{
+            stored, layout, path.widens, config.panel, target.lanes(),
+            config.panels * static_cast<int64_t>(gemm.weights.size()),
+            gemm.groups ? groupsOfBlock() * gemm.groups->size : depthOfBlock(),
+            cast<MemRefType>(weights.front().getType()).getElementType()});
   scratch = onStack({isOneBlock() ? tallest : config.rows, scratchColumns()},
                     b.getF32Type());
   if (isCopied())
@@ -341,6 +387,8 @@ void GemmEmitter::emitItem(const Item &item) {
 
 /// Tiles of two heights, one apart, whose rows add up: the taller ones first.
 void GemmEmitter::emitBlock(const Item &item, const Block &block) {
+  if (path.expands)
+    expandBlock(item, block);
   int64_t most = tallest;
   Value tiles = max(div(add(item.count, most - 1), most), index(1));
   Value low = arith::DivUIOp::create(b, item.count, tiles);
@@ -373,6 +421,34 @@ void GemmEmitter::emitBlock(const Item &item, const Block &block) {
   });
 }
 
+/// Makes the block's part of all panels of an item dense.
+void GemmEmitter::expandBlock(const Item &item, const Block &block) {
+  auto stepsOfStored = [&](Value count) {
+    return div(add(count, storedColumns() - 1), storedColumns());
+  };
+  loop(index(0), item.panelCount, 1, [&](Value local) {
+    Value start =
+        mul(panelAt(add(item.panel, local)), elementsAlongK(gemm.k()));
+    for (auto [number, weight] : llvm::enumerate(weights)) {
+      Value slot = add(mul(local, weights.size()), number);
+      if (!gemm.groups) {
+        expanded->expand(weight, add(start, elementsAlongK(block.from)),
+                         stepsOfStored(sub(block.to, block.from)), slot,
+                         index(0));
+        continue;
+      }
+      int64_t size = gemm.groups->size;
+      loop(block.from, block.to, 1, [&](Value position) {
+        Value from = mul(groups->at(position), size);
+        Value count = min(index(size), sub(index(gemm.k()), from));
+        expanded->expand(weight, add(start, elementsAlongK(from)),
+                         stepsOfStored(count), slot,
+                         mul(sub(position, block.from), size));
+      });
+    }
+  });
+}
+
 /// Rows [row, row + height) of an item by its panels, over a block of K: the
 /// part of a tile that is compiled for each height.
 void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
@@ -388,20 +464,23 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
     operands.rows.push_back(first);
   }
 
-  int64_t depth = product->depth(), width = widthOf(height);
-  int64_t panelElements =
-      llvm::divideCeil(gemm.k(), depth) * product->weightStride();
+  int64_t width = widthOf(height);
   Value scratchRow = isOneBlock() ? index(0) : row;
   loop(index(0), item.panelCount, 1, [&](Value local) {
-    Value start = mul(panelAt(add(item.panel, local)), panelElements);
-    if (!gemm.groups)
-      start = add(start, mul(div(block.from, depth), product->weightStride()));
+    Value panel =
+        mul(panelAt(add(item.panel, local)), elementsAlongK(gemm.k()));
+    Value start = gemm.groups ? panel : add(panel, elementsAlongK(block.from));
     for (auto [number, weight] : llvm::enumerate(weights)) {
       Value scratchColumn =
           add(mul(local, weights.size() * config.panel), number * config.panel);
-      operands.weights = weight;
+      operands.weights = operands.fetched = weight;
+      operands.first = operands.fetchedFirst = start;
+      if (path.expands) {
+        operands.weights = expanded->memory();
+        operands.first =
+            expanded->firstOf(add(mul(local, weights.size()), number));
+      }
       loop(index(0), index(config.panel), width, [&](Value column) {
-        operands.first = start;
         operands.column = column;
         operands.lines = linesAhead(height);
         Ahead ahead{row, item.count, height, column};
@@ -415,11 +494,17 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
   });
 }
 
-/// Bytes of a panel's part of `count` values along K.
+/// Elements of a panel's part of `count` values along K, as stored.
+Value GemmEmitter::elementsAlongK(Value count) {
+  return mul(div(add(count, storedColumns() - 1), storedColumns()),
+             storedElements());
+}
+int64_t GemmEmitter::elementsAlongK(int64_t count) {
+  return llvm::divideCeil(count, storedColumns()) * storedElements();
+}
+
 Value GemmEmitter::bytesAlongK(Value count) {
-  int64_t depth = product->depth();
-  return mul(div(add(count, depth - 1), depth),
-             product->weightStride() * gemm.getClass().weightBytes);
+  return mul(elementsAlongK(count), gemm.getClass().weightBytes);
 }
 
 /// Bytes from a block's part of a panel to what is used next: the next block's
@@ -454,8 +539,11 @@ void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
   Value share =
       arith::DivUIOp::create(b, arith::MulIOp::create(b, size, done), all);
   operands.ahead = add(distance, share);
-  operands.aheadStride = arith::DivUIOp::create(
-      b, index(product->weightStride() * bytes * ahead.height), all);
+  operands.aheadStride =
+      arith::DivUIOp::create(b,
+                             index(storedElements() * product->depth() * bytes *
+                                   ahead.height / storedColumns()),
+                             all);
 }
 
 void GemmEmitter::emitColumns(const Block &block,
@@ -527,14 +615,17 @@ void GemmEmitter::multiplyGroups(SmallVector<Value> &sums, const Block &block,
         if (!isWhole)
           to = min(to, index(gemm.k()));
         GemmProduct::Operands here = operands;
-        Value fromOfRow =
-            isCopied() ? mul(sub(position, block.from), size) : from;
+        Value fromOfBlock = mul(sub(position, block.from), size);
         for (Value &row : here.rows)
-          row = add(row, fromOfRow);
-        here.first = add(operands.first,
-                         mul(div(from, depth), product->weightStride()));
+          row = add(row, isCopied() ? fromOfBlock : from);
+        here.fetchedFirst = add(operands.fetchedFirst, elementsAlongK(from));
+        here.first = path.expands
+                         ? add(operands.first, mul(fromOfBlock, config.panel))
+                         : here.fetchedFirst;
         if (here.lines) {
-          Value next = min(add(position, 1), sub(groupCount, index(1)));
+          // What is expanded has been fetched for the whole block.
+          Value next = add(position, path.expands ? groupsOfBlock() : 1);
+          next = min(next, sub(groupCount, index(1)));
           Value distance = bytesAlongK(
               mul(sub(groups->at(next), groups->at(position)), size));
           setAhead(here, ahead, distance, bytesAlongK(index(size)));

@@ -38,8 +38,9 @@ SmallVector<Value> GemmProduct::runHalf(ValueRange sums,
 /// Vector `vector` of the columns at step `at`, pairs still as pairs.
 Value GemmProduct::loadWeights(const Operands &operands, Value at,
                                int64_t vector) {
-  Value element = add(add(operands.first, mul(at, weightStride())),
-                      mul(add(operands.column, vector * options.lanes), depth()));
+  Value element =
+      add(add(operands.first, mul(at, weightStride())),
+          mul(add(operands.column, vector * options.lanes), depth()));
   return loadVector(b, operands.weights, options.weight,
                     options.lanes * depth(), element);
 }
@@ -47,11 +48,12 @@ Value GemmProduct::loadWeights(const Operands &operands, Value at,
 /// The address may lie behind the weights, so it must not be an access in
 /// LLVM's eyes.
 void GemmProduct::prefetch(const Operands &operands, Value step) {
-  auto type = cast<MemRefType>(operands.weights.getType());
+  auto type = cast<MemRefType>(operands.fetched.getType());
   int64_t bytes = type.getElementTypeBitWidth() / 8;
   Value address =
-      memref::ExtractAlignedPointerAsIndexOp::create(b, operands.weights);
-  address = add(add(address, mul(operands.first, bytes)), operands.ahead);
+      memref::ExtractAlignedPointerAsIndexOp::create(b, operands.fetched);
+  address =
+      add(add(address, mul(operands.fetchedFirst, bytes)), operands.ahead);
   address = add(address, arith::MulIOp::create(b, step, operands.aheadStride));
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
   for (int64_t line = 0; line < operands.lines; ++line) {

@@ -45,8 +45,8 @@ public:
               const Options &options)
       : KernelBuilder(b, shell), options(options) {}
 
-  /// `memory` and the weights are seen as one axis: A f32 or bf16 (as i16), W of
-  /// its storage type (halves as i16).
+  /// `memory` and the weights are seen as one axis: A f32 or bf16 (as i16), W
+  /// of its storage type (halves as i16).
   void setInput(Value memory) { input = memory; }
 
   /// Elements of A and W that a step goes on by.
@@ -65,10 +65,11 @@ public:
     Value weights;                 // memory
     Value first;                   // of W: the panel's first element
     Value column;                  // the first of the tile, in its panel
-    /// What is prefetched: lines at a time, bytes from the first element of W
-    /// to where they begin, and how many of them a step goes on by.
+    /// What is prefetched: lines at a time, bytes from element `fetchedFirst`
+    /// of `fetched` to where they begin, and how many of them a step goes on
+    /// by.
     int64_t lines = 0;
-    Value ahead, aheadStride;
+    Value fetched, fetchedFirst, ahead, aheadStride;
   };
 
   /// `steps` whole steps; `isMultiple`: of the unrolling, for sure.

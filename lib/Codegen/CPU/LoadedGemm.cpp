@@ -80,8 +80,7 @@ std::string GemmSpec::getSource(StringRef name) const {
       %0 = prune.gemm "" %x, %w{8}{9}{7} : {1}, {3} -> {5}
       return %0 : {5}
     })",
-                 name, x, k, w, arguments, y, n, region, sets,
-                 pattern);
+                 name, x, k, w, arguments, y, n, region, sets, pattern);
 }
 
 int64_t LoadedGemm::depth() const { return spec.weight == "bf16" ? 2 : 1; }
@@ -120,11 +119,11 @@ LoadedGemm::compile(const GemmSpec &spec, const GemmConfig &config,
   std::unique_ptr<LoadedGemm> gemm(new LoadedGemm(spec, config));
   auto kernel = *module->getOps<func::FuncOp>().begin();
   kernel->setAttr(exec::configAttrName, config.toAttr(&context));
-  kernel.setArgAttr(
-      1, exec::packingAttrName,
-      exec::PackingAttr::get(&context, config.panel, gemm->depth(),
-                             gemm->nmLayout() ? spec.kept : 0,
-                             gemm->nmLayout() ? spec.of : 0));
+  kernel.setArgAttr(1, exec::packingAttrName,
+                    exec::PackingAttr::get(&context, config.panel,
+                                           gemm->depth(),
+                                           gemm->nmLayout() ? spec.kept : 0,
+                                           gemm->nmLayout() ? spec.of : 0));
   PassManager manager(&context);
   buildCodegenCPUPipeline(manager, target);
   if (failed(manager.run(*module)))

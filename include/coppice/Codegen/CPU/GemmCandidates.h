@@ -17,10 +17,10 @@ namespace coppice {
 /// C[m,n] = sum_k A[m,k] W[n,k], with W packed into panels.
 struct GemmClass {
   int64_t n, k;
-  int64_t inputBytes;  // of an element of A
-  int64_t weightBytes; // of an element of W
-  int64_t weights = 1; // 2: two products of one input (gate and up)
-  int64_t granule = 0; // columns to a granule of a run-time set of panels
+  int64_t inputBytes;       // of an element of A
+  int64_t weightBytes;      // of an element of W
+  int64_t weights = 1;      // 2: two products of one input (gate and up)
+  int64_t granule = 0;      // columns to a granule of a run-time set of panels
   int64_t kept = 0, of = 0; // N:M pattern of W that is made use of; 0: none
 
   /// Columns of a panel: 64 serve prefill and decode alike; narrow products
@@ -43,6 +43,9 @@ struct GemmConfig {
   int64_t least = 1;   // rows that the kernel is called for at the least
   int64_t unroll = 2;  // steps of an iteration along K
   int64_t ahead = 0;   // lines of weights that a step prefetches
+  /// Of N:M weights: 0, values are selected; 1, parts of panels are made dense
+  /// in the cache where the CPU has dot products; 2, everywhere.
+  int64_t expand = 0;
 
   /// `#exec.config<"gemm", ..>`.
   exec::ConfigAttr toAttr(mlir::MLIRContext *context) const;

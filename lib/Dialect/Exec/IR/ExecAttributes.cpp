@@ -73,7 +73,7 @@ LogicalResult PackingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (depth < 1 || depth > 64 || (panels == 0 && depth != 1))
     return emitError() << "expected a depth of 1 to 64, found " << depth;
   if ((kept || of) && !rt::NMLayout::make(kept, of, panels, depth, 4))
-    return emitError() << "expected to keep at most half of 4 or of 8, in "
+    return emitError() << "expected to keep 1 or 2 of 4, in "
                           "panels of a multiple of 8, found "
                        << kept << " of " << of << " in panels of " << panels
                        << ", depth " << depth;
@@ -88,8 +88,7 @@ PackingAttr::getNMLayout(Type element) const {
                             getElementBytes(element));
 }
 
-FailureOr<SmallVector<int64_t>>
-PackingAttr::pack(ShapedType type) const {
+FailureOr<SmallVector<int64_t>> PackingAttr::pack(ShapedType type) const {
   ArrayRef<int64_t> shape = type.getShape();
   if (isRows())
     return SmallVector<int64_t>(shape);
