@@ -58,11 +58,12 @@ struct StoredWeight {
   /// How what a pattern keeps is packed: `layout` is that of whole rows then.
   std::optional<rt::NMLayout> selected = {};
 
+  /// In the bundle.
+  std::vector<int64_t> shape() const {
+    return cast<MemRefType>(op->getResult(0).getType()).getShape().vec();
+  }
   int64_t bytes() const {
-    int64_t elements = layout.packedElements();
-    if (selected)
-      elements = cast<MemRefType>(op->getResult(0).getType()).getNumElements();
-    return elements * rt::sizeOf(dtype);
+    return llvm::product_of(shape()) * rt::sizeOf(dtype);
   }
 
   /// Are there places that no element goes to?
@@ -255,12 +256,12 @@ LogicalResult WeightPacker::collectFile(exec::WeightOp weight,
            << source.getKey() << "' of shape " << shapeText(tensor->shape)
            << ": " << layout.status().message();
   }
-  SmallVector<int64_t> packedShape(layout->packedShape());
+  std::vector<int64_t> packedShape = layout->packedShape();
   if (selected)
     if (auto shape = packing.pack(
             RankedTensorType::get(packedShape, type.getElementType()));
         succeeded(shape))
-      packedShape = *shape;
+      packedShape.assign(shape->begin(), shape->end());
   if (ArrayRef<int64_t>(packedShape) != type.getShape()) {
     if (failed(checkImported()))
       return failure();
@@ -568,7 +569,7 @@ LogicalResult WeightPacker::write(StringRef directory,
   });
   for (StoredWeight &weight : weights)
     if (failed(check(writer.declare(weight.op.getName().str(), weight.dtype,
-                                    weight.layout.packedShape()))))
+                                    weight.shape()))))
       return failure();
   if (failed(check(writer.begin(std::string(path)))) ||
       failed(packAll(writer)) || failed(checkImported()) ||

@@ -154,6 +154,9 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
                    : JsonValue(Array())}};
   if (cost.getWindow())
     entry["cost"].getAsObject()->insert({"window", cost.getWindow()});
+  if (cost.getExecutedPerFlop() != 1)
+    entry["cost"].getAsObject()->insert(
+        {"executed_per_flop", cost.getExecutedPerFlop()});
   if (exec::GemmAttr gemm = dispatch.getGemmAttr())
     entry["gemm"] = Object{
         {"m", toJson(gemm.getM())}, {"n", gemm.getN()}, {"k", gemm.getK()}};

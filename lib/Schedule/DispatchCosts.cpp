@@ -183,8 +183,12 @@ coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
   int64_t window = 0;
   if (auto attention = dyn_cast<decoder::AttentionOp>(op))
     window = static_cast<int64_t>(attention.getWindow().value_or(0));
+  int64_t executed = 1;
+  if (auto gemm = dyn_cast<prune::GemmOp>(op))
+    if (auto layout = getNMLayout(gemm))
+      executed = layout->groupSize() / layout->keptOfGroup();
   return exec::CostAttr::get(
       op->getContext(), exec::getExprAttr(getFlops(op, extents)),
       exec::getExprAttr(weights), exec::getExprAttr(reads),
-      exec::getExprAttr(writes), getArithmetic(op), window);
+      exec::getExprAttr(writes), getArithmetic(op), window, executed);
 }

@@ -149,7 +149,8 @@ Value DispatchFormer::copyBefore(const DispatchItem &item, Value old) {
   createDispatch(loc, item.site + ".copy", exec::Kind::Elementwise,
                  {getHome(old), copy}, 1, name,
                  exec::CostAttr::get(module.getContext(), zero, zero, bytes,
-                                     bytes, exec::Arithmetic::F32, 0));
+                                     bytes, exec::Arithmetic::F32, /*window=*/0,
+                                     /*executed_per_flop=*/1));
   return copy;
 }
 

@@ -328,6 +328,8 @@ Cost parseCost(const JsonCursor &json) {
   }
   if (json.has("window"))
     cost.window = json.at("window").integer(0, maxLimit);
+  if (json.has("executed_per_flop"))
+    cost.executedPerFlop = json.at("executed_per_flop").integer(1, 64);
   return cost;
 }
 

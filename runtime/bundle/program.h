@@ -166,6 +166,9 @@ struct Cost {
   // The expressions' `attended` and `cached` count the positions that are in
   // the window of a row only; 0: all.
   int64_t window = 0;
+  // What kernels execute for each FLOP of work: zeros that a pattern leaves in
+  // the weights may well be multiplied.
+  int64_t executedPerFlop = 1;
 };
 
 struct GemmExtents {

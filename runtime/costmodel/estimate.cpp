@@ -11,7 +11,7 @@ DispatchWork dispatchWork(DispatchKind kind, const Work &work, bool cold) {
   result.kind = nameOf(kind);
   result.storage = work.storage;
   result.arithmetic = work.arithmetic;
-  result.flops = work.flops;
+  result.flops = work.executedFlops;
   result.coldBytes = cold ? work.coldBytes : 0;
   result.warmBytes = std::max(0.0, work.bytes() - result.coldBytes);
   result.rows = work.m > 0 ? work.m : work.rows;

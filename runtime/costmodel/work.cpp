@@ -63,6 +63,7 @@ Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
 
 Work &Work::operator+=(const Work &other) {
   flops += other.flops;
+  executedFlops += other.executedFlops;
   weightBytes += other.weightBytes;
   readBytes += other.readBytes;
   writeBytes += other.writeBytes;
@@ -112,6 +113,9 @@ static void describe(const Program &program, const Dispatch &d,
     most = weight.bytes;
     work.storage = nameOf(weight.dtype);
     work.panel = weight.shape.size() > 2 ? weight.shape[2] : 1;
+    // A panel's step of a pattern has positions, too: as wide as it must be.
+    if (d.gemm && d.cost.executedPerFlop > 1 && weight.shape[0] > 0)
+      work.panel = (d.gemm->n / weight.shape[0] + 15) / 16 * 16;
   }
   work.rows = stepRows;
   if (d.writes.empty())
@@ -160,6 +164,8 @@ Result<std::vector<Work>> evaluateWork(const Program &program,
       return number ? static_cast<double>(*number) : 0;
     };
     work.flops = value(d.cost.flops);
+    work.executedFlops =
+        work.flops * static_cast<double>(d.cost.executedPerFlop);
     work.weightBytes = value(d.cost.weightBytes);
     work.readBytes = value(d.cost.readBytes);
     work.writeBytes = value(d.cost.writeBytes);

@@ -51,6 +51,7 @@ Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
 /// what does not change from step to step.
 struct Work {
   double flops = 0;
+  double executedFlops = 0; ///< by the kernels: no less than `flops`
   double weightBytes = 0, readBytes = 0, writeBytes = 0;
   /// Bytes that lie in DRAM when a cold step begins and that the dispatch must
   /// have: its weights, less what an earlier dispatch has fetched of the same

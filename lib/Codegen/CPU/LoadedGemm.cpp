@@ -73,7 +73,7 @@ std::string GemmSpec::getSource(StringRef name) const {
     sets += " into %out";
   std::string pattern;
   if (of)
-    pattern = formatv(" {{pattern = #prune.nm<{0} of {1}>}", kept, of);
+    pattern = formatv(" pattern <{0} of {1}>", kept, of);
   return formatv(R"(
     func.func @{0}(%x: {1} {{exec.dims = ["rows", {2}]}, %w: {3}{4},
                    %out: {5} {{exec.dims = ["rows", {6}]}) -> {5} {{

@@ -17,6 +17,16 @@ func.func private @f() attributes {a = #exec.packing<panels = 5000>}
 
 // -----
 
+// expected-error @below {{expected to keep 1 or 2 of 4, in panels of a multiple of 8, found 4 of 8 in panels of 64, depth 2}}
+func.func private @f() attributes {a = #exec.packing<panels = 64, depth = 2, keeps = 4 of 8>}
+
+// -----
+
+// expected-error @below {{expected 'keeps'}}
+func.func private @f() attributes {a = #exec.packing<panels = 64, kept = 2 of 4>}
+
+// -----
+
 // expected-error @below {{parameter 'tile' is given twice}}
 func.func private @f() attributes {a = #exec.config<"loops", tile = 1, tile = 2>}
 

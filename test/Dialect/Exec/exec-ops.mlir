@@ -43,5 +43,7 @@ module @kernels {
   func.func private @fill(tensor<?xi32>, tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
   func.func private @up(tensor<?x64xf32>, tensor<37x64xf32> {exec.packing = #exec.packing<panels = 16>}, tensor<?x37xf32>) -> tensor<?x37xf32>
   func.func private @up_split(tensor<?x64xf32>, tensor<37x64xf32> {exec.packing = #exec.packing<panels = 16>}, tensor<?x37xf32>) -> tensor<?x37xf32> attributes {exec.workspace = #rows64}
+  // CHECK: @kept(tensor<?x64xbf16>, tensor<37x64xbf16> {exec.packing = #exec.packing<panels = 64, depth = 2, keeps = 2 of 4>})
+  func.func private @kept(tensor<?x64xbf16>, tensor<37x64xbf16> {exec.packing = #exec.packing<panels = 64, depth = 2, keeps = 2 of 4>})
   func.func private @up_merge(tensor<?x64xf32>, tensor<37x64xf32> {exec.packing = #exec.packing<panels = 16>}, tensor<?x37xf32>) -> tensor<?x37xf32> attributes {exec.workspace = #rows64}
 }

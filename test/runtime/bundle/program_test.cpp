@@ -288,6 +288,14 @@ const std::vector<BadProgram> &badPrograms() {
         {"write_bytes", 1},
         {"arithmetic", "f8"}},
        "cost.arithmetic: expected f32 or bf16"},
+      {"less is executed than counts",
+       "/dispatches/1/cost",
+       {{"flops", 1},
+        {"weight_bytes", 1},
+        {"read_bytes", 1},
+        {"write_bytes", 1},
+        {"executed_per_flop", 0}},
+       "cost.executed_per_flop: expected an integer from 1 to 64"},
   };
   return list;
 }

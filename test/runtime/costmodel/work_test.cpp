@@ -1,5 +1,6 @@
 // Work of the toy program, against figures worked out on paper.
 #include "runtime/costmodel/work.h"
+#include "runtime/costmodel/estimate.h"
 
 #include "temporary_directory.h"
 #include "toy_bundle.h"
@@ -114,6 +115,22 @@ TEST(Work, OfADecodeStep) {
   EXPECT_EQ(at(program, *work, "layers.0.attn").coldBytes, 120);
   EXPECT_EQ(at(program, *work, "layers.0.attn.k.append").coldBytes, 0);
   EXPECT_EQ(at(program, *work, "lm_head").coldBytes, 4 * 5 * 7);
+}
+
+TEST(Work, WhatIsExecutedMayBeMoreThanWhatCounts) {
+  Program program = toyProgram([](nlohmann::json &json) {
+    for (nlohmann::json &dispatch : json["dispatches"])
+      if (dispatch["site"] == "layers.0.mlp.up")
+        dispatch["cost"]["executed_per_flop"] = 2;
+  });
+  auto work = evaluateWork(program, decode);
+  ASSERT_TRUE(work.ok()) << work.status().message();
+  const Work &up = at(program, *work, "layers.0.mlp.up"),
+             &head = at(program, *work, "lm_head");
+  EXPECT_EQ(up.flops, 2 * 2 * 5 * 5);
+  EXPECT_EQ(up.executedFlops, 2 * up.flops);
+  EXPECT_EQ(dispatchWork(DispatchKind::Gemm, up, true).flops, 2 * up.flops);
+  EXPECT_EQ(head.executedFlops, head.flops);
 }
 
 TEST(Work, APrefillFindsNothingInTheCache) {

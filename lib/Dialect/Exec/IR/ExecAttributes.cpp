@@ -200,10 +200,14 @@ LogicalResult VariantAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 
 LogicalResult CostAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                AffineMapAttr, AffineMapAttr, AffineMapAttr,
-                               AffineMapAttr, Arithmetic, int64_t window) {
+                               AffineMapAttr, Arithmetic, int64_t window,
+                               int64_t executedPerFlop) {
   if (window < 0 || window > (int64_t(1) << 31))
     return emitError()
            << "expected a window of 1 to 2^31, or 0 for none, found " << window;
+  if (executedPerFlop < 1 || executedPerFlop > 64)
+    return emitError() << "expected 1 to 64 executed per FLOP, found "
+                       << executedPerFlop;
   return success();
 }
 

@@ -135,11 +135,15 @@ def Exec_CostAttr : Exec_Attr<"Cost", "cost"> {
     it), `f32` (not printed) where they are widened first. With a `window`, the
     symbols `attended` and `cached` of these expressions count no positions but
     those in the window of a row of the step; 0 (not printed) is none.
+    `executed_per_flop` (1 is not printed) is what kernels execute for each FLOP
+    of work: with weights of which a pattern leaves out half, zeros may well be
+    multiplied. Bounds count FLOPs, predictions what is executed.
   }];
   let parameters = (ins "::mlir::AffineMapAttr":$flops, "::mlir::AffineMapAttr":$weight_bytes,
                         "::mlir::AffineMapAttr":$read_bytes, "::mlir::AffineMapAttr":$write_bytes,
                         DefaultValuedParameter<"::coppice::exec::Arithmetic", "::coppice::exec::Arithmetic::F32">:$arithmetic,
-                        DefaultValuedParameter<"int64_t", "0">:$window);
+                        DefaultValuedParameter<"int64_t", "0">:$window,
+                        DefaultValuedParameter<"int64_t", "1">:$executed_per_flop);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }
