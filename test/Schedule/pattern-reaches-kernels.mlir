@@ -7,6 +7,7 @@
 // RUN: coppice prune %t.mlir --plan %t.plan.mlir -o %t.pruned.mlir
 // RUN: coppice-opt %t.pruned.mlir --prune-to-exec=max-rows=64 --mlir-print-local-scope -o %t.exec.mlir
 // RUN: FileCheck %s < %t.exec.mlir
+// RUN: FileCheck %s --check-prefix=SELECTED < %t.exec.mlir
 
 // CHECK-DAG: ml_program.global private @layers.0.mlp.down.weight.2of4({{.*}} : tensor<44x90xbf16>{{.*}} prune.pattern = #prune.nm<2 of 4>
 // CHECK-DAG: ml_program.global private @layers.1.mlp.gate.weight.2of4({{.*}} : tensor<91x44xbf16>{{.*}} prune.pattern = #prune.nm<2 of 4>
@@ -18,3 +19,7 @@
 // CHECK: exec.dispatch "layers.1.mlp.down"
 // CHECK: func.func @gemm_n44_k90_bf16_2of4_addf
 // CHECK: prune.gemm "" %{{.*}}, %{{.*}} pattern <2 of 4> epilogue
+
+// What is read is what the pattern keeps; what is executed may be all.
+// SELECTED: exec.weight {{.*}} packing <panels = 48, depth = 2, keeps = 2 of 4> : memref<1x23x112xbf16>
+// SELECTED: exec.dispatch "layers.0.mlp.down" {{.*}} executed_per_flop = 2

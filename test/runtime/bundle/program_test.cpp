@@ -295,7 +295,7 @@ const std::vector<BadProgram> &badPrograms() {
         {"read_bytes", 1},
         {"write_bytes", 1},
         {"executed_per_flop", 0}},
-       "cost.executed_per_flop: expected an integer from 1 to 64"},
+       "cost.executed_per_flop: expected an integer in [1, 64], found '0'"},
   };
   return list;
 }
