@@ -85,7 +85,7 @@ static LogicalResult findSublayers(func::FuncOp function,
                                    SmallVectorImpl<Sublayer> &sublayers) {
   // Indices of a plan mean the dense model, which a pruned one is not.
   WalkResult dense = function.walk([](Operation *op) -> WalkResult {
-    if (isa<ProjectOp, RestrictOp, ExtendOp, ReplaceOp>(op))
+    if (isa<ProjectOp, ProjectByOp, RestrictOp, ExtendOp, ReplaceOp>(op))
       return op->emitError()
              << "expected a dense module to apply a plan to, found a "
              << (isa<ReplaceOp>(op) ? "replaced weight" : "projection");

@@ -25,8 +25,8 @@ void coppice::setSite(Operation *op, StringRef site) {
 StringRef coppice::getValueName(Operation *op) {
   if (auto gemm = dyn_cast<GemmOp>(op))
     return gemm.getValueName();
-  // Columns of a value that has its name already.
-  if (isa<GatherOp>(op))
+  // Columns of a value that has its name already; a list of rows is no value.
+  if (isa<GatherOp, CompactOp>(op))
     return {};
   return getSite(op);
 }

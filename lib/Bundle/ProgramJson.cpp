@@ -85,7 +85,7 @@ private:
   exec::ProgramOp program;
   ProgramRecords &records;
   DenseMap<Value, std::pair<StringRef, int64_t>> numbers;
-  Array step, weights, states, buffers, outputs, dispatches;
+  Array step, weights, states, buffers, outputs, routes, dispatches;
   llvm::SetVector<AffineMapAttr> workspaces;
 };
 } // namespace
@@ -152,6 +152,10 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
       {"kept", dispatch.getKeptAttr()
                    ? toJson(Attribute(dispatch.getKeptAttr()))
                    : JsonValue(Array())}};
+  if (dispatch.getRouteAttr())
+    entry["route"] = toJson(dispatch.getRouteAttr());
+  if (dispatch.getPartial())
+    entry["partial"] = true;
   if (cost.getWindow())
     entry["cost"].getAsObject()->insert({"window", cost.getWindow()});
   if (cost.getExecutedPerFlop() != 1)
@@ -187,6 +191,15 @@ FailureOr<JsonValue> ProgramPrinter::print() {
       outputs.push_back(
           Object{{"name", toJson(output.getNameAttr())},
                  {"buffer", numbers.lookup(output.getBuffer()).second}});
+    } else if (auto route = dyn_cast<exec::RouteOp>(op)) {
+      routes.push_back(
+          Object{{"name", toJson(route.getNameAttr())},
+                 {"buffer", numbers.lookup(route.getMask()).second},
+                 {"column", static_cast<int64_t>(route.getColumn())},
+                 {"groups",
+                  cast<MemRefType>(route.getMask().getType()).getDimSize(1)},
+                 {"expected", route.getExpected().convertToDouble()},
+                 {"scores", toJson(route.getScoresAttr())}});
     } else if (failed(printDispatch(cast<exec::DispatchOp>(op)))) {
       return failure();
     }
@@ -216,8 +229,8 @@ FailureOr<JsonValue> ProgramPrinter::print() {
     arena = Array{"+", workspace, getMaximum(workspaces.getArrayRef())};
   }
   exec::LimitsAttr limits = program.getLimits();
-  return JsonValue(
-      Object{{"schema", schemaName},
+  Object document{
+             {"schema", schemaName},
              {"producer", rt::producerName()},
              {"model", std::move(records.model)},
              {"plan", std::move(records.plan)},
@@ -235,7 +248,10 @@ FailureOr<JsonValue> ProgramPrinter::print() {
              {"buffers", std::move(buffers)},
              {"outputs", std::move(outputs)},
              {"targets", std::move(targets)},
-             {"dispatches", std::move(dispatches)}});
+             {"dispatches", std::move(dispatches)}};
+  if (!routes.empty())
+    document["routes"] = std::move(routes);
+  return JsonValue(std::move(document));
 }
 
 FailureOr<JsonValue> coppice::programToJson(exec::ProgramOp program,

@@ -1,7 +1,7 @@
 // The literal meaning of projections and GEMMs, in linalg.
 //
-// In: prune.project, .restrict, .extend, .gather, .replace and .gemm on
-// tensors. Out: linalg and tensor.extract. What a keep-set says becomes a
+// In: prune.project, .project_by, .restrict, .extend, .gather, .replace, .decide
+// and .gemm on tensors. Out: linalg and tensor.extract. What a keep-set says becomes a
 // constant table, so that there is nothing here that could be wrong in the way
 // that propagation, folding or packing could be: this is the oracle's side of
 // `coppice verify`.
@@ -294,19 +294,32 @@ static void lower(RewriterBase &rewriter, GatherOp op) {
   replaceNamed(rewriter, op, value.getDefiningOp(), "");
 }
 
+static void lower(RewriterBase &rewriter, DecideOp op) {
+  Value value = op.decomposeOperation(rewriter)->front();
+  replaceNamed(rewriter, op, value.getDefiningOp(), "");
+}
+
+static void lower(RewriterBase &rewriter, ProjectByOp op) {
+  Value value = op.decomposeOperation(rewriter)->front();
+  // It has the name of what it is a part of.
+  replaceNamed(rewriter, op, value.getDefiningOp(), op.getSite() + ".project");
+}
+
 namespace {
 struct PruneToLinalg : coppice::impl::PruneToLinalgBase<PruneToLinalg> {
   void runOnOperation() override {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
-      if (isa<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp>(op))
+      if (isa<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp,
+              DecideOp, ProjectByOp>(op))
         ops.push_back(op);
     });
     IRRewriter rewriter(&getContext());
     for (Operation *op : ops) {
       rewriter.setInsertionPoint(op);
       llvm::TypeSwitch<Operation *, void>(op)
-          .Case<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp>(
+          .Case<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp,
+                DecideOp, ProjectByOp>(
               [&](auto typed) { lower(rewriter, typed); });
     }
   }

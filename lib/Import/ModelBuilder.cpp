@@ -184,7 +184,7 @@ private:
     caches.append({keys, values});
     Value mixed = decoder::AttentionOp::create(
         builder, location, q.getType(), site + ".core", q, keys, values, slots,
-        positions, uint64_t(model.headDim),
+        positions, Value(), Value(), uint64_t(model.headDim),
         llvm::APFloat(float(1 / std::sqrt(double(model.headDim)))),
         layer.window ? builder.getI64IntegerAttr(layer.window) : IntegerAttr());
     return add(site, mapped, project(site, "o", mixed));
@@ -238,7 +238,8 @@ private:
                IntegerAttr headDim) {
     return decoder::RMSNormOp::create(
         builder, location, input.getType(), builder.getStringAttr(site), input,
-        load(site + ".weight"), builder.getF32FloatAttr(float(model.epsilon)),
+        load(site + ".weight"), Value(), Value(),
+        builder.getF32FloatAttr(float(model.epsilon)),
         builder.getI64IntegerAttr(divisor), headDim);
   }
 
@@ -248,8 +249,8 @@ private:
       input = normOf(site + ".norm", input, model.headDim,
                      builder.getI64IntegerAttr(model.headDim));
     return decoder::RotaryOp::create(builder, location, input.getType(),
-                                     site + ".rotary", input, angles,
-                                     uint64_t(model.headDim));
+                                     site + ".rotary", input, angles, Value(),
+                                     Value(), uint64_t(model.headDim));
   }
 
   Value append(const std::string &site, Value row, Value cache) {

@@ -37,8 +37,11 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
   manager.addPass(createPruneFormGathers());
   if (options.narrowInputs)
     manager.addPass(createPruneNarrowInputs());
-  if (!options.taps)
+  if (!options.taps) {
+    manager.addPass(createPruneSinkRoutes());
     manager.addPass(createPruneFuseEpilogues());
+    manager.addNestedPass<func::FuncOp>(createPruneFormRowSets());
+  }
   addSchedule(manager, options, /*oracle=*/false);
 }
 

@@ -49,6 +49,10 @@ OpOperand *coppice::getTiedInit(OpResult result) {
     return destinationOp.getTiedOpOperand(result);
   if (auto loop = dyn_cast<LoopLikeOpInterface>(result.getOwner()))
     return loop.getTiedLoopInit(result);
+  // What a GEMM over sets leaves out stays what it was.
+  if (auto gemm = dyn_cast<prune::GemmOp>(result.getOwner());
+      gemm && gemm.getInto())
+    return &gemm.getIntoMutable()[0];
   return nullptr;
 }
 
@@ -194,7 +198,16 @@ LogicalResult DispatchFormer::chooseDestinations(const DispatchItem &item,
         init && (!init.getDefiningOp() || !isCloned(init.getDefiningOp())))
       old = init;
     FailureOr<Value> destination = Value();
-    if (old) {
+    if (auto gemm = dyn_cast<prune::GemmOp>(op); gemm && old) {
+      // The epilogue may read where it writes, the product may not.
+      bool isExtra = llvm::is_contained(gemm.getExtras(), old);
+      destination =
+          chooseInPlace(item, old, /*otherwiseRead=*/old == gemm.getInput());
+      if (isExtra)
+        signature.throughDestination = old;
+      if (item.group && item.value == item.group)
+        closedGroups.insert(item.group);
+    } else if (old) {
       destination = chooseInPlace(
           item, old, /*otherwiseRead=*/signature.inputs.contains(old));
     } else if (item.group && item.value == item.group &&

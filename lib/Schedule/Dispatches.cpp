@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 using namespace coppice;
@@ -27,7 +28,7 @@ DispatchFormer::createDispatch(Location loc, StringRef site, exec::Kind kind,
   return exec::DispatchOp::create(
       builder, loc, builder.getStringAttr(site),
       exec::KindAttr::get(context, kind), StringAttr(), StringAttr(),
-      ArrayAttr(), args, builder.getDenseI64ArrayAttr(written),
+      ArrayAttr(), StringAttr(), UnitAttr(), args, builder.getDenseI64ArrayAttr(written),
       builder.getArrayAttr({variant}), cost, exec::GemmAttr());
 }
 
@@ -47,11 +48,27 @@ static ArrayAttr getKeptRanges(Operation *op) {
   return list.empty() ? ArrayAttr() : builder.getArrayAttr(list);
 }
 
+/// The decision whose rows `op` computes; null if it computes all.
+static prune::DecideOp findRoute(Operation *op) {
+  Value list = llvm::TypeSwitch<Operation *, Value>(op)
+                   .Case([](prune::GemmOp gemm) { return gemm.getRows(); })
+                   .Case<decoder::RMSNormOp, decoder::RotaryOp,
+                         decoder::AttentionOp>(
+                       [](auto typed) { return typed.getRowList(); })
+                   .Default(nullptr);
+  auto compact = list ? list.getDefiningOp<prune::CompactOp>() : nullptr;
+  return compact ? compact.getMask().getDefiningOp<prune::DecideOp>() : nullptr;
+}
+
 LogicalResult DispatchFormer::form(const DispatchItem &item) {
   Operation *op = item.op;
-  if (auto gemm = dyn_cast<prune::GemmOp>(op); gemm && gemm.hasSets())
-    return op->emitError("expected a GEMM without sets: the cost of a dispatch "
-                         "cannot follow a run-time count yet");
+  prune::DecideOp route = findRoute(op);
+  if (auto gemm = dyn_cast<prune::GemmOp>(op);
+      gemm && (gemm.getPanels() || gemm.getGroups() ||
+               (gemm.getRows() && !route)))
+    return op->emitError("expected a GEMM without sets but of rows that a "
+                         "route keeps: the cost of a dispatch cannot follow "
+                         "another run-time count");
   if (op->getNumResults() == 0 || !isMemoryEffectFree(op))
     return op->emitError("expected only ops on tensors in @forward, found ")
            << op->getName();
@@ -125,6 +142,13 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
     dispatch.setGroupAttr(item.group);
     firstOfGroup.try_emplace(item.group, dispatch);
     lastOfGroup[item.group] = dispatch;
+  }
+  if (route) {
+    dispatch.setRouteAttr(route.getSiteAttr());
+    // What is left out is what was there before, or nothing.
+    auto gemm = dyn_cast<prune::GemmOp>(op);
+    dispatch.setPartial(!gemm ||
+                        gemm.getInto().getDefiningOp<tensor::EmptyOp>());
   }
   if (item.value &&
       signature.destinations.front().getDefiningOp<exec::BufferOp>()) {

@@ -12,7 +12,9 @@
 // a cache.
 //===----------------------------------------------------------------------===//
 #include "DispatchFormer.h"
+#include "coppice/Analysis/Sites.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
 
 namespace coppice {
 #define GEN_PASS_DEF_EXECFORMDISPATCHES
@@ -27,11 +29,18 @@ LogicalResult DispatchFormer::run() {
       failed(declareArguments()))
     return failure();
   nameItems();
+  auto decisions = llvm::to_vector(forward.getOps<prune::DecideOp>());
   for (const DispatchItem &item : items)
     if (failed(form(item)))
       return failure();
   if (failed(formOutputs()))
     return failure();
+  for (prune::DecideOp decision : decisions)
+    exec::RouteOp::create(
+        builder, decision.getLoc(), decision.getSite(),
+        getHome(decision.getMask()), decision.getColumn(),
+        decision.getExpected(),
+        getValueName(decision.getScores().getDefiningOp()));
   dropOpenGroups();
   forward.erase();
   return success();

@@ -84,13 +84,13 @@ getLifetimes(exec::ProgramOp program) {
     lifetimes[buffer] = {std::numeric_limits<int64_t>::max(), -1};
   int64_t position = 0;
   for (Operation &op : program.getBody().front()) {
-    if (!isa<exec::DispatchOp, exec::OutputOp>(op))
+    if (!isa<exec::DispatchOp, exec::OutputOp, exec::RouteOp>(op))
       continue;
     for (Value operand : op.getOperands())
       if (auto *entry = lifetimes.find(operand); entry != lifetimes.end()) {
         entry->second.first = std::min(entry->second.first, position);
         // The caller reads outputs when all is done.
-        entry->second.second = isa<exec::OutputOp>(op)
+        entry->second.second = isa<exec::OutputOp, exec::RouteOp>(op)
                                    ? std::numeric_limits<int64_t>::max()
                                    : std::max(entry->second.second, position);
       }

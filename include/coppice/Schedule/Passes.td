@@ -81,6 +81,75 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
   let statistics = [Statistic<"fused", "fused", "elementwise ops moved into an epilogue">];
 }
 
+def PruneSinkRoutes : Pass<"prune-sink-routes"> {
+  let summary = "Move projections of rows below the sums that they are added in";
+  let description = [{
+    `r + P_m x`, P_m being a `prune.project_by` that nobody else reads, becomes
+    `P_m (r + x)` into r: the rows that the mask does not keep are r either way.
+    Then the sum reads what the sublayer computes, and may become the epilogue
+    of its last product.
+
+    ```mlir
+    #id = affine_map<(d0, d1) -> (d0, d1)>
+    func.func @down(%r0: tensor<?x3xf32>, %d: tensor<?x3xf32>, %m: tensor<?x1xi8>, %e: tensor<?x3xf32>) -> tensor<?x3xf32> {
+      %p = prune.project_by "layers.0.mlp" %d, %m : tensor<?x3xf32>, tensor<?x1xi8>
+      %r1 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+          ins(%r0, %p : tensor<?x3xf32>, tensor<?x3xf32>) outs(%e : tensor<?x3xf32>) attrs = {prune.site = "layers.0.mlp"} {
+      ^bb0(%r: f32, %a: f32, %o: f32):
+        %s = arith.addf %r, %a : f32
+        linalg.yield %s : f32
+      } -> tensor<?x3xf32>
+      return %r1 : tensor<?x3xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @down(%r0: tensor<?x3xf32>, %d: tensor<?x3xf32>, %m: tensor<?x1xi8>, ...
+      %s = linalg.generic ... ins(%r0, %d : ...
+      %r1 = prune.project_by "layers.0.mlp" %s, %m : tensor<?x3xf32>, tensor<?x1xi8> into %r0 : tensor<?x3xf32>
+      return %r1
+    ```
+
+    Left alone: projections that others read too, and sums of another form.
+  }];
+  let dependentDialects = ["::coppice::prune::PruneDialect"];
+  let statistics = [Statistic<"sunkBelow", "sunk", "projections moved below a sum">];
+}
+
+def PruneFormRowSets : Pass<"prune-form-row-sets", "::mlir::func::FuncOp"> {
+  let summary = "Compute only the rows that a route keeps";
+  let description = [{
+    A `prune.project_by .. into` of what a `prune.gemm` computes becomes that GEMM
+    over a set of rows, which updates `into`. From there up, products, norms,
+    rotary embeddings and attention whose results are read in these rows only
+    are over them too: what they leave in the other rows is not defined. The list
+    of rows is made once for a mask, by `prune.compact`.
+
+    ```mlir
+    func.func @mlp(%r: tensor<?x3xf32>, %m: tensor<?x1xi8>, %g: tensor<3xf32>, %up: tensor<5x3xf32>, %down: tensor<3x5xf32>) -> tensor<?x3xf32> {
+      %n = decoder.rms_norm "layers.0.mlp.norm" %r, %g {divisor = 3 : i64, epsilon = 1.0e-5 : f32} : tensor<?x3xf32>, tensor<3xf32>
+      %u = prune.gemm "layers.0.mlp.up" %n, %up : tensor<?x3xf32>, tensor<5x3xf32> -> tensor<?x5xf32>
+      %d = prune.gemm "layers.0.mlp.down" %u, %down : tensor<?x5xf32>, tensor<3x5xf32> -> tensor<?x3xf32>
+      %s = prune.project_by "layers.0.mlp" %d, %m : tensor<?x3xf32>, tensor<?x1xi8> into %r : tensor<?x3xf32>
+      return %s : tensor<?x3xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    func.func @mlp(%r: tensor<?x3xf32>, %m: tensor<?x1xi8>, ...
+      %list, %count = prune.compact "" %m : tensor<?x1xi8> -> tensor<?xi32>, tensor<i32>
+      %n = decoder.rms_norm "layers.0.mlp.norm" %r, %g rows(%list, %count : tensor<?xi32>) ...
+      %u = prune.gemm "layers.0.mlp.up" %n, %up rows both(%list, %count : tensor<?xi32>) into %empty ...
+      %d = prune.gemm "layers.0.mlp.down" %u, %down rows both(%list, %count : tensor<?xi32>) into %r ...
+    ```
+
+    Left alone: what someone reads whole (keys and values, and the norm ahead of
+    them), elementwise ops that are not part of a GEMM, masks of several groups.
+  }];
+  let dependentDialects = ["::coppice::prune::PruneDialect", "::mlir::tensor::TensorDialect"];
+  let statistics = [Statistic<"formed", "formed", "ops that compute less than all rows">];
+}
+
 def PruneRoundValues : Pass<"prune-round-values"> {
   let summary = "Round named values to bf16, for the oracle of a program that stores them so";
   let description = [{

@@ -106,6 +106,8 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
     } else if (strategy == cpu::kRows) {
       ++numRows;
       emitted = cpu::emitRows(kernel, target);
+    } else if (strategy == cpu::kCompact) {
+      emitted = cpu::emitCompact(kernel);
     } else if (strategy == cpu::kLoops || exact) {
       ++numLoops;
       emitted =
@@ -116,7 +118,8 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
       return kernel.emitError()
              << "expected a strategy \"gemm\", \"attention\", "
                 "\"attention_split\", "
-                "\"attention_merge\", \"rotary\", \"rows\", \"loops\" or "
+                "\"attention_merge\", \"rotary\", \"rows\", \"compact\", "
+                "\"loops\" or "
                 "\"plain\", "
                 "found \""
              << strategy << "\"";

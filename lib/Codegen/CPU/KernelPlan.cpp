@@ -22,6 +22,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return *plan;
   if (auto plan = cpu::planRows(kernel))
     return *plan;
+  if (auto plan = cpu::planCompact(kernel))
+    return *plan;
   return cpu::planLoops(kernel, cpu::kLoops);
 }
 

@@ -23,6 +23,7 @@ inline constexpr llvm::StringLiteral kAttentionSplit = "attention_split";
 inline constexpr llvm::StringLiteral kAttentionMerge = "attention_merge";
 inline constexpr llvm::StringLiteral kRotary = "rotary";
 inline constexpr llvm::StringLiteral kRows = "rows";
+inline constexpr llvm::StringLiteral kCompact = "compact";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
@@ -75,6 +76,10 @@ std::optional<mlir::FailureOr<KernelPlan>> planGemm(mlir::func::FuncOp kernel,
                                                     const PlanOptions &options);
 mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel,
                                              const CPUTarget &target);
+
+std::optional<mlir::FailureOr<KernelPlan>>
+planCompact(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitCompact(mlir::func::FuncOp kernel);
 
 std::optional<mlir::FailureOr<KernelPlan>>
 planAttention(mlir::func::FuncOp kernel);

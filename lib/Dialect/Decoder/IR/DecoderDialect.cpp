@@ -100,13 +100,24 @@ LogicalResult DecoderDialect::verifyRegionArgAttribute(Operation *op,
 
   if (attr.getName() == kStepAttrName) {
     if (!name ||
-        !llvm::is_contained({"tokens", "slots", "positions", "head_rows"},
-                            name.getValue()))
+        !llvm::is_contained(
+            {"tokens", "slots", "positions", "head_rows", "routes"},
+            name.getValue()))
       return op->emitOpError()
              << "expected '" << kStepAttrName
-             << "' to be \"tokens\", \"slots\", \"positions\" or "
-                "\"head_rows\", found "
+             << "' to be \"tokens\", \"slots\", \"positions\", "
+                "\"head_rows\" or \"routes\", found "
              << attr.getValue() << " on argument #" << argument;
+    if (name == "routes") {
+      if (!lowered &&
+          (!shaped || !shaped.hasRank() || shaped.getRank() != 2 ||
+           shaped.isDynamicDim(1) || !shaped.getElementType().isInteger(8)))
+        return op->emitOpError()
+               << "expected the step field \"routes\" to be [rows, columns] of "
+                  "i8 with a static number of columns, found "
+               << type << " as argument #" << argument;
+      return success();
+    }
     if (!lowered && (!shaped || !shaped.hasRank() || shaped.getRank() != 1 ||
                      !shaped.getElementType().isInteger(32)))
       return op->emitOpError()

@@ -33,6 +33,28 @@ static void printRoundedType(OpAsmPrinter &printer, Operation *, Type like,
     printer << " -> " << result;
 }
 
+/// (`rows` `(` %list `,` %count `:` type of the list `)`)?
+static ParseResult
+parseRowSet(OpAsmParser &parser,
+            std::optional<OpAsmParser::UnresolvedOperand> &list,
+            std::optional<OpAsmParser::UnresolvedOperand> &count,
+            Type &listType, Type &countType) {
+  if (failed(parser.parseOptionalKeyword("rows")))
+    return success();
+  list.emplace();
+  count.emplace();
+  countType = RankedTensorType::get({}, parser.getBuilder().getI32Type());
+  return failure(parser.parseLParen() || parser.parseOperand(*list) ||
+                 parser.parseComma() || parser.parseOperand(*count) ||
+                 parser.parseColonType(listType) || parser.parseRParen());
+}
+
+static void printRowSet(OpAsmPrinter &printer, Operation *, Value list,
+                        Value count, Type listType, Type) {
+  if (list)
+    printer << "rows(" << list << ", " << count << " : " << listType << ")";
+}
+
 #define GET_OP_CLASSES
 #include "coppice/Dialect/Decoder/IR/DecoderOps.cpp.inc"
 
@@ -97,7 +119,28 @@ static LogicalResult verifyHeads(Operation *op, StringRef what, int64_t width,
   return success();
 }
 
+/// A set of rows has both its list, with room for the rows of `input`, and its
+/// count, or neither.
+static LogicalResult verifyRowSet(Operation *op, Value list, Value count,
+                                  Type input) {
+  if (!list != !count)
+    return op->emitOpError()
+           << "expected a list of rows and their number, found only "
+           << (list ? "the list" : "the number");
+  if (!list)
+    return success();
+  int64_t rows = cast<RankedTensorType>(input).getDimSize(0),
+          room = cast<RankedTensorType>(list.getType()).getDimSize(0);
+  if (room == rows)
+    return success();
+  return op->emitOpError() << "expected a list with room for the rows of "
+                           << input << ", found " << list.getType();
+}
+
 LogicalResult RMSNormOp::verify() {
+  if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
+                          getInput().getType())))
+    return failure();
   if (getHeadDimAttr() &&
       failed(verifyHeads(*this, "input", getInput().getType().getDimSize(1),
                          getHeadDimAttr().getInt())))
@@ -133,7 +176,8 @@ LogicalResult RotaryTableOp::verify() {
 LogicalResult RotaryOp::verify() {
   RankedTensorType input = getInput().getType(), angles = getAngles().getType();
   int64_t headDim = getHeadDimAttr().getInt();
-  if (failed(verifyHeads(*this, "input", input.getDimSize(1), headDim)))
+  if (failed(verifyHeads(*this, "input", input.getDimSize(1), headDim)) ||
+      failed(verifyRowSet(*this, getRowList(), getRowCount(), input)))
     return failure();
   if (angles.getDimSize(0) != input.getDimSize(0))
     return emitOpError() << "expected angles for each row of the input, found "
@@ -169,6 +213,9 @@ LogicalResult AppendOp::verify() {
 }
 
 LogicalResult AttentionOp::verify() {
+  if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
+                          getQuery().getType())))
+    return failure();
   int64_t headDim = getHeadDimAttr().getInt();
   if (failed(verifyHeads(*this, "query", getQuery().getType().getDimSize(1),
                          headDim)) ||

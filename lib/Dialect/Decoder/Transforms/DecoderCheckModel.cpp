@@ -98,7 +98,7 @@ static LogicalResult checkSites(func::FuncOp forward) {
   LogicalResult result = success();
   llvm::StringMap<Operation *> seen;
   forward.walk([&](Operation *op) {
-    if (isa<prune::ProjectOp, prune::ReplaceOp>(op))
+    if (isa<prune::ProjectOp, prune::ProjectByOp, prune::ReplaceOp>(op))
       return; // these name what they change
     StringRef site = getSite(op);
     if (site.empty()) {

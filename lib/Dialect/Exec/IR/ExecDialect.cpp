@@ -77,6 +77,8 @@ int64_t coppice::exec::getElementBytes(Type type) {
     return 4;
   if (type.isF16() || type.isBF16())
     return 2;
+  if (type.isInteger(8))
+    return 1;
   return 0;
 }
 

@@ -169,6 +169,8 @@ LogicalResult ProgramOp::verifyRegions() {
       key = state.getName().str();
     else if (auto output = dyn_cast<OutputOp>(op))
       key = output.getName().str();
+    else if (auto route = dyn_cast<RouteOp>(op))
+      key = route.getName().str();
     else if (isa<BufferOp, DispatchOp>(op))
       continue;
     else
@@ -193,6 +195,9 @@ LogicalResult ProgramOp::verifyRegions() {
     } else if (auto output = dyn_cast<OutputOp>(op)) {
       if (!written.contains(output.getBuffer()))
         return output.emitOpError("is a buffer that nothing has written yet");
+    } else if (auto route = dyn_cast<RouteOp>(op)) {
+      if (!written.contains(route.getMask()))
+        return route.emitOpError("is a mask that nothing has written yet");
     }
   }
   return verifyGroups(*this);
@@ -249,6 +254,21 @@ LogicalResult BufferOp::verify() {
 LogicalResult OutputOp::verify() {
   if (!getBuffer().getDefiningOp<BufferOp>())
     return emitOpError("expected the result of an exec.buffer");
+  return success();
+}
+
+LogicalResult RouteOp::verify() {
+  auto type = cast<MemRefType>(getMask().getType());
+  if (!getMask().getDefiningOp<BufferOp>() || type.getRank() != 2 ||
+      !type.getElementType().isInteger(8) || type.isDynamicDim(1))
+    return emitOpError("expected an exec.buffer [rows, groups] of i8, found ")
+           << type;
+  if (double share = getExpected().convertToDouble();
+      !(share >= 0 && share <= 1))
+    return emitOpError("expected a share of rows from 0 to 1, found ") << share;
+  if (static_cast<int64_t>(getColumn()) < 0)
+    return emitOpError("expected a column of at least 0, found ")
+           << static_cast<int64_t>(getColumn());
   return success();
 }
 
@@ -362,6 +382,9 @@ LogicalResult DispatchOp::verify() {
   if (GemmAttr gemm = getGemmAttr())
     if (failed(verifyExpr(*this, "the rows of a gemm", gemm.getM())))
       return failure();
+  if (getPartial() && !getRoute())
+    return emitOpError("is partial, expected a route that says which rows of "
+                       "the result are defined");
   if ((getKind() == Kind::Gemm) != static_cast<bool>(getGemmAttr()))
     return emitOpError("expected a shape for kind 'gemm', and for no other");
   return verifyKept(*this);

@@ -417,3 +417,60 @@ LogicalResult NMAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                        << longest << ", found " << kept << " of " << of;
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// Routers
+//===----------------------------------------------------------------------===//
+
+LogicalResult
+RouterAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                   RouterKind kind, int64_t rank) {
+  if (kind == RouterKind::Linear ? rank == 0 : rank >= 1)
+    return success();
+  return emitError() << (kind == RouterKind::Linear
+                             ? "expected no width of a linear router"
+                             : "expected a width of at least 1 between the two "
+                               "products of a router")
+                     << ", found " << rank;
+}
+
+/// KIND (`(` rank `)`)?
+ParseResult coppice::prune::parseRouter(AsmParser &parser, RouterAttr &router) {
+  SMLoc loc = parser.getCurrentLocation();
+  StringRef keyword;
+  if (parser.parseKeyword(&keyword))
+    return failure();
+  std::optional<RouterKind> kind = symbolizeRouterKind(keyword);
+  if (!kind)
+    return parser.emitError(loc)
+           << "expected 'linear', 'bottleneck' or 'mlp', found '" << keyword
+           << "'";
+  int64_t rank = 0;
+  if (succeeded(parser.parseOptionalLParen()) &&
+      (parser.parseInteger(rank) || parser.parseRParen()))
+    return failure();
+  router = RouterAttr::getChecked([&] { return parser.emitError(loc); },
+                                  parser.getContext(), *kind, rank);
+  return success(router != nullptr);
+}
+
+void coppice::prune::printRouter(AsmPrinter &printer, Operation *,
+                                RouterAttr router) {
+  printer << stringifyRouterKind(router.getKind());
+  if (router.getRank())
+    printer << "(" << router.getRank() << ")";
+}
+
+Attribute RouterAttr::parse(AsmParser &parser, Type) {
+  RouterAttr router;
+  if (parser.parseLess() || parseRouter(parser, router) ||
+      parser.parseGreater())
+    return {};
+  return router;
+}
+
+void RouterAttr::print(AsmPrinter &printer) const {
+  printer << "<";
+  printRouter(printer, nullptr, *this);
+  printer << ">";
+}

@@ -1,6 +1,6 @@
-// What prune.gemm means, spelled out in linalg.
+// What prune.gemm and the ops of routes mean, spelled out in linalg.
 //
-// In: one prune.gemm. Out: linalg on tensors that computes the same value in
+// In: one op, first of all a prune.gemm. Out: linalg on tensors that computes the same value in
 // the most direct way: all products, summed along K in ascending order, then
 // the epilogue. Sets become tables (index to position in the list, or -1),
 // found by comparing every index with every element of the list; rows are
@@ -329,5 +329,102 @@ FailureOr<SmallVector<Value>> GatherOp::decomposeOperation(OpBuilder &builder) {
       });
   if (!getSite().empty())
     generic->setAttr("prune.site", builder.getStringAttr(getSite()));
+  return SmallVector<Value>{generic.getResult(0)};
+}
+
+//===----------------------------------------------------------------------===//
+// Routes
+//===----------------------------------------------------------------------===//
+
+static AffineMap identity(OpBuilder &builder) {
+  return builder.getMultiDimIdentityMap(2);
+}
+
+static void nameValue(OpBuilder &builder, Operation *op, StringRef site) {
+  if (!site.empty())
+    op->setAttr("prune.site", builder.getStringAttr(site));
+}
+
+FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
+  Location loc = getLoc();
+  Type i8 = builder.getI8Type();
+  Value init = tensor::EmptyOp::create(
+      builder, loc,
+      {tensor::getMixedSize(builder, loc, getScores(), 0),
+       builder.getIndexAttr(getMask().getType().getDimSize(1))},
+      i8);
+  // The tables are wider than the result, so their elements are extracted: an
+  // operand that is tiled with it would be cut past its end.
+  auto generic = linalg::GenericOp::create(
+      builder, loc, init.getType(), ValueRange(), init, identity(builder),
+      ArrayRef<utils::IteratorType>{kParallel, kParallel},
+      [&](OpBuilder &b, Location l, ValueRange) {
+        Value row = linalg::IndexOp::create(b, l, 0),
+              group = linalg::IndexOp::create(b, l, 1);
+        auto at = [&](Value table, int64_t factor, int64_t first) -> Value {
+          auto constant = [&](int64_t value) {
+            return arith::ConstantIndexOp::create(b, l, value);
+          };
+          Value column = arith::AddIOp::create(
+              b, l, arith::MulIOp::create(b, l, group, constant(factor)),
+              constant(first));
+          return tensor::ExtractOp::create(b, l, table,
+                                           ValueRange{row, column});
+        };
+        Value forced =
+            at(getForced(), 1, static_cast<int64_t>(getColumn()));
+        Value zero = arith::ConstantOp::create(b, l, b.getIntegerAttr(i8, 0)),
+              one = arith::ConstantOp::create(b, l, b.getIntegerAttr(i8, 1));
+        Value isLess = arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGT,
+                                             at(getScores(), 2, 1),
+                                             at(getScores(), 2, 0));
+        Value chosen = arith::SelectOp::create(b, l, isLess, zero, one);
+        Value isOpen = arith::CmpIOp::create(b, l, arith::CmpIPredicate::slt,
+                                             forced, zero);
+        linalg::YieldOp::create(
+            b, l, arith::SelectOp::create(b, l, isOpen, chosen, forced)
+                      .getResult());
+      });
+  nameValue(builder, generic, getSite());
+  return SmallVector<Value>{generic.getResult(0)};
+}
+
+FailureOr<SmallVector<Value>>
+ProjectByOp::decomposeOperation(OpBuilder &builder) {
+  Location loc = getLoc();
+  auto type = cast<RankedTensorType>(getType());
+  int64_t width = type.getDimSize(1) / getMask().getType().getDimSize(1);
+  Value init = tensor::EmptyOp::create(
+      builder, loc, tensor::getMixedSizes(builder, loc, getInput()),
+      type.getElementType());
+  AffineMap group = AffineMap::get(
+      2, 0,
+      {builder.getAffineDimExpr(0),
+       builder.getAffineDimExpr(1).floorDiv(width)},
+      builder.getContext());
+  SmallVector<Value> inputs{getInput(), getMask()};
+  SmallVector<AffineMap> maps{identity(builder), group, identity(builder)};
+  if (getInto()) {
+    inputs.push_back(getInto());
+    maps.push_back(identity(builder));
+  }
+  auto generic = linalg::GenericOp::create(
+      builder, loc, init.getType(), inputs, init, maps,
+      ArrayRef<utils::IteratorType>{kParallel, kParallel},
+      [&](OpBuilder &b, Location l, ValueRange elements) {
+        Value none = arith::ConstantOp::create(
+            b, l, b.getIntegerAttr(elements[1].getType(), 0));
+        Value isKept = arith::CmpIOp::create(b, l, arith::CmpIPredicate::ne,
+                                             elements[1], none);
+        Value other =
+            getInto() ? elements[2]
+                      : arith::ConstantOp::create(
+                            b, l, b.getZeroAttr(type.getElementType()))
+                            .getResult();
+        linalg::YieldOp::create(
+            b, l, arith::SelectOp::create(b, l, isKept, elements[0], other)
+                      .getResult());
+      });
+  nameValue(builder, generic, getSite());
   return SmallVector<Value>{generic.getResult(0)};
 }

@@ -89,6 +89,76 @@ LogicalResult MaskOp::verify() {
   return success();
 }
 
+static LogicalResult verifyShare(Operation *op, StringRef what,
+                                 const llvm::APFloat &share) {
+  if (double value = share.convertToDouble(); !(value >= 0 && value <= 1))
+    return op->emitOpError()
+           << "expected " << what << " from 0 to 1, found " << value;
+  return success();
+}
+
+LogicalResult RouteOp::verify() {
+  return verifyShare(*this, "an expected share of rows", getExpected());
+}
+
+//===----------------------------------------------------------------------===//
+// Routes
+//===----------------------------------------------------------------------===//
+
+/// Are two extents the same, as far as is known?
+static bool mayEqual(int64_t a, int64_t b) {
+  return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b;
+}
+
+LogicalResult DecideOp::verify() {
+  RankedTensorType scores = getScores().getType(),
+                   forced = getForced().getType(), mask = getMask().getType();
+  int64_t groups = mask.getDimSize(1),
+          column = static_cast<int64_t>(getColumn());
+  if (scores.getDimSize(1) != 2 * groups)
+    return emitOpError() << "expected two scores for each of " << groups
+                         << " columns of the mask, found " << scores;
+  if (forced.isDynamicDim(1) || column < 0 ||
+      column + groups > forced.getDimSize(1))
+    return emitOpError() << "expected columns " << column << " to "
+                         << column + groups
+                         << " of what is forced, found " << forced;
+  if (!mayEqual(scores.getDimSize(0), mask.getDimSize(0)) ||
+      !mayEqual(forced.getDimSize(0), mask.getDimSize(0)))
+    return emitOpError() << "expected as many rows of scores, mask and what is "
+                            "forced, found "
+                         << scores << ", " << mask << " and " << forced;
+  return verifyShare(*this, "an expected share of rows", getExpected());
+}
+
+LogicalResult ProjectByOp::verify() {
+  RankedTensorType input = getInput().getType(), mask = getMask().getType();
+  int64_t groups = mask.getDimSize(1);
+  if (input.isDynamicDim(1) || input.getDimSize(1) % groups != 0)
+    return emitOpError() << "expected a width that is " << groups
+                         << " equal groups of columns, found " << input;
+  if (!mayEqual(input.getDimSize(0), mask.getDimSize(0)))
+    return emitOpError() << "expected a mask of as many rows as the input, "
+                            "found "
+                         << mask << " and " << input;
+  if (getInto() && getInto().getType() != input)
+    return emitOpError() << "expected an 'into' of the input's type " << input
+                         << ", found " << getInto().getType();
+  return success();
+}
+
+LogicalResult CompactOp::verify() {
+  RankedTensorType mask = getMask().getType();
+  if (mask.getDimSize(1) != 1)
+    return emitOpError() << "expected a mask of one group, found " << mask;
+  if (int64_t length = getList().getType().getDimSize(0);
+      length != mask.getDimSize(0))
+    return emitOpError() << "expected a list with room for all rows of the "
+                            "mask, found "
+                         << getList().getType() << " for " << mask;
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // Replacements
 //===----------------------------------------------------------------------===//
@@ -593,11 +663,6 @@ Type GemmOp::getSumType() {
   Type element = getType().getElementType();
   return element.getIntOrFloatBitWidth() < 32 ? Float32Type::get(getContext())
                                               : element;
-}
-
-/// Are two extents the same, as far as is known?
-static bool mayEqual(int64_t a, int64_t b) {
-  return ShapedType::isDynamic(a) || ShapedType::isDynamic(b) || a == b;
 }
 
 /// A set has its list, its count and what it counts, or none of these, and the

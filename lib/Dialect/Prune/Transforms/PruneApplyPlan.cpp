@@ -1,9 +1,10 @@
 // Comes in: a dense module, with or without a plan. Goes out: the same program
 // with each matrix multiplication site as a prune.gemm, and each decision of
-// the plan as a prune.project. All decisions are checked against the model
+// the plan as a prune.project, or, of routes, a prune.project_by. All decisions are checked against the model
 // first and gathered by sublayer; only then is anything written, so that the
 // order of the decisions cannot matter and a wrong plan changes nothing.
 #include "HiddenPlan.h"
+#include "RoutePlan.h"
 #include "SetFiles.h"
 #include "WeightDecisions.h"
 #include "coppice/Analysis/Couplings.h"
@@ -90,9 +91,11 @@ class PlanReader {
 public:
   /// Relative paths start at `directory`, or if that is empty at the file that
   /// the decision is written in.
-  PlanReader(ArrayRef<Sublayer> sublayers, StringRef directory)
+  PlanReader(ModuleOp module, ArrayRef<Sublayer> sublayers,
+             StringRef directory, bool openSources)
       : sublayers(sublayers), directory(directory),
-        hidden(sublayers, directory, files) {
+        hidden(sublayers, directory, files),
+        routes(module, sublayers, files, {directory, openSources}) {
     decisions.resize(sublayers.size());
     for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
       names[sublayer.name].push_back(index);
@@ -104,16 +107,19 @@ public:
     for (Operation &op : plan.getBody().front())
       if (failed(readOne(cast<DecisionOpInterface>(op))))
         return failure();
-    return success();
+    return checkRoutes();
   }
 
   ArrayRef<Decision> getDecisions() const { return decisions; }
   const HiddenPlan &getHidden() const { return hidden; }
+  RoutePlan &getRoutes() { return routes; }
 
 private:
   /// Matches a decision's glob; gives the indices of the sublayers it names.
   FailureOr<SmallVector<size_t>> resolveSites(DecisionOpInterface op,
-                                              bool allowLayers);
+                                              bool allowLayers,
+                                              bool *foundLayers = nullptr);
+  LogicalResult checkRoutes();
   LogicalResult readOne(DecisionOpInterface op);
   LogicalResult decide(size_t index, Decision decision);
   FailureOr<SetAttr> resolveSet(KeepOp op, const Sublayer &sublayer);
@@ -122,6 +128,7 @@ private:
   StringRef directory;
   SafetensorsSetReader files;
   HiddenPlan hidden;
+  RoutePlan routes;
   SmallVector<Decision> decisions; // of the sublayer with the same index
   /// Layers and sublayers by name, in the model's order.
   llvm::MapVector<StringRef, SmallVector<size_t, 2>> names;
@@ -129,7 +136,8 @@ private:
 } // namespace
 
 FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op,
-                                                        bool allowLayers) {
+                                                        bool allowLayers,
+                                                        bool *foundLayers) {
   std::string error;
   std::optional<SiteGlob> glob = SiteGlob::parse(op.getSites(), error);
   if (!glob)
@@ -165,7 +173,26 @@ FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op,
            << "'" << op.getSites()
            << "' names whole layers, expected sublayers such as '"
            << sublayers[found.front()].name << "'";
+  if (foundLayers)
+    *foundLayers = foundLayer;
   return found;
+}
+
+/// A sublayer that is gone has no rows to decide about.
+LogicalResult PlanReader::checkRoutes() {
+  for (auto [index, decision] : llvm::enumerate(decisions)) {
+    RouteOp route = routes.getDecision(index);
+    if (!route || !decision.op || decision.keep)
+      continue;
+    InFlightDiagnostic diagnostic =
+        route.emitOpError() << "'" << sublayers[index].name
+                            << "' has no rows to decide about: it is skipped";
+    diagnostic.attachNote(decision.op->getLoc())
+        << "the other decision, about '" << decision.op.getSites()
+        << "', is here";
+    return diagnostic;
+  }
+  return success();
 }
 
 LogicalResult PlanReader::decide(size_t index, Decision decision) {
@@ -200,6 +227,12 @@ FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
 LogicalResult PlanReader::readOne(DecisionOpInterface op) {
   if (isa<FactorOp, PatternOp, MaskOp>(op))
     return success(); // about weights, WeightDecisions.h
+  if (auto route = dyn_cast<RouteOp>(op.getOperation())) {
+    bool isLayer = false;
+    FailureOr<SmallVector<size_t>> indices =
+        resolveSites(op, /*allowLayers=*/true, &isLayer);
+    return failed(indices) ? failure() : routes.read(route, *indices, isLayer);
+  }
   auto keep = dyn_cast<KeepOp>(op.getOperation());
   if (!keep && !isa<SkipOp>(op))
     return op->emitOpError()
@@ -297,7 +330,7 @@ private:
     FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
     if (failed(sublayers))
       return failure();
-    PlanReader reader(*sublayers, directory);
+    PlanReader reader(module, *sublayers, directory, openSources);
     if (failed(reader.read(op)))
       return failure();
     for (auto [sublayer, decision] :
@@ -307,6 +340,8 @@ private:
       apply(sublayer, decision);
       ++numProjections;
     }
+    // Ahead of the hidden dimension, whose projections routers read through.
+    numRoutes += reader.getRoutes().apply();
     numProjections += reader.getHidden().apply();
     // Last, for what is skipped has no weights to change.
     FailureOr<int64_t> replaced =

@@ -71,7 +71,8 @@ private:
     RewritePatternSet rules(&getContext());
     for (auto add :
          {addProjectionRules, addGemmRules, addAttentionRules, addRotaryRules,
-          addNormRules, addLookupRules, addCacheRules, addLinalgRules})
+          addNormRules, addLookupRules, addCacheRules, addLinalgRules,
+          addRouteRules})
       add(rules, counts);
     ProjectOp::getCanonicalizationPatterns(rules, &getContext());
     RestrictOp::getCanonicalizationPatterns(rules, &getContext());

@@ -38,7 +38,8 @@ SafetensorsSetReader::open(const std::string &name,
 
 FailureOr<SmallVector<int64_t>>
 SafetensorsSetReader::find(StringRef path, StringRef key, Type element,
-                           function_ref<InFlightDiagnostic()> emitError) {
+                           function_ref<InFlightDiagnostic()> emitError,
+                           size_t rank) {
   FailureOr<const rt::SafetensorsFile *> file = open(path.str(), emitError);
   if (failed(file))
     return failure();
@@ -53,9 +54,10 @@ SafetensorsSetReader::find(StringRef path, StringRef key, Type element,
                   : found == (element.isBF16()  ? rt::DType::BF16
                               : element.isF16() ? rt::DType::F16
                                                 : rt::DType::F32);
-  if (!fits || tensor->shape.size() != 2) {
+  if (!fits || tensor->shape.size() != rank) {
     InFlightDiagnostic diagnostic = emitError();
-    diagnostic << "'" << key << "' of '" << path << "': expected two axes of ";
+    diagnostic << "'" << key << "' of '" << path << "': expected "
+               << (rank == 1 ? "one axis" : "two axes") << " of ";
     if (element.isInteger(1))
       diagnostic << "BOOL or U8";
     else
@@ -144,4 +146,16 @@ FailureOr<SetAttr> coppice::prune::resolveKeptSet(KeepOp op, StringRef name,
     return diagnostic;
   }
   return SetAttr::fromIndices(op.getContext(), *indices, count);
+}
+
+std::string coppice::prune::resolvePlanPath(Operation *op, StringRef path,
+                                            StringRef directory) {
+  auto file = op->getLoc()->findInstanceOf<FileLineColLoc>();
+  if (directory.empty() && file)
+    directory = llvm::sys::path::parent_path(file.getFilename());
+  if (directory.empty() || llvm::sys::path::is_absolute(path))
+    return path.str();
+  SmallString<128> full(directory);
+  llvm::sys::path::append(full, path);
+  return full.str().str();
 }

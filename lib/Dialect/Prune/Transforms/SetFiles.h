@@ -16,11 +16,12 @@ public:
   read(llvm::StringRef path, llvm::StringRef key, int64_t count,
        llvm::function_ref<mlir::InFlightDiagnostic()> emitError) override;
 
-  /// The shape of a tensor of two axes and of that element type (i1: a mask,
+  /// The shape of a tensor of `rank` axes and of that element type (i1: a mask,
   /// BOOL or U8), whose path is taken as it is.
   mlir::FailureOr<llvm::SmallVector<int64_t>>
   find(llvm::StringRef path, llvm::StringRef key, mlir::Type element,
-       llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+       llvm::function_ref<mlir::InFlightDiagnostic()> emitError,
+       size_t rank = 2);
 
 private:
   mlir::FailureOr<const rt::SafetensorsFile *>
@@ -39,6 +40,11 @@ mlir::FailureOr<SetAttr> resolveKeptSet(KeepOp op, llvm::StringRef name,
                                         int64_t count,
                                         SafetensorsSetReader &files,
                                         llvm::StringRef directory);
+
+/// A path that the decision `op` names: relative to `directory`, or if that is
+/// empty to the file that the decision is written in; an absolute one stays.
+std::string resolvePlanPath(mlir::Operation *op, llvm::StringRef path,
+                            llvm::StringRef directory);
 
 } // namespace coppice::prune
 

@@ -64,7 +64,9 @@ private:
   LogicalResult readFactorFile(FactorOp op, WeightDecision &decision,
                                int64_t rows);
   LogicalResult readMask(MaskOp op, GemmOp gemm);
-  std::string resolvePath(Operation *op, StringRef path) const;
+  std::string resolvePath(Operation *op, StringRef path) const {
+    return resolvePlanPath(op, path, options.directory);
+  }
 
   void apply(const WeightDecision &decision, SymbolTable &table);
   Value makeWeight(const WeightDecision &decision, SymbolTable &table,
@@ -149,19 +151,6 @@ LogicalResult WeightPlanReader::readGemm(DecisionOpInterface op, GemmOp gemm) {
     return failure();
   decisions.insert({gemm.getOperation(), decision});
   return success();
-}
-
-/// As the plan's file has it; an absolute path stays one.
-std::string WeightPlanReader::resolvePath(Operation *op, StringRef path) const {
-  StringRef start = options.directory;
-  auto file = op->getLoc()->findInstanceOf<FileLineColLoc>();
-  if (start.empty() && file)
-    start = llvm::sys::path::parent_path(file.getFilename());
-  if (start.empty() || llvm::sys::path::is_absolute(path))
-    return path.str();
-  SmallString<128> full(start);
-  llvm::sys::path::append(full, path);
-  return full.str().str();
 }
 
 LogicalResult WeightPlanReader::readFactor(FactorOp op,

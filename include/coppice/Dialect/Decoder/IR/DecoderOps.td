@@ -44,6 +44,12 @@ class Decoder_IndexPerRow<string of, string indices> : TypesMatchWith<
   indices # " has one index for each row of " # of, of, indices,
   "::coppice::decoder::detail::getIndexPerRowType($_self)">;
 
+/// A set of rows that is known at run time only: the numbers of rows that anyone
+/// reads of the result, ascending, and how many the list holds. The others need
+/// not be computed, and may hold anything.
+def Decoder_RowList : 1DTensorOf<[I32]>;
+def Decoder_RowCount : 0DTensorOf<[I32]>;
+
 //===----------------------------------------------------------------------===//
 // Ops
 //===----------------------------------------------------------------------===//
@@ -75,7 +81,8 @@ def Decoder_LookupOp : Decoder_Op<"lookup",
   let hasVerifier = 0;
 }
 
-def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [Decoder_ShapeOf<"input">]> {
+def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [
+    AttrSizedOperandSegments, Decoder_ShapeOf<"input">]> {
   let summary = "scale rows by the inverse of their root mean square";
   let description = [{
     `result[r, c] = input[r, c] / sqrt(sum_c(input[r, c]^2) / divisor + epsilon) * f32(gain[c])`
@@ -87,6 +94,8 @@ def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [Decoder_ShapeOf<"input">]> {
     them have the same gains: the norm of queries and of keys, head by head
     (Henry et al., arXiv 2010.04245).
 
+    With `rows(list, count)` only these rows are asked for.
+
     ```mlir
     %n = decoder.rms_norm "final.norm" %x, %g {epsilon = 1.0e-5 : f32, divisor = 64 : i64}
       : tensor<?x64xf32>, tensor<64xbf16>
@@ -95,10 +104,11 @@ def Decoder_RMSNormOp : Decoder_Op<"rms_norm", [Decoder_ShapeOf<"input">]> {
     ```
   }];
   let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Vector:$gain,
+                       Optional<Decoder_RowList>:$row_list, Optional<Decoder_RowCount>:$row_count,
                        F32Attr:$epsilon, I64Attr:$divisor, OptionalAttr<I64Attr>:$head_dim);
   let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
-    $site $input `,` $gain attr-dict `:` type($input) `,` type($gain)
+    $site $input `,` $gain custom<RowSet>($row_list, $row_count, type($row_list), type($row_count)) attr-dict `:` type($input) `,` type($gain)
     custom<RoundedType>(ref(type($input)), type($result))
   }];
   let extraClassDeclaration = [{
@@ -130,24 +140,27 @@ def Decoder_RotaryTableOp : Decoder_Op<"rotary_table",
   let assemblyFormat = "$site $positions attr-dict `:` type($positions) `->` type($result)";
 }
 
-def Decoder_RotaryOp : Decoder_Op<"rotary", [Decoder_ShapeOf<"input">]> {
+def Decoder_RotaryOp : Decoder_Op<"rotary", [
+    AttrSizedOperandSegments, Decoder_ShapeOf<"input">]> {
   let summary = "rotate pairs of columns of each head by the position's angles";
   let description = [{
     The "half" layout. Let x be the `head_dim` columns of one head in one row, and
     the row of `angles` be F cosines c and F sines s. Then for i < F
     `y[i] = x[i] * c[i] - x[F + i] * s[i]`, `y[F + i] = x[F + i] * c[i] + x[i] * s[i]`,
     and `y[i] = x[i]` for i >= 2 F (partial rotary embedding). The result may be
-    narrower than f32.
+    narrower than f32. With `rows(list, count)` only these rows are asked for.
 
     ```mlir
     %q = decoder.rotary "layers.0.attn.q.rotary" %x, %angles {head_dim = 8 : i64}
       : tensor<?x64xf32>, tensor<?x8xf32>
     ```
   }];
-  let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Rows:$angles, I64Attr:$head_dim);
+  let arguments = (ins StrAttr:$site, Decoder_Rows:$input, Decoder_Rows:$angles,
+                       Optional<Decoder_RowList>:$row_list, Optional<Decoder_RowCount>:$row_count,
+                       I64Attr:$head_dim);
   let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
-    $site $input `,` $angles attr-dict `:` type($input) `,` type($angles)
+    $site $input `,` $angles custom<RowSet>($row_list, $row_count, type($row_list), type($row_count)) attr-dict `:` type($input) `,` type($angles)
     custom<RoundedType>(ref(type($input)), type($result))
   }];
 }
@@ -182,7 +195,7 @@ def Decoder_AppendOp : Decoder_Op<"append", [
 }
 
 def Decoder_AttentionOp : Decoder_Op<"attention", [
-    Decoder_ShapeOf<"query">, AllTypesMatch<["keys", "values"]>,
+    AttrSizedOperandSegments, Decoder_ShapeOf<"query">, AllTypesMatch<["keys", "values"]>,
     Decoder_IndexPerRow<"query", "slots">, Decoder_IndexPerRow<"query", "positions">]> {
   let summary = "causal attention of query rows over KV caches";
   let description = [{
@@ -196,7 +209,8 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
     `result[r, h D + d] = sum_j softmax(z)[j] * f32(values[s, j, k D + d])`,
     all in f32. What the caches hold at other positions has no influence, even if
     it is NaN. A row that attends to nothing (p < 0) is 0. The result may be
-    narrower than f32.
+    narrower than f32. With `rows(list, count)` only these query rows are asked
+    for; they attend to the keys and values of all.
 
     ```mlir
     %a = decoder.attention "layers.0.attn.core" %q, %kc, %vc at %slots, %positions
@@ -206,11 +220,14 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
   }];
   let arguments = (ins StrAttr:$site, Decoder_RoundedRows:$query, Decoder_Cache:$keys,
                        Decoder_Cache:$values, Decoder_Indices:$slots,
-                       Decoder_Indices:$positions, I64Attr:$head_dim, F32Attr:$scale,
+                       Decoder_Indices:$positions,
+                       Optional<Decoder_RowList>:$row_list, Optional<Decoder_RowCount>:$row_count,
+                       I64Attr:$head_dim, F32Attr:$scale,
                        OptionalAttr<I64Attr>:$window);
   let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
-    $site $query `,` $keys `,` $values `at` $slots `,` $positions attr-dict
+    $site $query `,` $keys `,` $values `at` $slots `,` $positions
+    custom<RowSet>($row_list, $row_count, type($row_list), type($row_count)) attr-dict
     `:` type($query) `,` type($keys) custom<RoundedType>(ref(type($query)), type($result))
   }];
   let extraClassDeclaration = [{

@@ -21,7 +21,9 @@ def Exec_Kind : I32Enum<"Kind", "what a dispatch computes, for reports and cost 
     I32EnumCase<"Append", 5, "append">,
     I32EnumCase<"Attention", 6, "attention">,
     I32EnumCase<"Elementwise", 7, "elementwise">,
-    I32EnumCase<"Other", 8, "other">]> {
+    I32EnumCase<"Other", 8, "other">,
+    I32EnumCase<"Route", 9, "route">,
+    I32EnumCase<"Compact", 10, "compact">]> {
   let cppNamespace = "::coppice::exec";
 }
 

@@ -20,7 +20,7 @@ class Exec_ValueOp<string mnemonic, list<Trait> traits = []>
     : Exec_Op<mnemonic, traits # [HasParent<"ProgramOp">,
               DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>]>;
 
-def Exec_Memory : MemRefOf<[F32, F16, BF16, I32]>;
+def Exec_Memory : MemRefOf<[F32, F16, BF16, I32, I8]>;
 
 def Exec_ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator,
                                          NoRegionArguments]> {
@@ -98,7 +98,9 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
   let description = [{
     `value` names the value of the dense program that the first written argument
     corresponds to, and `kept` which of its indices that argument holds:
-    `[axis, half-open ranges]`, one entry a narrowed axis.
+    `[axis, half-open ranges]`, one entry a narrowed axis. With a `route`, a
+    kernel computes the rows that it keeps; cost and shape are those of all rows.
+    `partial` says that what the other rows of the result hold is not defined.
 
     Rules: `writes` are the trailing arguments, ascending, as many as the kernel
     has results, and neither weights nor step fields; every kernel exists and
@@ -114,11 +116,13 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
   }];
   let arguments = (ins StrAttr:$site, Exec_KindAttr:$kind, OptionalAttr<StrAttr>:$group,
                        OptionalAttr<StrAttr>:$value, OptionalAttr<ArrayAttr>:$kept,
+                       OptionalAttr<StrAttr>:$route, UnitAttr:$partial,
                        Variadic<Exec_Memory>:$args, DenseI64ArrayAttr:$writes,
                        Exec_VariantArrayAttr:$variants, OptionalAttr<Exec_CostAttr>:$cost,
                        OptionalAttr<Exec_GemmAttr>:$gemm);
   let assemblyFormat = [{
-    $site `` $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)? ` ` `(` $args `)` `writes` $writes
+    $site `` $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)?
+    (`route` $route^)? (`partial` $partial^)? ` ` `(` $args `)` `writes` $writes
     `variants` $variants (`cost` $cost^)? (`shape` $gemm^)? attr-dict `:` type($args)
   }];
   let extraClassDeclaration = [{
@@ -129,6 +133,23 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
       return ::llvm::to_vector(getVariants().getAsRange<VariantAttr>());
     }
   }];
+  let hasVerifier = 1;
+}
+
+def Exec_RouteOp : Exec_Op<"route", [HasParent<"ProgramOp">]> {
+  let summary = "A decision about rows that the caller may read, and may take";
+  let description = [{
+    `mask` is what was decided in a step, `[rows, groups]` of i8; it lives to the
+    end of the step. Column `column + g` of the step field `routes` overrides it
+    for group g. `expected` is the share of rows that predictions assume to be
+    kept, `scores` the value that the decision is made from.
+
+    ```mlir
+    exec.route "layers.0.mlp.route" %mask column 3 expected 5.0e-01 scores "layers.0.mlp.router" : memref<?x1xi8>
+    ```
+  }];
+  let arguments = (ins StrAttr:$name, Exec_Memory:$mask, I64Attr:$column, F64Attr:$expected, StrAttr:$scores);
+  let assemblyFormat = "$name $mask `column` $column `expected` $expected `scores` $scores attr-dict `:` type($mask)";
   let hasVerifier = 1;
 }
 

@@ -57,6 +57,13 @@ public:
 #define GET_ATTRDEF_CLASSES
 #include "coppice/Dialect/Prune/IR/PruneAttributes.h.inc"
 
+namespace coppice::prune {
+/// `bottleneck(16)`, as plans have it.
+mlir::ParseResult parseRouter(mlir::AsmParser &parser, RouterAttr &router);
+void printRouter(mlir::AsmPrinter &printer, mlir::Operation *op,
+                 RouterAttr router);
+} // namespace coppice::prune
+
 #define GET_OP_CLASSES
 #include "coppice/Dialect/Prune/IR/PruneOps.h.inc"
 

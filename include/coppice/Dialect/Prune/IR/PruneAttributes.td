@@ -164,6 +164,32 @@ def Prune_NMAttr : Prune_Attr<"NM", "nm"> {
   let genVerifyDecl = 1;
 }
 
+def Prune_RouterKind : I32Enum<"RouterKind", "how a router makes scores of a row", [
+    I32EnumCase<"Linear", 0, "linear">,
+    I32EnumCase<"Bottleneck", 1, "bottleneck">,
+    I32EnumCase<"MLP", 2, "mlp">]> {
+  let cppNamespace = "::coppice::prune";
+}
+
+def Prune_RouterAttr : Prune_Attr<"Router", "router"> {
+  let summary = "The form of a router: what scores of a row of width H are made by";
+  let description = [{
+    Two scores for each thing that is decided about, G of them:
+
+    - `linear`: H -> 2 G;
+    - `bottleneck(R)`: H -> R -> 2 G, biased, without an activation between;
+    - `mlp(R)`: H -> R -> 2 G, biased, with max(x, 0) between.
+
+    ```
+    #prune.router<bottleneck(16)>
+    ```
+  }];
+  let parameters = (ins EnumParameter<Prune_RouterKind>:$kind,
+                        DefaultValuedParameter<"int64_t", "0">:$rank);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
 def Prune_RowSidesAttr : I32EnumAttr<"RowSides", "the side of a GEMM whose rows a row set names", [
     I32EnumAttrCase<"Gather", 0, "gather">,
     I32EnumAttrCase<"Scatter", 1, "scatter">,

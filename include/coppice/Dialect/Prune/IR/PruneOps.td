@@ -166,6 +166,37 @@ def Prune_MaskOp : Prune_Op<"mask", [
   let hasVerifier = 1;
 }
 
+def Prune_RouteOp : Prune_Op<"route", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Dynamic M: let a router pass rows by a sublayer";
+  let description = [{
+    Each sublayer (`layers.N.attn`, `layers.N.mlp`) that matches computes only
+    the rows (tokens) that its router chooses, anew in each step; to the others
+    it adds nothing. Of a layer (`layers.N`) one router decides for both of its
+    sublayers. A router reads the residual as the sublayer, or the layer, finds
+    it. Keys and values are computed of all rows, so that whoever attends later
+    finds them.
+
+    `expected` is the share of rows that predictions assume to be kept. It
+    changes nothing that is computed.
+
+    Weights are those of a safetensors file, tensors `SITE.router.weight` and so
+    on as the globals are called, or generated.
+
+    ```mlir
+    prune.route "layers.*.mlp" axis(M) by bottleneck(16) expected = 0.5
+    prune.route "layers.3" axis(M) by linear from "routers.safetensors"
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites, Prune_RouterAttr:$router,
+                       DefaultValuedAttr<F64Attr, "0.5">:$expected,
+                       OptionalAttr<StrAttr>:$file);
+  let assemblyFormat = [{
+    $sites `axis` `(` `M` `)` `by` custom<Router>($router) (`expected` `=` $expected^)? (`from` $file^)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Projections
 //===----------------------------------------------------------------------===//
@@ -257,6 +288,84 @@ def Prune_GatherOp : Prune_Op<"gather", [Pure, DeclareOpInterfaceMethods<Aggrega
 }
 
 //===----------------------------------------------------------------------===//
+// Routes
+//===----------------------------------------------------------------------===//
+
+/// Of each row, what is kept: 1, or 0.
+def Prune_RowMask : Type<And<[
+    TensorRankOf<[I8], [2]>.predicate,
+    CPred<[{::llvm::cast<::mlir::ShapedType>($_self).getShape().back() >= 1}]>]>,
+  "mask of rows: [rows, groups] of i8 with a static number of groups", "::mlir::RankedTensorType">;
+// A set that is only known at run time: the kept indices, and how many of them
+// the tensor holds.
+def Prune_IndexList : 1DTensorOf<[I32]>;
+def Prune_IndexCount : 0DTensorOf<[I32]>;
+
+def Prune_DecideOp : Prune_Op<"decide", [Pure,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "A route's decision about each row: keep it, or pass it by";
+  let description = [{
+    With f = `forced[r, column + g]`: `result[r, g]` is 0 or 1 as f is, and if f
+    is negative 0 where `scores[r, 2 g + 1] > scores[r, 2 g]`, else 1. So of equal
+    scores, and of NaN, it is 1. `forced` is given with a step: what replays a
+    decision, or draws one.
+
+    ```mlir
+    %m = prune.decide "layers.0.mlp.route" %scores forced %routes column 3 expected 5.0e-01
+      : tensor<?x2xf32>, tensor<?x8xi8> -> tensor<?x1xi8>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, 2DTensorOf<[F32]>:$scores, 2DTensorOf<[I8]>:$forced,
+                       I64Attr:$column, F64Attr:$expected);
+  let results = (outs Prune_RowMask:$mask);
+  let assemblyFormat = [{
+    $site $scores `forced` $forced `column` $column `expected` $expected attr-dict
+    `:` type($scores) `,` type($forced) `->` type($mask)
+  }];
+  let hasVerifier = 1;
+}
+
+def Prune_ProjectByOp : Prune_Op<"project_by", [Pure,
+    AllTypesMatch<["input", "result"]>,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "P of a route: set what a mask does not keep to zero";
+  let description = [{
+    Of G groups of columns, N / G each: `result[r, c] = mask[r, c / (N / G)] ?
+    input[r, c] : into[r, c]`, zero where there is no `into`. With one group this
+    is a projection along M. What is not kept may be Inf or NaN.
+
+    ```mlir
+    %p = prune.project_by "layers.0.mlp" %down, %m : tensor<?x64xf32>, tensor<?x1xi8>
+    %s = prune.project_by "layers.0.mlp" %sum, %m : tensor<?x64xf32>, tensor<?x1xi8> into %r : tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, 2DTensorOf<[AnyFloat]>:$input, Prune_RowMask:$mask,
+                       Optional<2DTensorOf<[AnyFloat]>>:$into);
+  let results = (outs 2DTensorOf<[AnyFloat]>:$result);
+  let assemblyFormat = [{
+    $site $input `,` $mask attr-dict `:` type($input) `,` type($mask) (`into` $into^ `:` type($into))?
+  }];
+  let hasVerifier = 1;
+}
+
+def Prune_CompactOp : Prune_Op<"compact", [Pure]> {
+  let summary = "The rows that a mask keeps, as a list";
+  let description = [{
+    Of a mask of one group: the numbers of its rows that are 1, ascending, and
+    how many there are. What the list holds behind them means nothing. It is made
+    once, for all that share the decision.
+
+    ```mlir
+    %list, %count = prune.compact "layers.0.mlp.rows" %m : tensor<?x1xi8> -> tensor<?xi32>, tensor<i32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site, Prune_RowMask:$mask);
+  let results = (outs Prune_IndexList:$list, Prune_IndexCount:$count);
+  let assemblyFormat = "$site $mask attr-dict `:` type($mask) `->` type($list) `,` type($count)";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
 // Replacements
 //===----------------------------------------------------------------------===//
 
@@ -312,11 +421,6 @@ def Prune_ReplaceOp : Prune_Op<"replace", [Pure, AllTypesMatch<["weight", "resul
 //===----------------------------------------------------------------------===//
 // GEMM
 //===----------------------------------------------------------------------===//
-
-// A set that is only known at run time: the kept indices, and how many of them
-// the tensor holds.
-def Prune_IndexList : 1DTensorOf<[I32]>;
-def Prune_IndexCount : 0DTensorOf<[I32]>;
 
 def Prune_GemmOp : Prune_Op<"gemm", [
     Pure, SingleBlock, AttrSizedOperandSegments,

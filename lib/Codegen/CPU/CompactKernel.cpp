@@ -1,0 +1,84 @@
+//===- CompactKernel.cpp - a mask of rows to the list of rows -------------===//
+//
+// In: a kernel that is one `prune.compact`. Out: one pass over the mask, one
+// work item: each row is written behind those that are kept so far, and stays
+// there if it is kept. So there is no branch that could be mispredicted.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelBuilder.h"
+#include "Strategies.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+
+using namespace mlir;
+
+namespace coppice::cpu {
+namespace {
+
+/// The only op of the kernel, if it is a compaction.
+prune::CompactOp getCompact(func::FuncOp kernel) {
+  Operation *end = kernel.front().getTerminator();
+  if (end->getNumOperands() != 2)
+    return {};
+  auto op = end->getOperand(0).getDefiningOp<prune::CompactOp>();
+  bool isAll = op && end->getOperand(0) == op.getList() &&
+               end->getOperand(1) == op.getCount() &&
+               isa<BlockArgument>(op.getMask());
+  return isAll ? op : prune::CompactOp();
+}
+
+class CompactEmitter : KernelBuilder {
+public:
+  CompactEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell)
+      : KernelBuilder(b, shell) {}
+
+  void emit(prune::CompactOp op) {
+    Value mask = argumentOf(op.getMask());
+    Value list = shell.arguments[1], count = shell.arguments[2];
+    Type i32 = b.getI32Type();
+    Value rows = memref::DimOp::create(b, mask, 0), zero = index(0);
+    // No more than one item, however many are asked for.
+    loop(shell.begin, min(shell.end, index(1)), 1, [&](Value) {
+      ValueRange kept =
+          loop(zero, rows, 1, zero, [&](Value row, ValueRange carried) {
+            memref::StoreOp::create(
+                b, arith::IndexCastOp::create(b, i32, row), list, carried[0]);
+            Value isKept =
+                memref::LoadOp::create(b, mask, ValueRange{row, zero});
+            return SmallVector<Value>{
+                add(carried[0], arith::IndexCastOp::create(
+                                    b, b.getIndexType(), isKept))};
+          });
+      memref::StoreOp::create(b, arith::IndexCastOp::create(b, i32, kept[0]),
+                              count, ValueRange());
+    });
+  }
+};
+
+} // namespace
+
+std::optional<FailureOr<KernelPlan>> planCompact(func::FuncOp kernel) {
+  if (!getCompact(kernel))
+    return std::nullopt;
+  MLIRContext *context = kernel.getContext();
+  return FailureOr<KernelPlan>(
+      KernelPlan::always(kernel, makeConfig(context, kCompact, {}),
+                         makeGrid(getAffineConstantExpr(1, context))));
+}
+
+FailureOr<func::FuncOp> emitCompact(func::FuncOp kernel) {
+  prune::CompactOp op = getCompact(kernel);
+  if (!op)
+    return kernel.emitError("expected one 'prune.compact' in a kernel of "
+                            "strategy \"compact\"");
+  ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
+  FailureOr<KernelShell> shell =
+      createKernelShell(builder, kernel, /*halvesAsBits=*/true);
+  if (failed(shell))
+    return failure();
+  CompactEmitter(builder, *shell).emit(op);
+  kernel.erase();
+  return shell->function;
+}
+
+} // namespace coppice::cpu
