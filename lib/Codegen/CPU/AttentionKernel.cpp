@@ -39,8 +39,17 @@ public:
         attention(b, shell, target, op, rows, keys, /*allHeads=*/false) {}
 
   void emit() {
-    extent = memref::DimOp::create(b, argumentOf(op.getSlots()), 0);
-    loop(shell.begin, shell.end, 1, [&](Value item) { emitItem(item); });
+    extent = countRows();
+    Value begin = shell.begin, end = shell.end;
+    if (rowSet) {
+      Value kept = mul(ceilDiv(extent, rows), kvHeads);
+      Value all = mul(
+          ceilDiv(memref::DimOp::create(b, argumentOf(op.getSlots()), 0), rows),
+          kvHeads);
+      begin = portionOf(begin, kept, all);
+      end = portionOf(end, kept, all);
+    }
+    loop(begin, end, 1, [&](Value item) { emitItem(item); });
   }
 
 private:
@@ -76,13 +85,13 @@ void PrefillEmitter::emitItem(Value item) {
   Value limit = arith::SelectOp::create(
       b, compare(arith::CmpIPredicate::slt, row, single), index(1),
       sub(end, row));
-  Value slot = loadIndex(op.getSlots(), row);
-  Value position = loadIndex(op.getPositions(), row);
+  Value slot = loadIndex(op.getSlots(), rowAt(row));
+  Value position = loadIndex(op.getPositions(), rowAt(row));
   AttentionRun::Run run{row, countRun(row, slot, position, limit), slot,
                         position, kvHead};
   Value next = add(row, run.count);
   Value doubtful =
-      attention.attend(run, startOf(position), add(position, run.count));
+      attention.attend(run, startOf(position), attention.endOf(run));
   attention.storeResult(run);
   scf::YieldOp::create(
       b, ValueRange{arith::SelectOp::create(b, doubtful, row, next),
@@ -104,13 +113,18 @@ Value PrefillEmitter::countRun(Value row, Value slot, Value position,
                         compare(arith::CmpIPredicate::slt, count, limit),
                         /*withElseRegion=*/true);
   b.setInsertionPointToStart(inside.thenBlock());
-  Value other = add(row, count);
+  Value number = add(row, count), other = rowAt(number);
   auto equals = arith::CmpIPredicate::eq;
+  Value found = loadIndex(op.getPositions(), other);
+  Value follows =
+      rowSet ? compare(arith::CmpIPredicate::sgt, found,
+                       loadIndex(op.getPositions(),
+                                 rowAt(sub(number, index(1)))))
+             : compare(equals, found, add(position, count));
   scf::YieldOp::create(
       b, ValueRange{arith::AndIOp::create(
              b, compare(equals, loadIndex(op.getSlots(), other), slot),
-             compare(equals, loadIndex(op.getPositions(), other),
-                     add(position, count)))});
+             follows)});
   b.setInsertionPointToStart(inside.elseBlock());
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
   scf::YieldOp::create(b, no);
@@ -138,7 +152,7 @@ protected:
     Value position, start, end, length;
   };
   Chunks chunksOf(Value row) {
-    Value position = loadIndex(op.getPositions(), row);
+    Value position = loadIndex(op.getPositions(), rowAt(row));
     Value start = startOf(position), end = add(position, 1);
     Value blocks = ceilDiv(max(sub(end, start), index(0)), splits * keys);
     return {position, start, end, mul(blocks, keys)};
@@ -161,7 +175,8 @@ public:
         attention(b, shell, target, op, /*rows=*/1, keys, /*allHeads=*/true) {}
 
   void emit() {
-    loop(shell.begin, shell.end, 1,
+    auto [begin, end] = itemsOfCall(countRows(), splits);
+    loop(begin, end, 1,
          [&](Value item) { emitItem(div(item, splits), rem(item, splits)); });
   }
 
@@ -175,7 +190,7 @@ private:
         scf::IfOp::create(b, compare(arith::CmpIPredicate::slt, from, to));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(any.thenBlock());
-    AttentionRun::Run run{row, index(1), loadIndex(op.getSlots(), row),
+    AttentionRun::Run run{row, index(1), loadIndex(op.getSlots(), rowAt(row)),
                           chunks.position, Value()};
     attention.attendAllHeads(run, from, to);
     loop(index(0), index(kvHeads), 1, [&](Value kvHead) {
@@ -196,7 +211,8 @@ public:
       : ChunkedBuilder(b, shell, target, op, splits, keys) {}
 
   void emit() {
-    loop(shell.begin, shell.end, 1, [&](Value item) {
+    auto [begin, end] = itemsOfCall(countRows(), kvHeads);
+    loop(begin, end, 1, [&](Value item) {
       Value row = div(item, kvHeads), kvHead = rem(item, kvHeads);
       Chunks chunks = chunksOf(row);
       Value length = max(sub(chunks.end, chunks.start), index(0));
@@ -237,7 +253,7 @@ private:
     Value share = shareOf(merged.back());
     Value head = add(mul(kvHead, group), line);
     for (int64_t v = 0; v < vectorsOfHead(); ++v)
-      storeColumns(merged[v], share, row, head, v);
+      storeColumns(merged[v], share, rowAt(row), head, v);
   }
 };
 

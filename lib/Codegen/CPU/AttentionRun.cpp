@@ -25,6 +25,24 @@ AttentionBuilder::AttentionBuilder(ImplicitLocOpBuilder &b,
   // Queries are negated where the scale is negative, so that the largest score
   // is that of the largest product.
   scale = std::abs(op.getScale().convertToFloat()) * llvm::numbers::log2ef;
+  if (op.getRowList())
+    rowSet.emplace(b, shell, op.getRowList(), op.getRowCount(), 1, 1);
+}
+
+Value AttentionBuilder::countRows() {
+  return rowSet ? rowSet->count()
+                : memref::DimOp::create(b, argumentOf(op.getSlots()), 0)
+                      .getResult();
+}
+
+std::pair<Value, Value> AttentionBuilder::itemsOfCall(Value rows,
+                                                      int64_t ofRow) {
+  if (!rowSet)
+    return {shell.begin, shell.end};
+  Value all =
+      mul(memref::DimOp::create(b, argumentOf(op.getSlots()), 0), ofRow);
+  Value kept = mul(rows, ofRow);
+  return {portionOf(shell.begin, kept, all), portionOf(shell.end, kept, all)};
 }
 
 AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
@@ -95,10 +113,12 @@ AttentionRun::Range AttentionRun::rangeOf(const Run &run, const Block &block,
   auto clamp = [&](Value value) {
     return min(max(value, index(0)), block.count);
   };
-  Value past = sub(add(run.position, 1), block.from);
-  Range range{index(0), clamp(add(past, last))};
+  auto past = [&](Value row) {
+    return sub(add(positionOf(run, row), 1), block.from);
+  };
+  Range range{index(0), clamp(past(last))};
   if (std::optional<uint64_t> window = op.getWindow())
-    range.from = clamp(sub(add(past, first), index(*window)));
+    range.from = clamp(sub(past(first), index(*window)));
   return range;
 }
 
@@ -124,7 +144,7 @@ void AttentionRun::prepare(const Run &run) {
   Type storage = getElementTypeOrSelf(op.getQuery());
   loop(index(0), mul(tilesOf(run), height), 1, [&](Value each) {
     Value line = lineOf(run, each), head = min(each, last);
-    Value row = add(run.row, div(head, group));
+    Value row = rowAt(add(run.row, div(head, group)));
     Value column = mul(add(firstHead, rem(head, group)), headDim);
     for (int64_t v = 0; v < vectorsOfHead(); ++v) {
       Value query = loadVector(b, argumentOf(op.getQuery()), storage, lanes,
@@ -273,7 +293,7 @@ Value AttentionRun::isDoubtful(const Run &run, const Block &block) {
       arith::CmpIOp::create(b, arith::CmpIPredicate::sgt,
                             add(block.from, block.count), add(run.position, 1));
   if (std::optional<uint64_t> window = op.getWindow()) {
-    Value start = sub(add(run.position, run.count), index(*window));
+    Value start = sub(endOf(run), index(*window));
     edge = arith::OrIOp::create(
         b, edge,
         arith::CmpIOp::create(b, arith::CmpIPredicate::slt, block.from, start));
@@ -569,7 +589,7 @@ void AttentionRun::storeResult(const Run &run) {
   loop(index(0), headsOf(run), 1, [&](Value each) {
     Value line = lineOf(run, each);
     Value share = shareOf(math.sumOfLanes(load(totals, {line, index(0)})));
-    Value row = add(run.row, div(each, group));
+    Value row = rowAt(add(run.row, div(each, group)));
     Value head = add(firstHead, rem(each, group));
     for (int64_t v = 0; v < vectorsOfHead(); ++v)
       storeColumns(load(sums, {line, index(v * lanes)}), share, row, head, v);

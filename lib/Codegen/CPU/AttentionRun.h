@@ -1,7 +1,7 @@
 //===- AttentionRun.h - a run of rows against a range of keys ---*- C++ -*-===//
 //
-// A *run* is some consecutive rows of one sequence at consecutive positions.
-// With the query heads that share a KV head it makes rows x group *heads*; here
+// A *run* is some consecutive rows of one sequence at consecutive positions or,
+// of a set of rows, consecutive ones of the set at ascending positions. With the query heads that share a KV head it makes rows x group *heads*; here
 // is the code that lets all of them attend to a range of positions, by the
 // online softmax (Milakov and Gimelshein, arXiv 1805.02867), blocked as in Dao
 // et al., arXiv 2205.14135:
@@ -28,7 +28,7 @@
 #ifndef COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
 #define COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
 
-#include "KernelBuilder.h"
+#include "RunTimeSet.h"
 #include "VectorMath.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 
@@ -63,6 +63,13 @@ protected:
   }
   /// An element of a vector of i32, as an index.
   Value loadIndex(Value tensor, Value row);
+  /// With a set of rows, rows are counted in it: the row that is number `number`.
+  Value rowAt(Value number) { return rowSet ? rowSet->at(number) : number; }
+  /// The step's row count, or that of the set.
+  Value countRows();
+  /// What the call does of `all` work items, `ofRow` for each row: with a set,
+  /// its share of those that there are.
+  std::pair<Value, Value> itemsOfCall(Value rows, int64_t ofRow);
   /// The first position that a row at `position` attends to.
   Value startOf(Value position);
 
@@ -94,6 +101,7 @@ public:
 
 protected:
   VectorMath math;
+  std::optional<RunTimeSet> rowSet;
   decoder::AttentionOp op;
   int64_t headDim, kvHeads, group, lanes;
   float scale;
@@ -109,10 +117,15 @@ public:
                int64_t keys, bool allHeads);
 
   struct Run {
-    Value row, count;     // of the query
+    Value row, count;     // of the query, by `rowAt`
     Value slot, position; // of its first row
     Value kvHead;
   };
+
+  /// Behind the last position that the run looks at.
+  Value endOf(const Run &run) {
+    return add(positionOf(run, sub(run.count, index(1))), 1);
+  }
 
   /// Lets the run attend to the positions [from, to) that it may look at. Gives
   /// an i1: was there a value that is not finite and not for all of its rows?
@@ -148,6 +161,11 @@ private:
   Value tilesOf(const Run &run) { return ceilDiv(headsOf(run), height); }
   Value rowOf(const Run &run, Value head) {
     return min(div(head, group), sub(run.count, index(1)));
+  }
+  /// The position of a row of the run; with a set, they only ascend.
+  Value positionOf(const Run &run, Value row) {
+    return rowSet ? loadIndex(op.getPositions(), rowAt(add(run.row, row)))
+                  : add(run.position, row);
   }
   /// Where a head of the run is in memory that outlives a block.
   Value lineOf(const Run &run, Value head) {

@@ -339,15 +339,10 @@ void GemmEmitter::emitItems() {
   if (rows || panels) {
     // The grid is that of everything: an item is its share of what is kept.
     Value kept = arith::MulIOp::create(b, blocks, runs);
-    Value all = max(
-        mul(blocksOf(extent), llvm::divideCeil(panelsOfAll(), config.panels)),
-        index(1));
-    auto share = [&](Value bound) -> Value {
-      return arith::DivUIOp::create(b, arith::MulIOp::create(b, bound, kept),
-                                    all);
-    };
-    begin = share(begin);
-    end = share(end);
+    Value all =
+        mul(blocksOf(extent), llvm::divideCeil(panelsOfAll(), config.panels));
+    begin = portionOf(begin, kept, all);
+    end = portionOf(end, kept, all);
   }
   loop(begin, end, 1, [&](Value number) {
     // Panels are innermost: consecutive items share their rows of A.

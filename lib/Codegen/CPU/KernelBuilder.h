@@ -102,6 +102,13 @@ protected:
     loop(mul(shell.begin, rows), min(mul(shell.end, rows), extent), 1, body);
   }
 
+  /// Where the share of a call that begins at `bound` of `all` work items begins
+  /// among the `kept` ones: a grid is that of everything, whatever a set keeps.
+  Value portionOf(Value bound, Value kept, Value all) {
+    return mlir::arith::DivUIOp::create(
+        b, mlir::arith::MulIOp::create(b, bound, kept), max(all, index(1)));
+  }
+
   /// A mask of the first `kept` of `lanes` lanes; null if that is all.
   Value mask(int64_t kept, int64_t lanes) {
     if (kept >= lanes)

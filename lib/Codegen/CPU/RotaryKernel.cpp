@@ -16,7 +16,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelBuilder.h"
+#include "RunTimeSet.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
 #include "VectorMath.h"
@@ -39,12 +39,17 @@ public:
 
   void emit() {
     Value extent = memref::DimOp::create(b, argumentOf(op.getInput()), 0);
-    forEachRow(extent, rows, [&](Value row) {
+    auto rotateRow = [&](Value row) {
       for (int64_t v = 0; v < rotated / 2; v += lanes)
         rotate(row, v);
       for (int64_t v = rotated; v < headDim; v += lanes)
         copy(row, v);
-    });
+    };
+    if (op.getRowList())
+      RunTimeSet(b, shell, op.getRowList(), op.getRowCount(), 1, 1)
+          .forEach(extent, rows, rotateRow);
+    else
+      forEachRow(extent, rows, rotateRow);
   }
 
 private:

@@ -6,7 +6,7 @@
 //
 // - rms_norm: a pass over a row for the sum of its squares, in four registers,
 //   and a second one, in the L1 cache, for the products; head by head where it
-//   norms heads.
+//   norms heads. Only the rows of a set, where there is one.
 // - lookup and append: a copy that widens or narrows. The rows of a lookup lie
 //   anywhere in DRAM: while one is copied, the next one is fetched, and the
 //   first one of an item before it begins.
@@ -16,7 +16,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "KernelBuilder.h"
+#include "RunTimeSet.h"
 #include "Strategies.h"
 #include "VectorAccess.h"
 #include "VectorMath.h"
@@ -157,13 +157,19 @@ void RowsEmitter::emit(decoder::RMSNormOp op) {
             mask);
     });
   };
-  forEachRow(extentOf(op.getInput()), rows, [&](Value row) {
+  auto normRow = [&](Value row) {
     Row from = rowOf(op.getInput(), row), to = resultRow(op.getResult(), row);
     if (width == columns)
       return norm(from, to, index(0));
     loop(index(0), index(columns), width,
          [&](Value first) { norm(from, to, first); });
-  });
+  };
+  Value extent = extentOf(op.getInput());
+  if (op.getRowList())
+    RunTimeSet(b, shell, op.getRowList(), op.getRowCount(), 1, 1)
+        .forEach(extent, rows, normRow);
+  else
+    forEachRow(extent, rows, normRow);
 }
 
 void RowsEmitter::prefetch(const Row &row, Value column) {

@@ -37,6 +37,13 @@ Value RunTimeSet::count() {
   return branch.getResult(0);
 }
 
+void RunTimeSet::forEach(Value extent, int64_t units,
+                         llvm::function_ref<void(Value)> body) {
+  Value kept = count(), all = div(add(extent, units - 1), units);
+  loop(portionOf(shell.begin, kept, all), portionOf(shell.end, kept, all), 1,
+       [&](Value position) { body(at(position)); });
+}
+
 Value RunTimeSet::at(Value position) {
   if (units == 1)
     return granule(position);

@@ -29,6 +29,9 @@ public:
   Value count();
   /// The unit at `position`, which is below the count.
   Value at(Value position);
+  /// Builds `body` around each unit of the call's share, the call being for
+  /// work items of `units` each of `extent` units.
+  void forEach(Value extent, int64_t units, llvm::function_ref<void(Value)> body);
 
 private:
   Value granule(Value position);
