@@ -9,6 +9,7 @@
 #include "coppice/Budget/NominalSparsity.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
+#include "coppice/Dialect/Prune/Transforms/DynamicPlan.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
 #include "coppice/Replace/ChangeWeights.h"
@@ -38,6 +39,7 @@ struct PruneCommand {
   int64_t tokens = 512;          // of the prefill whose FLOPs are meant
   StaticPlanOptions flags;
   StaticKOptions staticK;
+  DynamicPlanOptions dynamic;
 };
 
 /// The module's own plan, or a new empty one.
@@ -103,6 +105,8 @@ LogicalResult appendPlanFile(ModuleSession &session, const std::string &path,
     }
     if (auto mask = dyn_cast<MaskOp>(copy); mask && mask.getFile())
       mask.setFile(rebase(*mask.getFile(), path, input));
+    if (auto route = dyn_cast<RouteOp>(copy); route && route.getFile())
+      route.setFile(rebase(*route.getFile(), path, input));
   }
   return success();
 }
@@ -137,6 +141,10 @@ void rebaseWeights(ModuleOp module, const std::string &from,
     if (mask.getFile())
       mask.setFile(rebase(*mask.getFile(), from, to));
   });
+  module.walk([&](RouteOp route) {
+    if (route.getFile())
+      route.setFile(rebase(*route.getFile(), from, to));
+  });
 }
 
 /// "2:4".
@@ -165,7 +173,8 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
                 (1 - flags.staticNK.value_or(0)) *
                 (1 - flags.staticNKCross.value_or(0)) *
                 (1 - staticK.lowRank.value_or(0)) *
-                (1 - staticK.unstructured.value_or(0));
+                (1 - staticK.unstructured.value_or(0)) *
+                (1 - command.dynamic.dynamicM.value_or(0));
   if (!command.pattern.empty()) {
     FailureOr<NMAttr> pattern =
         parsePattern(plan.getContext(), command.pattern);
@@ -177,13 +186,20 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
   bool isStatic = flags.staticM || flags.staticNK || flags.staticNKCross ||
                   flags.offset != 0;
   // What was asked for, as reports name it; what it removes is counted later.
-  if (isStatic || staticK.any())
+  bool isDynamic = command.dynamic.dynamicM.has_value();
+  if (isStatic || staticK.any() || isDynamic)
     plan->setAttr("sparsity",
                   Builder(plan.getContext()).getF64FloatAttr(1 - left));
-  if (isStatic) {
+  if (isStatic || isDynamic) {
     FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
     if (failed(sublayers) ||
-        failed(addStaticDecisions(plan, *sublayers, flags)))
+        (isStatic && failed(addStaticDecisions(plan, *sublayers, flags))))
+      return failure();
+    DynamicPlanOptions dynamic = command.dynamic;
+    dynamic.sites = flags.sites;
+    // Given from here, kept as seen from the module.
+    dynamic.file = rebase(dynamic.file, "here", command.input);
+    if (failed(addDynamicDecisions(plan, *sublayers, dynamic)))
       return failure();
   }
   return staticK.any() ? addStaticKDecisions(module, plan, staticK) : success();
@@ -428,6 +444,26 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
       ->check(sparsity)
       ->excludes(rank)
       ->excludes(nm);
+  CLI::Option *dynamicM =
+      prune
+          ->add_option("--dynamic-m", command->dynamic.dynamicM,
+                       "leave the rows (tokens) of each sublayer to a router, "
+                       "which is expected to pass by the fraction S of them")
+          ->check(sparsity);
+  prune
+      ->add_flag("--layer-routers", command->dynamic.wholeLayers,
+                 "one router decides for both sublayers of a layer")
+      ->needs(dynamicM);
+  prune
+      ->add_option("--router", command->dynamic.router,
+                   "linear, bottleneck(R) or mlp(R) [bottleneck(16)]")
+      ->needs(dynamicM);
+  prune
+      ->add_option("--router-weights", command->dynamic.file,
+                   "safetensors with the weights of routers; else they are "
+                   "generated, which says how long such a model takes and "
+                   "nothing about its quality")
+      ->needs(dynamicM);
   CLI::Option *means =
       prune
           ->add_option(

@@ -150,7 +150,8 @@ private:
       for (const Sublayer &sublayer : all)
         if (glob && (glob->match(sublayer.name) ||
                      glob->match(parseLayerSite(sublayer.name)->layerName))) {
-          decided.insert(sublayer.name);
+          // Rows may be left to a router of what keeps a part of its width.
+          (isa<RouteOp>(decision) ? routed : decided).insert(sublayer.name);
           if (isa<SkipOp>(decision))
             skipped.insert(sublayer.name);
         }
@@ -165,7 +166,8 @@ private:
     SmallVector<ArrayRef<const Sublayer *>> open;
     for (ArrayRef<const Sublayer *> group : groups)
       if (llvm::none_of(group, [&](const Sublayer *sublayer) {
-            return decided.contains(sublayer->name);
+            return decided.contains(sublayer->name) ||
+                   routed.contains(sublayer->name);
           }))
         open.push_back(group);
     if (count > static_cast<int64_t>(open.size()))
@@ -292,7 +294,7 @@ private:
   OpBuilder builder;
   ArrayRef<Sublayer> all;
   SmallVector<const Sublayer *> selected;
-  llvm::StringSet<> decided, skipped;
+  llvm::StringSet<> decided, routed, skipped;
 };
 } // namespace
 

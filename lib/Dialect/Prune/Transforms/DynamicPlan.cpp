@@ -1,0 +1,92 @@
+#include "coppice/Dialect/Prune/Transforms/DynamicPlan.h"
+#include "coppice/Analysis/SiteGlob.h"
+#include "mlir/AsmParser/AsmParser.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace coppice;
+using namespace coppice::prune;
+
+/// What no router is asked for: sublayers that are gone, or have one already.
+static llvm::StringSet<> findSettled(PlanOp plan,
+                                     ArrayRef<Sublayer> sublayers) {
+  llvm::StringSet<> settled;
+  for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
+    if (!isa<SkipOp, RouteOp>(decision))
+      continue;
+    std::string error;
+    // One that is wrong is reported when the plan is applied.
+    std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
+    for (const Sublayer &sublayer : sublayers)
+      if (glob && (glob->match(sublayer.name) ||
+                   glob->match(parseLayerSite(sublayer.name)->layerName)))
+        settled.insert(sublayer.name);
+  }
+  return settled;
+}
+
+static FailureOr<RouterAttr> parseRouterText(PlanOp plan, StringRef text) {
+  MLIRContext *context = plan.getContext();
+  if (text.empty())
+    return RouterAttr::get(context, RouterKind::Bottleneck, 16);
+  // The text's own faults are said here, with what was expected.
+  Attribute parsed;
+  {
+    ScopedDiagnosticHandler quiet(context, [](Diagnostic &) {});
+    parsed = parseAttribute(("#prune.router<" + text + ">").str(), context);
+  }
+  if (auto router = dyn_cast_or_null<RouterAttr>(parsed))
+    return router;
+  return plan.emitError() << "expected a router 'linear', 'bottleneck(R)' or "
+                             "'mlp(R)' with R of at least 1, found '"
+                          << text << "'";
+}
+
+LogicalResult
+coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
+                                    const DynamicPlanOptions &options) {
+  if (!options.dynamicM)
+    return success();
+  if (!(*options.dynamicM >= 0 && *options.dynamicM <= 1))
+    return plan.emitError() << "expected a sparsity of dynamic M from 0 to 1, "
+                               "found "
+                            << *options.dynamicM;
+  FailureOr<RouterAttr> router = parseRouterText(plan, options.router);
+  if (failed(router))
+    return failure();
+  std::string error;
+  std::optional<SiteGlob> glob =
+      SiteGlob::parse(options.sites.empty() ? "*.*.*" : options.sites, error);
+  if (!glob)
+    return plan.emitError() << "sites '" << options.sites << "': " << error;
+
+  llvm::StringSet<> settled = findSettled(plan, sublayers), layers;
+  auto builder = OpBuilder::atBlockEnd(&plan.getBody().front());
+  int64_t routed = 0;
+  for (const Sublayer &sublayer : sublayers) {
+    if (!glob->match(sublayer.name) || settled.contains(sublayer.name))
+      continue;
+    StringRef name = sublayer.name;
+    if (options.wholeLayers) {
+      name = parseLayerSite(sublayer.name)->layerName;
+      // Half of a layer may be settled: then its name would be another's.
+      for (const Sublayer &other : sublayers)
+        if (other.layer == sublayer.layer && settled.contains(other.name))
+          name = sublayer.name;
+      if (!layers.insert(name).second)
+        continue;
+    }
+    RouteOp::create(builder, plan.getLoc(), builder.getStringAttr(name), *router,
+                    builder.getF64FloatAttr(1 - *options.dynamicM),
+                    options.file.empty() ? StringAttr()
+                                         : builder.getStringAttr(options.file));
+    ++routed;
+  }
+  if (routed)
+    return success();
+  return plan.emitError() << "expected a sublayer for --dynamic-m that the "
+                             "plan neither skips nor routes, found none"
+                          << (options.sites.empty() ? "" : " of '")
+                          << options.sites
+                          << (options.sites.empty() ? "" : "'");
+}
