@@ -393,7 +393,7 @@ func.func private @f() attributes {decoder.stride = 3}
 
 // -----
 
-// expected-error @below {{expected 'decoder.step' to be "tokens", "slots", "positions" or "head_rows", found "lengths" on argument #0}}
+// expected-error @below {{expected 'decoder.step' to be "tokens", "slots", "positions", "head_rows" or "routes", found "lengths" on argument #0}}
 func.func private @f(tensor<?xi32> {decoder.step = "lengths"})
 
 // -----

@@ -1,0 +1,35 @@
+// RUN: coppice-opt %s | coppice-opt | FileCheck %s
+
+// CHECK-LABEL: prune.plan @plan
+prune.plan @plan {
+  // The share that is expected by default is not printed.
+  // CHECK-NEXT: prune.route "layers.*.mlp" axis(M) by bottleneck(16)
+  prune.route "layers.*.mlp" axis(M) by bottleneck(16) expected = 0.5
+  // CHECK-NEXT: prune.route "layers.3" axis(M) by linear expected = 2.500000e-01 from "routers.safetensors"
+  prune.route "layers.3" axis(M) by linear expected = 0.25 from "routers.safetensors"
+  // CHECK-NEXT: prune.route "layers.4.attn" axis(M) by mlp(7)
+  prune.route "layers.4.attn" axis(M) by mlp(7)
+}
+
+// CHECK-LABEL: func @routes
+func.func @routes(%scores: tensor<?x2xf32>, %forced: tensor<?x5xi8>, %x: tensor<?x7xf32>, %r: tensor<?x7xf32>)
+    -> (tensor<?x7xf32>, tensor<?x7xf32>, tensor<?xi32>, tensor<i32>) {
+  // CHECK: %[[M:.*]] = prune.decide "layers.0.mlp.route" %{{.*}} forced %{{.*}} column 4 expected 5.000000e-01 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
+  %m = prune.decide "layers.0.mlp.route" %scores forced %forced column 4 expected 0.5 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
+  // CHECK: prune.project_by "layers.0.mlp" %{{.*}}, %[[M]] : tensor<?x7xf32>, tensor<?x1xi8>{{$}}
+  %p = prune.project_by "layers.0.mlp" %x, %m : tensor<?x7xf32>, tensor<?x1xi8>
+  // CHECK: prune.project_by "layers.0.mlp" %{{.*}}, %[[M]] : tensor<?x7xf32>, tensor<?x1xi8> into %{{.*}} : tensor<?x7xf32>
+  %q = prune.project_by "layers.0.mlp" %x, %m : tensor<?x7xf32>, tensor<?x1xi8> into %r : tensor<?x7xf32>
+  // CHECK: prune.compact "layers.0.mlp.rows" %[[M]] : tensor<?x1xi8> -> tensor<?xi32>, tensor<i32>
+  %list, %count = prune.compact "layers.0.mlp.rows" %m : tensor<?x1xi8> -> tensor<?xi32>, tensor<i32>
+  return %p, %q, %list, %count : tensor<?x7xf32>, tensor<?x7xf32>, tensor<?xi32>, tensor<i32>
+}
+
+// CHECK-LABEL: func @rows
+func.func @rows(%x: tensor<?x6xf32>, %g: tensor<6xf32>, %a: tensor<?x2xf32>, %list: tensor<?xi32>, %count: tensor<i32>) -> tensor<?x6xf32> {
+  // CHECK: decoder.rms_norm "n" %{{.*}}, %{{.*}} rows(%[[L:.*]], %[[C:.*]] : tensor<?xi32>) {divisor
+  %n = decoder.rms_norm "n" %x, %g rows(%list, %count : tensor<?xi32>) {divisor = 6 : i64, epsilon = 1.0e-5 : f32} : tensor<?x6xf32>, tensor<6xf32>
+  // CHECK: decoder.rotary "q" %{{.*}}, %{{.*}} rows(%[[L]], %[[C]] : tensor<?xi32>) {head_dim
+  %q = decoder.rotary "q" %n, %a rows(%list, %count : tensor<?xi32>) {head_dim = 3 : i64} : tensor<?x6xf32>, tensor<?x2xf32>
+  return %q : tensor<?x6xf32>
+}
