@@ -18,9 +18,9 @@ const std::array<std::string, symbolCount> symbolNames = {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kindNames = {
-    "lookup", "norm",      "gemm",        "rotary_table", "rotary",
-    "append", "attention", "elementwise", "other"};
+constexpr std::array<std::string_view, 11> kindNames = {
+    "lookup",    "norm",        "gemm",  "rotary_table", "rotary", "append",
+    "attention", "elementwise", "other", "route",        "compact"};
 
 constexpr size_t maxRank = 8;
 // Limits stay far below 2^63, so that plain sums and products of two of them
@@ -28,6 +28,8 @@ constexpr size_t maxRank = 8;
 constexpr int64_t maxLimit = int64_t(1) << 31;
 // A session keeps a length for each slot.
 constexpr int64_t maxSlots = int64_t(1) << 20;
+// Columns of the decisions of a row: rows times this stays below 2^63, too.
+constexpr int64_t maxRouteColumns = int64_t(1) << 20;
 
 Model parseModel(const JsonCursor &json) {
   Model model;
@@ -109,6 +111,17 @@ std::vector<KeptAxis> parseKept(const JsonCursor &json) {
   return kept;
 }
 
+// i8 [rows, R]: the decisions that are made outside.
+void checkRoutesField(const JsonCursor &json, const StepField &field) {
+  if (field.dtype != DType::I8)
+    json.at("dtype").expected("\"i8\"");
+  if (field.shape.size() != 2 || field.shape[0].asSymbol() != symbolRows ||
+      field.shape[1].asConstant().value_or(0) < 1 ||
+      *field.shape[1].asConstant() > maxRouteColumns)
+    json.at("shape").fail(concat("expected [\"rows\", R] with R in [1, ",
+                                 maxRouteColumns, "]"));
+}
+
 StepField parseStepField(const JsonCursor &json) {
   StepField field;
   field.name = json.at("name").text();
@@ -116,14 +129,19 @@ StepField parseStepField(const JsonCursor &json) {
   field.shape = parseShape(json.at("shape"));
   if (!json.ok())
     return field;
-  constexpr std::array<std::string_view, 4> roles = {"tokens", "slots",
-                                                     "positions", "head_rows"};
+  constexpr std::array<std::string_view, 5> roles = {
+      "tokens", "slots", "positions", "head_rows", "routes"};
   auto role = std::find(roles.begin(), roles.end(), field.name);
   if (role == roles.end()) {
-    json.at("name").expected("one of tokens, slots, positions, head_rows");
+    json.at("name").expected(
+        "one of tokens, slots, positions, head_rows, routes");
     return field;
   }
   field.role = StepRole(role - roles.begin());
+  if (field.role == StepRole::Routes) {
+    checkRoutesField(json, field);
+    return field;
+  }
   if (field.dtype != DType::I32)
     json.at("dtype").expected("\"i32\"");
   int extent = field.role == StepRole::HeadRows ? symbolHeadRows : symbolRows;
@@ -217,6 +235,57 @@ Buffer parseBuffer(const JsonCursor &json) {
   buffer.shape = parseShape(json.at("shape"));
   buffer.offset = json.at("offset").expr(symbolNames);
   return buffer;
+}
+
+Route parseRoute(const JsonCursor &json, const Program &program) {
+  Route route;
+  route.name = json.at("name").text();
+  if (json.ok() && route.name.empty())
+    json.at("name").expected("a name");
+  route.buffer = json.at("buffer").index(program.buffers.size());
+  route.groups = json.at("groups").integer(1, maxRouteColumns);
+  route.column = json.at("column").integer(0, maxRouteColumns);
+  route.expected = json.at("expected").number();
+  route.scores = json.at("scores").text();
+  if (!json.ok())
+    return route;
+  if (!(route.expected >= 0 && route.expected <= 1))
+    json.at("expected").expected("a share in [0, 1]");
+  if (route.column + route.groups > program.routeColumns)
+    json.fail(concat("expected columns inside the ", program.routeColumns,
+                     " of the step field 'routes', found [", route.column, ", ",
+                     route.column + route.groups, ")"));
+  const Buffer &mask = program.buffers[size_t(route.buffer)];
+  if (mask.dtype != DType::I8 || mask.shape.size() != 2 ||
+      mask.shape[0].asSymbol() != symbolRows ||
+      mask.shape[1].asConstant() != route.groups)
+    json.at("buffer").fail(concat("expected a mask of dtype i8 and shape "
+                                  "[\"rows\", ",
+                                  route.groups, "], found buffer ",
+                                  quote(mask.name)));
+  return route;
+}
+
+// No two routes of one name, buffer or column: one would overrule the other.
+void checkRoutes(const JsonCursor &json, const Program &program) {
+  std::set<std::string_view> names;
+  std::set<int64_t> buffers;
+  std::vector<const Route *> owners(size_t(program.routeColumns), nullptr);
+  for (const Route &route : program.routes) {
+    if (!names.insert(route.name).second)
+      return json.fail("routes: " + quote(route.name) + " appears twice");
+    if (!buffers.insert(route.buffer).second)
+      return json.fail("routes: " + quote(route.name) +
+                       ": expected a buffer of its own, found another route's");
+    for (int64_t i = route.column; i < route.column + route.groups; ++i) {
+      const Route *&owner = owners[size_t(i)];
+      if (owner)
+        return json.fail(concat("routes: column ", i, " is of both ",
+                                quote(owner->name), " and ",
+                                quote(route.name)));
+      owner = &route;
+    }
+  }
 }
 
 Target parseTarget(const JsonCursor &json) {
@@ -368,6 +437,18 @@ Dispatch parseDispatch(const JsonCursor &json, const Program &program) {
   } else if (json.ok() && dispatch.kind == DispatchKind::Gemm) {
     json.fail("missing key 'gemm'");
   }
+  if (json.has("route") && !json.at("route").isNull()) {
+    std::string name = json.at("route").text();
+    for (size_t i = 0; i < program.routes.size(); ++i)
+      if (program.routes[i].name == name)
+        dispatch.route = int64_t(i);
+    if (json.ok() && !dispatch.route)
+      json.at("route").expected("the name of a route of the program");
+  }
+  if (json.has("partial"))
+    dispatch.partial = json.at("partial").boolean();
+  if (json.ok() && dispatch.partial && !dispatch.route)
+    json.at("partial").fail("expected a 'route' beside it, found none");
   JsonCursor value = json.at("value");
   if (json.ok() && !value.isNull())
     dispatch.value = value.text();
@@ -510,6 +591,15 @@ Program readProgram(const JsonCursor &json) {
     return parseOutput(entry, program.buffers.size());
   });
   parseList(json.at("targets"), program.targets, parseTarget);
+  for (const StepField &field : program.step)
+    if (json.ok() && field.role == StepRole::Routes)
+      program.routeColumns = *field.shape[1].asConstant();
+  if (json.has("routes"))
+    parseList(
+        json.at("routes"), program.routes,
+        [&](const JsonCursor &entry) { return parseRoute(entry, program); });
+  if (json.ok())
+    checkRoutes(json, program);
   parseList(
       json.at("dispatches"), program.dispatches,
       [&](const JsonCursor &entry) { return parseDispatch(entry, program); });

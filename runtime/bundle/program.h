@@ -67,7 +67,7 @@ struct FileRecord {
 };
 
 // What a field of the step buffer carries, by its name in the file.
-enum class StepRole { Tokens, Slots, Positions, HeadRows };
+enum class StepRole { Tokens, Slots, Positions, HeadRows, Routes };
 
 struct StepField {
   std::string name;
@@ -137,7 +137,9 @@ enum class DispatchKind {
   Append,
   Attention,
   Elementwise,
-  Other
+  Other,
+  Route,  // decides which rows a sublayer computes
+  Compact // a decision to the list of its rows
 };
 // "rotary_table", as in the file.
 std::string_view nameOf(DispatchKind kind);
@@ -176,6 +178,17 @@ struct GemmExtents {
   int64_t n = 0, k = 0;
 };
 
+// A decision which rows a sublayer computes, by one dispatch of kind "route":
+// from scores [rows, 2 groups] to a mask [rows, groups] of i8, 1 for computed.
+struct Route {
+  std::string name;
+  int64_t buffer = 0; // the mask; lives to the end of the step
+  int64_t column = 0; // the first of its columns of the step field "routes"
+  int64_t groups = 1;
+  double expected = 1; // share of kept rows that predictions assume
+  std::string scores;  // the value name of its scores
+};
+
 struct Dispatch {
   std::string site;
   DispatchKind kind = DispatchKind::Other;
@@ -187,6 +200,12 @@ struct Dispatch {
   std::optional<GemmExtents> gemm;
   std::optional<std::string> value;
   std::vector<KeptAxis> kept;
+  // Works on the rows that this route keeps alone; its costs and `gemm` are
+  // those of all rows.
+  std::optional<int64_t> route;
+  // With a route: the other rows of what it writes are undefined; else they
+  // stay as they were.
+  bool partial = false;
 };
 
 struct Program {
@@ -204,7 +223,10 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<Output> outputs;
   std::vector<Target> targets;
+  std::vector<Route> routes;
   std::vector<Dispatch> dispatches;
+  // Columns of the step field "routes"; 0: the program has no such field.
+  int64_t routeColumns = 0;
 
   // The output named "logits"; every program has it.
   int64_t logitsBuffer = 0;

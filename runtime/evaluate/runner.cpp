@@ -23,6 +23,7 @@ void StepRows::clear() {
   slots.clear();
   positions.clear();
   headRows.clear();
+  routes.clear();
 }
 
 Status Runner::openBundle() {
@@ -91,6 +92,59 @@ Result<Runner> Runner::openWithRows(const std::string &path,
   return runner;
 }
 
+Status Runner::routeBy(const std::string &spec) {
+  auto source = makeRouteSource(spec, facts);
+  if (!source)
+    return source.status();
+  routeBy(*std::move(source));
+  return {};
+}
+
+Status Runner::recordRoutes() {
+  if (facts.routes.empty())
+    return invalidArgument(path() + ": expected a bundle with routes to record, "
+                                    "found one without");
+  recorded.emplace(facts);
+  return {};
+}
+
+Status Runner::decideInto(const StepRows &rows,
+                          std::span<const int32_t> numbers,
+                          std::vector<int8_t> &routes) {
+  routes.assign(rows.tokens.size() * size_t(facts.routeColumns), -1);
+  return routeSource->decide({numbers, rows.positions}, routes);
+}
+
+Status Runner::decide(StepRows &rows) {
+  if (!routeSource || facts.routeColumns == 0)
+    return {};
+  return decideInto(rows, sequences.assign(rows.slots, rows.positions),
+                    rows.routes);
+}
+
+Result<std::vector<int8_t>> Runner::readRoute(size_t route,
+                                              int64_t rows) const {
+  std::vector<int8_t> mask(size_t(rows * facts.routes[route].groups));
+  if (coppice_status code = coppice_session_read_route(
+          handle.get(), int64_t(route), mask.data()))
+    return lastFailure(code);
+  return mask;
+}
+
+Status Runner::record(const StepRows &rows, std::span<const int32_t> numbers) {
+  for (size_t r = 0; r < facts.routes.size(); ++r) {
+    const Route &route = facts.routes[r];
+    auto mask = readRoute(r, rows.size());
+    if (!mask)
+      return mask.status();
+    for (size_t row = 0; row < numbers.size(); ++row)
+      std::copy_n(mask->begin() + int64_t(row) * route.groups, route.groups,
+                  recorded->at(numbers[row], rows.positions[row]).begin() +
+                      route.column);
+  }
+  return {};
+}
+
 Status Runner::step(const StepRows &rows, std::vector<float> &logits) {
   coppice_step step{};
   step.struct_size = sizeof step;
@@ -100,11 +154,21 @@ Status Runner::step(const StepRows &rows, std::vector<float> &logits) {
   step.positions = rows.positions.data();
   step.head_row_count = static_cast<int64_t>(rows.headRows.size());
   step.head_rows = rows.headRows.data();
+  std::vector<int32_t> numbers;
+  if (recorded || (routeSource && rows.routes.empty()))
+    numbers = sequences.assign(rows.slots, rows.positions);
+  const std::vector<int8_t> *routes = &rows.routes;
+  if (routeSource && facts.routeColumns > 0 && rows.routes.empty()) {
+    if (Status status = decideInto(rows, numbers, decisions); !status.ok())
+      return status;
+    routes = &decisions;
+  }
+  step.routes = routes->empty() ? nullptr : routes->data();
   logits.resize(rows.headRows.size() * static_cast<size_t>(vocabulary()));
   if (coppice_status code = coppice_session_step(
           handle.get(), &step, logits.empty() ? nullptr : logits.data()))
     return lastFailure(code);
-  return {};
+  return recorded ? record(rows, numbers) : Status();
 }
 
 Status Runner::checkTokens(std::span<const int32_t> tokens) const {

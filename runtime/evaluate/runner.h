@@ -6,8 +6,12 @@
 
 #include "runtime/base/status.h"
 #include "runtime/bundle/program.h"
+#include "runtime/routes/route_source.h"
+#include "runtime/routes/sequence_numbers.h"
+#include "runtime/routes/trace.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +30,8 @@ struct RunnerOptions {
 /// The rows of one step; see coppice_step.
 struct StepRows {
   std::vector<int32_t> tokens, slots, positions, headRows;
+  /// [rows, route columns], or empty: the runner's source decides.
+  std::vector<int8_t> routes;
 
   /// Appends a row; its logits are asked for if `head`.
   void add(int32_t token, int32_t slot, int64_t position, bool head);
@@ -63,6 +69,25 @@ public:
   /// as that.
   Status step(const StepRows &rows, std::vector<float> &logits);
 
+  /// Takes decisions from `source`; the routers decide while there is none.
+  void routeBy(std::unique_ptr<RouteSource> source) {
+    routeSource = std::move(source);
+  }
+  /// The same by its name (route_source.h).
+  Status routeBy(const std::string &spec);
+  RouteSource *routes() const { return routeSource.get(); }
+  /// Fills `rows.routes` with what the source decides, ahead of the step.
+  Status decide(StepRows &rows);
+  /// The next sequence is the first again: for runs that repeat one another.
+  void restartSequences() { sequences.restart(); }
+
+  /// From here on keeps what is decided; a program without routes is an invalid
+  /// argument.
+  Status recordRoutes();
+  const RouteTrace &recordedRoutes() const { return *recorded; }
+  /// What a route decided in the last step: [rows, groups].
+  Result<std::vector<int8_t>> readRoute(size_t route, int64_t rows) const;
+
   /// Every id is inside the vocabulary, else an invalid argument.
   Status checkTokens(std::span<const int32_t> tokens) const;
 
@@ -75,6 +100,9 @@ public:
 private:
   Status openBundle();
   Status createSession(const RunnerOptions &options);
+  Status decideInto(const StepRows &rows, std::span<const int32_t> numbers,
+                    std::vector<int8_t> &routes);
+  Status record(const StepRows &rows, std::span<const int32_t> numbers);
 
   struct Close {
     void operator()(coppice_bundle *b) const { coppice_bundle_close(b); }
@@ -88,6 +116,11 @@ private:
   // The session refers to the bundle, so it is declared behind it.
   std::unique_ptr<coppice_bundle, Close> bundle;
   std::unique_ptr<coppice_session, Close> handle;
+
+  std::unique_ptr<RouteSource> routeSource;
+  SequenceNumbers sequences;
+  std::optional<RouteTrace> recorded;
+  std::vector<int8_t> decisions; ///< of a step that comes without
 };
 
 /// The failure that the C ABI's last call on this thread left.

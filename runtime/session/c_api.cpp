@@ -169,6 +169,35 @@ coppice_status coppice_session_step(coppice_session *session,
   });
 }
 
+int64_t coppice_session_route_columns(const coppice_session *session) {
+  return session ? session->session->routeColumns() : 0;
+}
+
+int64_t coppice_session_route_count(const coppice_session *session) {
+  return session ? session->session->routeCount() : 0;
+}
+
+coppice_status coppice_session_route(const coppice_session *session,
+                                     int64_t index, coppice_route *out) {
+  return guarded([&] {
+    if (Status status = expectHandles({session}); !status.ok())
+      return status;
+    auto route = session->session->route(index);
+    if (!route)
+      return route.status();
+    return give(*route, out, "coppice_route");
+  });
+}
+
+coppice_status coppice_session_read_route(coppice_session *session,
+                                          int64_t index, int8_t *mask) {
+  return guarded([&] {
+    if (Status status = expectHandles({session, mask}); !status.ok())
+      return status;
+    return session->session->readRoute(index, mask);
+  });
+}
+
 coppice_status coppice_session_reset(coppice_session *session, int32_t slot) {
   return guarded([&] {
     if (Status status = expectHandles({session}); !status.ok())

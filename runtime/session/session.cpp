@@ -31,7 +31,18 @@ SymbolValues largestStep(const StepLimits &limits) {
 }
 
 int64_t stepFieldElements(const StepField &field, const StepLimits &limits) {
-  return field.role == StepRole::HeadRows ? limits.headRows : limits.rows;
+  if (field.role == StepRole::HeadRows)
+    return limits.headRows;
+  return limits.rows * (field.role == StepRole::Routes ? limits.routeColumns : 1);
+}
+
+// Does the dispatch write the mask of the route?
+bool decides(const Dispatch &dispatch, const Route &route) {
+  return std::any_of(
+      dispatch.writes.begin(), dispatch.writes.end(), [&](int64_t written) {
+        const Arg &arg = dispatch.args[size_t(written)];
+        return arg.kind == ArgKind::Buffer && arg.index == route.buffer;
+      });
 }
 
 bool writesState(const Dispatch &dispatch) {
@@ -63,6 +74,7 @@ Result<StepLimits> resolveLimits(const Program &program,
                                  const coppice_session_options &options) {
   StepLimits limits;
   limits.vocabulary = program.model.vocabulary;
+  limits.routeColumns = program.routeColumns;
   Status status =
       takeLimit("max_rows", options.max_rows, program.limits.rows, limits.rows);
   if (status.ok())
@@ -147,6 +159,8 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   session->limits = *limits;
   session->held.assign(size_t(limits->slots), 0);
   session->incomplete.assign(size_t(limits->slots), false);
+  session->undecided.assign(size_t(limits->rows * limits->routeColumns), -1);
+  session->decided.assign(program.routes.size(), false);
   auto weights =
       loadWeights(*session->bundle, session->device, options.allow_nan != 0);
   if (!weights)
@@ -231,6 +245,7 @@ Status Session::step(const coppice_step &step, float *logits) {
     return status;
 
   // From here on only a device can fail; what the slots hold is then unknown.
+  lastRows = 0;
   for (const auto &[slot, length] : checked->lengths)
     held[size_t(slot)] = 0;
   if (Status status = writeStepBuffer(step); !status.ok())
@@ -243,6 +258,13 @@ Status Session::step(const coppice_step &step, float *logits) {
   bool skipsState = false;
   for (size_t i = 0; i < disabled.size(); ++i)
     skipsState |= disabled[i] && writesState(program.dispatches[i]);
+  lastRows = step.row_count;
+  for (size_t r = 0; r < decided.size(); ++r) {
+    decided[r] = false;
+    for (size_t i = 0; !decided[r] && i < disabled.size(); ++i)
+      decided[r] =
+          !disabled[i] && decides(program.dispatches[i], program.routes[r]);
+  }
   for (const auto &[slot, length] : checked->lengths) {
     held[size_t(slot)] = length;
     if (skipsState)
@@ -251,27 +273,33 @@ Status Session::step(const coppice_step &step, float *logits) {
   return {};
 }
 
+Status Session::writeStepField(size_t index, const void *source,
+                               int64_t count) {
+  return device.upload(addresses.step[index], source,
+                       count * sizeOf(program.step[index].dtype));
+}
+
 Status Session::writeStepBuffer(const coppice_step &step) {
   for (size_t i = 0; i < program.step.size(); ++i) {
-    const int32_t *source = nullptr;
-    int64_t count = step.row_count;
+    Status status;
     switch (program.step[i].role) {
     case StepRole::Tokens:
-      source = step.tokens;
+      status = writeStepField(i, step.tokens, step.row_count);
       break;
     case StepRole::Slots:
-      source = step.slots;
+      status = writeStepField(i, step.slots, step.row_count);
       break;
     case StepRole::Positions:
-      source = step.positions;
+      status = writeStepField(i, step.positions, step.row_count);
       break;
     case StepRole::HeadRows:
-      source = step.head_rows;
-      count = step.head_row_count;
+      status = writeStepField(i, step.head_rows, step.head_row_count);
+      break;
+    case StepRole::Routes:
+      status = writeStepField(i, step.routes ? step.routes : undecided.data(),
+                              step.row_count * program.routeColumns);
       break;
     }
-    Status status = device.upload(addresses.step[i], source,
-                                  count * int64_t(sizeof(int32_t)));
     if (!status.ok())
       return status;
   }
@@ -413,6 +441,47 @@ Status Session::enable(const std::string &group, bool enabled) {
     return {};
   return invalidArgument(
       concat("expected a group of the program, found ", quote(group)));
+}
+
+Status Session::checkRoute(int64_t index) const {
+  if (index >= 0 && index < routeCount())
+    return {};
+  return invalidArgument(concat("expected a route in [0, ", routeCount(),
+                                "), found ", index));
+}
+
+Result<coppice_route> Session::route(int64_t index) const {
+  if (Status status = checkRoute(index); !status.ok())
+    return status;
+  const Route &route = program.routes[size_t(index)];
+  return coppice_route{sizeof(coppice_route), route.name.c_str(), route.column,
+                       route.groups, route.expected};
+}
+
+Status Session::readRoute(int64_t index, int8_t *mask) {
+  if (Status status = checkRoute(index); !status.ok())
+    return status;
+  const Route &route = program.routes[size_t(index)];
+  if (lastRows == 0)
+    return invalidArgument("route " + quote(route.name) +
+                           ": expected a step before its decisions are read, "
+                           "found none, or one that failed");
+  if (!decided[size_t(index)])
+    return invalidArgument("route " + quote(route.name) +
+                           ": the last step has decided nothing, because the "
+                           "group of its decision is switched off");
+  int64_t count = lastRows * route.groups;
+  Status status =
+      device.download(mask, plan->bufferAddress(route.buffer), count);
+  if (!status.ok())
+    return status;
+  // What a kernel has written is believed no more than what a caller has.
+  for (int64_t i = 0; i < count; ++i)
+    if (mask[i] != 0 && mask[i] != 1)
+      return internalError(concat("route ", quote(route.name),
+                                  ": expected a mask of 0 and 1, found ",
+                                  int(mask[i]), " in row ", i / route.groups));
+  return {};
 }
 
 coppice_session_info Session::info() const {

@@ -39,6 +39,12 @@ public:
   Status reset(int32_t slot);
   Status rewind(int32_t slot, int64_t length);
   Status enable(const std::string &group, bool enabled);
+
+  int64_t routeColumns() const { return program.routeColumns; }
+  int64_t routeCount() const { return int64_t(program.routes.size()); }
+  // `name` points into the session.
+  Result<coppice_route> route(int64_t index) const;
+  Status readRoute(int64_t index, int8_t *mask);
   void observe(coppice_observer function, void *context) {
     observer = function;
     observerContext = context;
@@ -51,6 +57,8 @@ private:
   Status allocate();
   Status findKernels();
   Status writeStepBuffer(const coppice_step &step);
+  Status writeStepField(size_t index, const void *source, int64_t count);
+  Status checkRoute(int64_t index) const;
   Status runDispatches(const SymbolValues &symbols);
   Status report(size_t dispatch, double seconds);
   Status readLogits(float *logits);
@@ -72,6 +80,10 @@ private:
   // Slots that were fed while a group that writes a state was off: the state
   // lacks those tokens.
   std::vector<bool> incomplete;
+  std::vector<int8_t> undecided; // routes of a step that gives none
+  // Rows of the last step; 0: there was none, or it failed.
+  int64_t lastRows = 0;
+  std::vector<bool> decided; // by route: the last step ran its decision
 
   coppice_observer observer = nullptr;
   void *observerContext = nullptr;

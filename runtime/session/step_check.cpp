@@ -49,11 +49,28 @@ Status checkPosition(const coppice_step &step, int64_t row, int64_t next,
       " tokens) or 0 (to start afresh) in row ", row, ", found ", position));
 }
 
+Status checkRoutes(const coppice_step &step, int64_t columns) {
+  if (!step.routes)
+    return {};
+  if (columns == 0)
+    return invalidArgument("expected no routes in a step of a program that "
+                           "takes no decisions, found some");
+  for (int64_t i = 0; i < step.row_count * columns; ++i)
+    if (step.routes[i] < -1 || step.routes[i] > 1)
+      return invalidArgument(concat(
+          "expected -1 (the router decides), 0 or 1 in routes, found ",
+          int(step.routes[i]), " in row ", i / columns, ", column ",
+          i % columns));
+  return {};
+}
+
 } // namespace
 
 Result<CheckedStep> checkStep(const coppice_step &step,
                               const StepLimits &limits, const int64_t *held) {
   if (Status status = checkCounts(step, limits); !status.ok())
+    return status;
+  if (Status status = checkRoutes(step, limits.routeColumns); !status.ok())
     return status;
   CheckedStep checked;
   std::vector<int64_t> next(size_t(limits.slots), -1);

@@ -15,6 +15,7 @@ namespace coppice::rt {
 // What a session can take.
 struct StepLimits {
   int64_t rows = 0, headRows = 0, slots = 0, context = 0, vocabulary = 0;
+  int64_t routeColumns = 0;
 };
 
 struct CheckedStep {

@@ -1,5 +1,6 @@
 // coppice-run generate: a prompt in, the text that follows out, as it comes.
 #include "runtime/evaluate/generate.h"
+#include "tools/coppice-run/route_flags.h"
 #include "tools/coppice-run/seed_check.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
@@ -19,6 +20,7 @@ struct Flags {
   double temperature = 1.0, topP = 1.0;
   uint64_t seed = 1;
   RunnerOptions session;
+  RouteFlags routes;
 };
 } // namespace
 
@@ -33,6 +35,9 @@ static Status run(Flags flags, bool promptIsText) {
       Runner::openWithRows(flags.bundle, flags.session, /*rows=*/512);
   if (!runner)
     return runner.status();
+
+  if (Status status = applyRouteFlags(flags.routes, *runner); !status.ok())
+    return status;
 
   // Ids in and out need no tokenizer.
   std::unique_ptr<Tokenizer> tokenizer;
@@ -75,7 +80,7 @@ static Status run(Flags flags, bool promptIsText) {
   if (*stopped == StopReason::Context)
     std::fprintf(stderr, "stopped: the context of %lld tokens is full\n",
                  static_cast<long long>(runner->context()));
-  return {};
+  return saveRoutes(flags.routes, *runner);
 }
 
 void addGenerate(CLI::App &app, Status &result) {
@@ -131,6 +136,7 @@ void addGenerate(CLI::App &app, Status &result) {
                  "those tokens (default: they are text)")
       ->needs(text);
   addTokenizerFlag(*command, flags->tokenizer);
+  addRouteFlags(*command, flags->routes);
   addSessionFlags(*command, flags->session);
   command->callback([flags, text, ids, &result] {
     if (text->count() + ids->count() == 0)

@@ -118,6 +118,11 @@ static std::string toJson(const Facts &facts) {
                        {"sha256", target.sha256},
                        {"requires", target.requires_},
                        {"missing", missingFeatures(target)}});
+  Json routes = Json::array();
+  for (const Route &route : p.routes)
+    routes.push_back({{"name", route.name},
+                      {"groups", route.groups},
+                      {"expected", route.expected}});
   Json json = {{"schema", "coppice.info/1"},
                {"bundle_sha256", facts.sha256},
                {"producer", p.producer},
@@ -152,6 +157,7 @@ static std::string toJson(const Facts &facts) {
                  {"rows", facts.request.maxRows},
                  {"head_rows", facts.request.maxHeadRows}}},
                {"targets", targets},
+               {"routes", routes},
                {"dispatches", facts.kinds},
                {"kernels", facts.kernels}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -204,6 +210,13 @@ static void print(const Facts &facts) {
                       (!missing.empty()         ? ", needs " + shown(missing)
                        : &target == facts.taken ? ", runs here: taken"
                                                 : ", runs here"));
+  }
+  for (const Route &route : p.routes) {
+    char expected[32];
+    std::snprintf(expected, sizeof expected, "%.4g", route.expected);
+    row("route", shown(route.name) + ", " + number(route.groups) +
+                     (route.groups == 1 ? " group" : " groups") +
+                     ", expected to keep " + expected + " of the rows");
   }
   std::string kinds;
   for (const auto &[kind, count] : facts.kinds)

@@ -1,5 +1,6 @@
 // coppice-run logits: token ids in, a .npy file of logits out.
 #include "runtime/evaluate/npy.h"
+#include "tools/coppice-run/route_flags.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
@@ -14,6 +15,7 @@ struct Flags {
   std::vector<std::string> disabled;
   bool all = false;
   RunnerOptions session;
+  RouteFlags routes;
 };
 } // namespace
 
@@ -32,6 +34,8 @@ static Status run(Flags flags) {
         " (the context length), found " + std::to_string(count));
   if (Status status = runner->checkTokens(flags.tokens); !status.ok())
     return status;
+  if (Status status = applyRouteFlags(flags.routes, *runner); !status.ok())
+    return status;
   for (const std::string &group : flags.disabled)
     if (coppice_status code =
             coppice_session_enable(runner->session(), group.c_str(), 0))
@@ -39,6 +43,8 @@ static Status run(Flags flags) {
   std::vector<float> logits;
   if (Status status = runner->feed(flags.tokens, 0, 0, flags.all, logits);
       !status.ok())
+    return status;
+  if (Status status = saveRoutes(flags.routes, *runner); !status.ok())
     return status;
   return writeNpy(flags.output, logits, flags.all ? count : 1,
                   runner->vocabulary());
@@ -66,6 +72,7 @@ void addLogits(CLI::App &app, Status &result) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("GROUP,..");
+  addRouteFlags(*command, flags->routes);
   addSessionFlags(*command, flags->session);
   command->callback([flags, &result] { result = run(*flags); });
 }

@@ -4,6 +4,7 @@
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
 #include "tools/coppice-run/output.h"
+#include "tools/coppice-run/route_flags.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
 
@@ -18,6 +19,7 @@ struct Flags {
   std::string bundle, text, json, tokenizer;
   NllOptions nll;
   RunnerOptions session;
+  RouteFlags routes;
 };
 } // namespace
 
@@ -34,6 +36,8 @@ static Status run(Flags flags) {
       Runner::openWithRows(flags.bundle, flags.session, rows);
   if (!runner)
     return runner.status();
+  if (Status status = applyRouteFlags(flags.routes, *runner); !status.ok())
+    return status;
   auto tokenizer = loadTokenizer(*runner, flags.tokenizer);
   if (!tokenizer)
     return tokenizer.status();
@@ -48,6 +52,8 @@ static Status run(Flags flags) {
   line.clear();
   if (!quality)
     return quality.status().at(flags.text);
+  if (Status status = saveRoutes(flags.routes, *runner); !status.ok())
+    return status;
 
   if (!flags.json.empty())
     if (Status status =
@@ -105,6 +111,7 @@ void addNll(CLI::App &app, Status &result) {
                    "append a record (schema coppice.quality/1); - is stdout")
       ->type_name("FILE");
   addTokenizerFlag(*command, flags->tokenizer);
+  addRouteFlags(*command, flags->routes);
   addSessionFlags(*command, flags->session);
   command->callback([flags, &result] { result = run(*flags); });
 }

@@ -54,6 +54,17 @@ Status checkAppendable(const std::string &path) {
   return {};
 }
 
+Status checkReplaceable(const std::string &path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error))
+    return ioError("cannot write '" + path +
+                   "': expected a file, found a directory");
+  std::string place = std::filesystem::path(path).parent_path().string();
+  if (access(place.empty() ? "." : (place + "/").c_str(), W_OK) != 0)
+    return ioError("cannot write '" + path + "': " + std::strerror(errno));
+  return {};
+}
+
 Status makeParents(const std::string &path) {
   std::error_code error;
   auto parent = std::filesystem::path(path).parent_path();

@@ -15,6 +15,9 @@ Status appendLine(const std::string &path, const std::string &line);
 /// commands that work long before they append. An empty path is no output.
 Status checkAppendable(const std::string &path);
 
+/// The same of a file that is to be replaced atomically.
+Status checkReplaceable(const std::string &path);
+
 /// Makes the directories above `path`.
 Status makeParents(const std::string &path);
 

@@ -108,10 +108,38 @@ typedef struct coppice_step {
   const int32_t *tokens, *slots, *positions;
   int64_t head_row_count;
   const int32_t *head_rows;
+  const int8_t *routes; /* [row_count, route columns]: -1 leaves the decision to
+                           the router, 0 passes the row over, 1 computes it.
+                           NULL: the routers decide all */
 } coppice_step;
 
 coppice_status coppice_session_step(coppice_session *session,
                                     const coppice_step *step, float *logits);
+
+/* Columns of coppice_step's routes; 0: the program takes no decisions. */
+int64_t coppice_session_route_columns(const coppice_session *session);
+
+/* What decides, row by row, whether a sublayer computes a row. `name` is owned
+ * by the session. */
+typedef struct coppice_route {
+  size_t struct_size;
+  const char *name;
+  int64_t column; /* its first in coppice_step's routes */
+  int64_t groups; /* so many columns */
+  double expected; /* share of computed rows that predictions assume */
+} coppice_route;
+
+/* Routes [0, count) of the program; an oracle has columns, but lists none. */
+int64_t coppice_session_route_count(const coppice_session *session);
+coppice_status coppice_session_route(const coppice_session *session,
+                                     int64_t index, coppice_route *out);
+
+/* What a route decided in the last step: mask gets [row_count of that step,
+ * groups], 1 for a row that was computed, 0 for one that was passed over. There
+ * must have been a step, it must not have failed, and the route's decision must
+ * not have been switched off in it. */
+coppice_status coppice_session_read_route(coppice_session *session,
+                                          int64_t index, int8_t *mask);
 
 /* Forgets a slot's tokens (slot < 0: all slots). */
 coppice_status coppice_session_reset(coppice_session *session, int32_t slot);

@@ -15,10 +15,13 @@ using test::writeBytes;
 using test::writeToyBundle;
 using Json = nlohmann::json;
 
-Json toyProgram() {
+Json toyProgram(bool routed = false) {
   TemporaryDirectory directory;
   Json program;
-  writeToyBundle(directory / "toy", {}, [&](Json &json) { program = json; });
+  test::ToyOptions options;
+  options.routed = routed;
+  writeToyBundle(directory / "toy", options,
+                 [&](Json &json) { program = json; });
   return program;
 }
 
@@ -60,6 +63,150 @@ TEST(ProgramTest, ReadsEveryField) {
             3 * 11 * 5 * 4);
 }
 
+struct BadProgram {
+  const char *name;
+  const char *pointer; // what to replace
+  Json value;
+  const char *message;
+};
+
+TEST(ProgramTest, ReadsRoutes) {
+  auto program = parseProgram(toyProgram(/*routed=*/true).dump());
+  ASSERT_TRUE(program) << program.status().message();
+  EXPECT_EQ(program->step[4].role, StepRole::Routes);
+  EXPECT_EQ(program->step[4].dtype, DType::I8);
+  EXPECT_EQ(program->routeColumns, 2);
+  ASSERT_EQ(program->routes.size(), 2u);
+  const Route &route = program->routes[1];
+  EXPECT_EQ(route.name, "layers.0.attn.route");
+  EXPECT_EQ(route.scores, "layers.0.attn.router");
+  EXPECT_EQ(route.buffer, 8);
+  EXPECT_EQ(route.column, 0);
+  EXPECT_EQ(route.groups, 1);
+  EXPECT_EQ(route.expected, 0.25);
+  EXPECT_EQ(program->dispatches[2].kind, DispatchKind::Route);
+  EXPECT_EQ(program->dispatches[3].kind, DispatchKind::Compact);
+  EXPECT_FALSE(program->dispatches[3].route);
+  EXPECT_EQ(program->dispatches[4].route, 0);
+  EXPECT_TRUE(program->dispatches[4].partial);
+  EXPECT_EQ(program->dispatches[5].route, 0);
+  EXPECT_FALSE(program->dispatches[5].partial);
+  EXPECT_EQ(program->dispatches[9].route, 1);
+
+  auto plain = parseProgram(toyProgram().dump());
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->routeColumns, 0);
+  EXPECT_TRUE(plain->routes.empty());
+}
+
+// An oracle takes decisions and lists no routes; what names one then fails.
+TEST(ProgramTest, RoutesMayBeAbsent) {
+  Json program = toyProgram(/*routed=*/true);
+  program.erase("routes");
+  auto named = parseProgram(program.dump());
+  ASSERT_FALSE(named);
+  EXPECT_NE(named.status().message().find("the name of a route"),
+            std::string::npos);
+  for (Json &dispatch : program["dispatches"]) {
+    dispatch.erase("route");
+    dispatch.erase("partial");
+  }
+  auto parsed = parseProgram(program.dump());
+  ASSERT_TRUE(parsed) << parsed.status().message();
+  EXPECT_EQ(parsed->routeColumns, 2);
+}
+
+TEST(ProgramTest, DamagedRoutesAreRefused) {
+  const Json good = toyProgram(/*routed=*/true);
+  const BadProgram list[] = {
+      {"field of i32", "/step/4/dtype", "i32",
+       "step[4].dtype: expected \"i8\""},
+      {"field of one extent",
+       "/step/4/shape",
+       {"rows"},
+       "step[4].shape: expected [\"rows\", R]"},
+      {"field of head rows",
+       "/step/4/shape",
+       {"head_rows", 2},
+       "step[4].shape: expected [\"rows\", R]"},
+      {"field without columns",
+       "/step/4/shape",
+       {"rows", 0},
+       "step[4].shape: expected [\"rows\", R]"},
+      {"field of symbolic columns",
+       "/step/4/shape",
+       {"rows", "slots"},
+       "step[4].shape: expected [\"rows\", R]"},
+      {"field of too many columns",
+       "/step/4/shape",
+       {"rows", int64_t(1) << 40},
+       "step[4].shape: expected [\"rows\", R]"},
+      {"routes are an object", "/routes", Json::object(),
+       "routes: expected an array"},
+      {"name is empty", "/routes/0/name", "", "routes[0].name: expected a name"},
+      {"name twice", "/routes/0/name", "layers.0.attn.route",
+       "'layers.0.attn.route' appears twice"},
+      {"buffer of no index", "/routes/0/buffer", 9,
+       "routes[0].buffer: expected an index below 9"},
+      {"buffer of f32", "/routes/0/buffer", 4,
+       "routes[0].buffer: expected a mask of dtype i8 and shape [\"rows\", 1], "
+       "found buffer 'mlp.scores'"},
+      {"buffer of another", "/routes/0/buffer", 8,
+       "'layers.0.attn.route': expected a buffer of its own"},
+      {"mask of i32", "/buffers/5/dtype", "i32",
+       "routes[0].buffer: expected a mask"},
+      {"mask of head rows", "/buffers/5/shape/0", "head_rows",
+       "routes[0].buffer: expected a mask"},
+      {"mask of two groups", "/buffers/5/shape/1", 2,
+       "routes[0].buffer: expected a mask"},
+      {"no groups", "/routes/0/groups", 0,
+       "routes[0].groups: expected an integer in [1"},
+      {"groups beyond the field", "/routes/0/groups", 2,
+       "expected columns inside the 2 of the step field 'routes', found [1, "
+       "3)"},
+      {"huge groups", "/routes/0/groups", INT64_MAX, "routes[0].groups"},
+      {"negative column", "/routes/0/column", -1, "routes[0].column"},
+      {"column beyond the field", "/routes/0/column", 2,
+       "expected columns inside the 2"},
+      {"huge column", "/routes/0/column", INT64_MAX, "routes[0].column"},
+      {"column of another", "/routes/0/column", 0,
+       "column 0 is of both 'layers.0.mlp.route' and 'layers.0.attn.route'"},
+      {"expected below 0", "/routes/0/expected", -0.25,
+       "routes[0].expected: expected a share in [0, 1]"},
+      {"expected above 1", "/routes/0/expected", 1.25,
+       "routes[0].expected: expected a share in [0, 1]"},
+      {"expected is text", "/routes/0/expected", "half",
+       "routes[0].expected: expected a number"},
+      {"scores are a number", "/routes/0/scores", 3,
+       "routes[0].scores: expected a string"},
+      {"route of a dispatch unknown", "/dispatches/4/route", "layers.1.mlp",
+       "dispatches[4].route: expected the name of a route"},
+      {"partial without a route", "/dispatches/4/route", nullptr,
+       "dispatches[4].partial: expected a 'route' beside it"},
+      {"partial is a number", "/dispatches/4/partial", 1,
+       "dispatches[4].partial: expected true or false"},
+  };
+  for (const BadProgram &bad : list) {
+    SCOPED_TRACE(bad.name);
+    Json program = good;
+    program[Json::json_pointer(bad.pointer)] = bad.value;
+    auto parsed = parseProgram(program.dump());
+    ASSERT_FALSE(parsed);
+    EXPECT_EQ(parsed.status().code(), COPPICE_INVALID_FILE);
+    EXPECT_NE(parsed.status().message().find(bad.message), std::string::npos)
+        << parsed.status().message();
+  }
+  Json program = good; // routes without the field that overrules them
+  program["step"].erase(4);
+  EXPECT_FALSE(parseProgram(program.dump()));
+  for (const char *key :
+       {"name", "buffer", "column", "groups", "expected", "scores"}) {
+    program = good;
+    program["routes"][0].erase(key);
+    EXPECT_FALSE(parseProgram(program.dump())) << key;
+  }
+}
+
 TEST(ProgramTest, UnknownKeysAreIgnored) {
   Json program = toyProgram();
   program["later"] = {1, 2, 3};
@@ -68,13 +215,6 @@ TEST(ProgramTest, UnknownKeysAreIgnored) {
   program.erase("files"); // optional
   EXPECT_TRUE(parseProgram(program.dump()));
 }
-
-struct BadProgram {
-  const char *name;
-  const char *pointer; // what to replace
-  Json value;
-  const char *message;
-};
 
 const std::vector<BadProgram> &badPrograms() {
   static const std::vector<BadProgram> list = {

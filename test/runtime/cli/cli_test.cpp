@@ -243,6 +243,76 @@ TEST_F(Cli, GenerateIsRepeatable) {
   EXPECT_EQ(text.out.substr(0, 4), "ab b");
 }
 
+TEST_F(Cli, RoutesAreDecidedRecordedAndReplayed) {
+  options.routed = true;
+  writeToyBundle(bundle, options);
+  std::string trace = directory / "trace.safetensors";
+  auto logits = [&](const std::string &flags) {
+    Outcome outcome = run("logits " + bundle + " --tokens 4,1,5,9 --all " +
+                          flags + " -o " + directory / "x.npy");
+    EXPECT_EQ(outcome.code, 0) << flags << "\n" << outcome.err;
+    return readBytes(directory / "x.npy");
+  };
+  std::string routed = logits("--record-routes " + trace);
+  EXPECT_EQ(logits("--routes router"), routed);
+  EXPECT_EQ(logits("--routes trace:" + trace), routed);
+  std::string all = logits("--routes all"), none = logits("--routes none"),
+              chance = logits("--routes bernoulli:0.5:3 --record-routes " +
+                              trace);
+  EXPECT_NE(all, none);
+  EXPECT_EQ(logits("--routes bernoulli:1"), all);
+  EXPECT_EQ(logits("--routes bernoulli:0"), none);
+  EXPECT_EQ(logits("--routes trace:" + trace), chance);
+
+  // Decode goes on with the masks that a prefill of all would have.
+  std::string ids = "generate " + bundle + " --tokens-in 4,1 --ids --greedy "
+                    "--tokens 3 --routes bernoulli:0.5:3 --record-routes ";
+  Outcome outcome = run(ids + directory / "generated");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(run("generate " + bundle + " --tokens-in 4,1 --ids --greedy "
+                "--tokens 3 --routes trace:" + directory / "generated")
+                .out,
+            outcome.out);
+
+  writeBytes(bundle + "/tokenizer.bin",
+             tokenizerFile({{" ", -1}, {"a", -1}, {"b", -1}, {"ab", -1}}));
+  writeBytes(directory / "text", "ab ab\n\nab a b\n\nabb");
+  std::string nll = "nll " + bundle + " --text " + directory / "text" +
+                    " --split-before ab --routes ";
+  outcome = run(nll + "bernoulli:0.5 --record-routes " + directory / "nll");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(run(nll + "trace:" + directory / "nll").out, outcome.out);
+  EXPECT_NE(run(nll + "none").out, outcome.out);
+
+  std::string x = " --tokens 4,1 -o " + directory / "y.npy";
+  expectError(1, "logits " + bundle + x + " --routes half", "--routes");
+  expectError(1, "logits " + bundle + x + " --routes trace:nowhere", "nowhere");
+  expectError(1, "logits " + bundle + x + " --record-routes nowhere/x",
+              "nowhere/x");
+  expectError(1, "logits " + bundle + " --tokens 4,1,5,9,1,1 -o x --routes "
+              "trace:" + trace, "slot 0, position 4");
+  EXPECT_FALSE(std::filesystem::exists(directory / "y.npy"));
+  options.routed = false;
+  writeToyBundle(bundle, options);
+  expectError(1, "logits " + bundle + x + " --routes all", "without");
+  expectError(1, "logits " + bundle + x + " --record-routes r", "without");
+}
+
+TEST_F(Cli, InfoListsRoutes) {
+  options.routed = true;
+  writeToyBundle(bundle, options);
+  Outcome outcome = run("info " + bundle);
+  EXPECT_NE(outcome.out.find("layers.0.attn.route, 1 group, expected to keep "
+                             "0.25 of the rows"),
+            std::string::npos)
+      << outcome.out;
+  Json json = Json::parse(run("info " + bundle + " --json -").out);
+  EXPECT_EQ(json["routes"][0], (Json{{"name", "layers.0.mlp.route"},
+                                     {"groups", 1},
+                                     {"expected", 0.5}}));
+  EXPECT_EQ(json["dispatches"]["route"], 2);
+}
+
 TEST_F(Cli, AFullOutputIsAFailure) {
   EXPECT_EQ(run("info " + bundle, "/dev/full").code, 1);
   EXPECT_EQ(run("generate " + bundle + " --prompt a", "/dev/full").code, 1);

@@ -52,7 +52,8 @@ void Conformance::expectRefusedAsIs(coppice_status code,
 
 coppice_status Conformance::run(const std::vector<Row> &rows,
                                 const std::vector<int32_t> &heads,
-                                std::vector<float> &logits) {
+                                std::vector<float> &logits,
+                                const int8_t *routes) {
   std::vector<int32_t> tokens, slots, positions;
   for (const Row &row : rows) {
     tokens.push_back(row.token);
@@ -61,7 +62,8 @@ coppice_status Conformance::run(const std::vector<Row> &rows,
   }
   coppice_step step = {
       sizeof(step),     int64_t(rows.size()),  tokens.data(), slots.data(),
-      positions.data(), int64_t(heads.size()), heads.data()};
+      positions.data(), int64_t(heads.size()), heads.data(),
+      routes};
   logits.assign(heads.size() * size_t(toyOptions.vocabulary), -12345.0f);
   return coppice_session_step(session.get(), &step, logits.data());
 }

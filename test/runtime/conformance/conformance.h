@@ -36,7 +36,8 @@ protected:
 
   coppice_status run(const std::vector<Row> &rows,
                      const std::vector<int32_t> &heads,
-                     std::vector<float> &logits);
+                     std::vector<float> &logits,
+                     const int8_t *routes = nullptr);
   // Runs rows of which the last is a head; the logits of that.
   std::vector<float> logitsOf(const std::vector<Row> &rows);
   // Feeds tokens to a slot from a position on; logits of the last.

@@ -92,7 +92,7 @@ TEST_P(Conformance, NullArgumentsAreRefused) {
   std::vector<int32_t> ones = {0};
   float logits[7];
   coppice_step step = {sizeof(step), 1, ones.data(), ones.data(),
-                       ones.data(),  1, ones.data()};
+                       ones.data(),  1, ones.data(), nullptr};
   auto refused = [&](coppice_step bad, float *out) {
     EXPECT_EQ(coppice_session_step(session.get(), &bad, out),
               COPPICE_INVALID_ARGUMENT);
