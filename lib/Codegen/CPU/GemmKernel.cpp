@@ -54,6 +54,11 @@ using namespace mlir;
 namespace coppice::cpu {
 namespace {
 
+/// Values along K to a multiple of which a copied run of A is filled up by
+/// zeros where steps are several values: whole steps of any N:M weights, and
+/// whole vectors.
+constexpr int64_t kPaddedTo = 16;
+
 /// How weights get from memory to products.
 struct WeightPath {
   GemmStep step;
@@ -161,7 +166,7 @@ private:
   int64_t depthOfBlock() {
     // Whole steps of N:M weights.
     if (gemm.of || path.expands)
-      return llvm::alignTo(std::min<int64_t>(config.depth, 512), 16);
+      return llvm::alignTo(std::min<int64_t>(config.depth, 512), kPaddedTo);
     return isCopied() ? std::min<int64_t>(config.depth, 512) : config.depth;
   }
   /// Groups of a block.
@@ -177,12 +182,16 @@ private:
                        : gemm.k();
   }
   bool isOneBlock() { return unitsAlongK() <= unitsOfBlock(); }
-  /// Elements from one copied row to the next.
+  /// Elements from one copied row to the next. A run with zeros behind it may
+  /// be longer than a group of a set: of the last one they are in the row, too.
   int64_t copyPitch() {
-    int64_t most = std::min(gemm.groups ? groupsOfBlock() * gemm.groups->size
-                                        : depthOfBlock(),
-                            gemm.k());
-    return step == GemmStep::Select ? llvm::alignTo(most, 16) : most;
+    int64_t runs = gemm.groups ? std::min(groupsOfBlock(), unitsAlongK()) : 1;
+    int64_t size =
+        std::min(gemm.groups ? gemm.groups->size : depthOfBlock(), gemm.k());
+    if (step != GemmStep::Select)
+      return std::min(runs * size, gemm.k());
+    return llvm::alignTo((runs - 1) * size + llvm::alignTo(size, kPaddedTo),
+                         kPaddedTo);
   }
   Value keptAlongK() { return gemm.groups ? groupCount : index(unitsAlongK()); }
   int64_t panelsOfAll() { return llvm::divideCeil(gemm.n(), config.panel); }
@@ -664,7 +673,7 @@ void GemmEmitter::copyRun(Value from, Value to, Value count) {
   // A step reads whole groups: behind the values are zeros.
   bool isPadded = step == GemmStep::Select;
   if (isPadded)
-    end = mul(div(add(count, 15), 16), 16);
+    end = mul(div(add(count, kPaddedTo - 1), kPaddedTo), kPaddedTo);
   auto move = [&](Value at, Value mask) {
     Value values =
         loadVector(b, flatInput, storage, lanes, add(from, at), mask);
