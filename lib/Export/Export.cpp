@@ -21,7 +21,9 @@
 #include "runtime/base/mapped_file.h"
 #include "runtime/tokenizer/tokenizer.h"
 
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
@@ -52,7 +54,8 @@ public:
 
 private:
   LogicalResult propagate();
-  LogicalResult checkSource(const WeightStream &weights);
+  LogicalResult checkSource();
+  std::vector<std::string> listFilesRead();
   LogicalResult writeWeights(WeightStream &weights);
   LogicalResult writeShard(WeightStream &weights, const std::string &file,
                            ArrayRef<const CheckpointTensor *> tensors);
@@ -107,12 +110,50 @@ LogicalResult Exporter::propagate() {
   return success();
 }
 
-/// What is read must still be there afterwards: the module reads it, too.
-LogicalResult Exporter::checkSource(const WeightStream &weights) {
+/// What the module names: weights, tokenizer, files of its plan; and, for the
+/// module's own file, any name in its directory.
+std::vector<std::string> Exporter::listFilesRead() {
+  llvm::SetVector<StringRef> names;
+  AttrTypeWalker walker;
+  walker.addWalk([&](decoder::FileAttr file) { names.insert(file.getPath()); });
+  walker.addWalk([&](prune::FileSetAttr file) {
+    names.insert(file.getPath().getValue());
+  });
+  walker.addWalk([&](decoder::ModelAttr model) {
+    names.insert(model.getWeights());
+    names.insert(model.getTokenizer());
+  });
+  module->walk([&](Operation *op) {
+    walker.walk(op->getAttrDictionary());
+    if (auto factor = dyn_cast<prune::FactorOp>(op))
+      names.insert(factor.getFile().value_or(""));
+    if (auto mask = dyn_cast<prune::MaskOp>(op))
+      names.insert(mask.getFile().value_or(""));
+  });
+  names.remove("");
+  const fs::path directory(options.inputDirectory);
+  std::vector<std::string> files{directory / "module.mlir"};
+  for (StringRef name : names)
+    files.push_back(directory / name.str());
+  return files;
+}
+
+/// Does replacing `target` take `file` away, or what it is a link to?
+static bool isInside(const fs::path &file, const fs::path &target) {
   std::error_code error;
-  for (const std::string &path : weights.paths())
-    if (fs::equivalent(fs::path(path).parent_path(), options.output, error) &&
-        !error)
+  const fs::path absolute = fs::absolute(file, error);
+  for (fs::path folder : {fs::weakly_canonical(absolute.parent_path(), error),
+                          fs::weakly_canonical(absolute, error).parent_path()})
+    for (; folder.has_relative_path(); folder = folder.parent_path())
+      if (fs::equivalent(folder, target, error))
+        return true;
+  return false;
+}
+
+/// What is read must still be there afterwards: the module reads it, too.
+LogicalResult Exporter::checkSource() {
+  for (const std::string &file : listFilesRead())
+    if (isInside(file, options.output))
       return emitOutsideError()
              << options.output
              << ": is read from and would be replaced; choose another output";
@@ -241,7 +282,7 @@ LogicalResult Exporter::run() {
     return emitOutsideError() << llvm::toString(output.takeError());
   directory = output->path();
 
-  if (failed(propagate()))
+  if (failed(checkSource()) || failed(propagate()))
     return failure();
   FailureOr<NarrowModel> model = readNarrowModel(module);
   if (failed(model) || failed(matchModel(module, *model)))
@@ -253,9 +294,8 @@ LogicalResult Exporter::run() {
 
   WeightStream weights(module, *model, options.inputDirectory);
   if (failed(weights.collect(*config->architecture)) ||
-      failed(checkSource(weights)) || failed(writeWeights(weights)) ||
-      failed(weights.checkImported()) || failed(copyTokenizer()) ||
-      failed(writeText("config.json", config->json)))
+      failed(writeWeights(weights)) || failed(weights.checkImported()) ||
+      failed(copyTokenizer()) || failed(writeText("config.json", config->json)))
     return failure();
   if (llvm::Error error = output->commit())
     return emitOutsideError() << llvm::toString(std::move(error));

@@ -80,7 +80,6 @@ WeightStream::openFile(ml_program::GlobalOp global, StringRef path) {
     return global.emitError("cannot read its weight file: ")
            << opened.status().message();
   source.file = *std::move(opened);
-  pathsRead.push_back(std::string(full));
   source.expected = decoder::getFileSha256(module, path).str();
   if (!source.expected.empty())
     source.digest =

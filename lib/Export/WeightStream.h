@@ -52,8 +52,6 @@ public:
   mlir::LogicalResult collect(const Architecture &architecture);
 
   const std::vector<CheckpointTensor> &tensors() const { return list; }
-  /// Of the files that are read.
-  const std::vector<std::string> &paths() const { return pathsRead; }
 
   /// Writes one of tensors() that `writer` expects next.
   mlir::LogicalResult write(const CheckpointTensor &tensor,
@@ -77,7 +75,6 @@ private:
   const NarrowModel &model;
   std::string directory;
   llvm::StringMap<Source> sources; // by the path that the module names
-  std::vector<std::string> pathsRead;
   std::vector<CheckpointTensor> list;
 };
 

@@ -22,8 +22,6 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 
-#include <cmath>
-
 using namespace mlir;
 using namespace coppice;
 using namespace coppice::prune;
@@ -160,6 +158,7 @@ namespace {
 struct Made {
   SmallVector<Stored, 2> tensors; // in the order of its globals
   double zeros = 0;               // fraction of what is left of the old weight
+  std::string fault;              // why there are none
 };
 } // namespace
 
@@ -207,13 +206,17 @@ static Made spread(ReplaceOp op, std::vector<float> left,
   return made;
 }
 
-/// Nothing if the old weight has a NaN or Inf.
-static std::optional<Made> compute(const ChangedWeights::Job &job,
-                                   const WeightReader &reader) {
+static Made compute(const ChangedWeights::Job &job,
+                    const WeightReader &reader) {
   ReplaceOp op = job.op;
   std::vector<float> left = reader.read(job.from, job.rows, job.columns);
-  if (!llvm::all_of(left, [](float x) { return std::isfinite(x); }))
-    return std::nullopt;
+  if (auto fault =
+          WeightReader::findNonFinite(job.from, left, job.rows, job.columns)) {
+    Made none;
+    none.fault = "expected a finite weight of '" + op.getSite().str() +
+                 "', found " + *fault;
+    return none;
+  }
   if (op.isFactored())
     return makeFactors(op, left, job.places, job.columns);
   const size_t width = job.columns.size();
@@ -253,20 +256,19 @@ rt::Status ChangedWeights::writeAll(std::vector<Job> &jobs,
     if (live)
       *options.talk << llvm::formatv("\rnew weights: {0} of {1}", begin,
                                      jobs.size());
-    std::vector<std::optional<Made>> made(count);
+    std::vector<Made> made(count);
     llvm::parallelFor(0, count, [&](size_t i) {
       made[i] = ::compute(jobs[begin + i], reader);
     });
     for (size_t i = 0; i < count; ++i) {
       ReplaceOp op = jobs[begin + i].op;
-      if (!made[i])
-        return rt::invalidFile("expected a finite weight of '" +
-                               op.getSite().str() + "', found NaN or Inf");
-      for (const Stored &tensor : made[i]->tensors)
+      if (!made[i].fault.empty())
+        return rt::invalidFile(made[i].fault);
+      for (const Stored &tensor : made[i].tensors)
         if (auto s = writer.write(tensor); !s.ok())
           return s;
       if (!op.isFactored() && !op.getPatternAttr())
-        realized[op] = made[i]->zeros;
+        realized[op] = made[i].zeros;
     }
   }
   if (live)

@@ -1,11 +1,17 @@
 #include "coppice/Replace/SelectPattern.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
 using namespace coppice;
+
+/// In the order of magnitudes, of all that a float can be: Inf is the largest
+/// number, and NaN above it. (Floats themselves are in no order that can be
+/// sorted by, once there is a NaN.)
+static uint32_t orderOf(float x) { return std::bit_cast<uint32_t>(x) << 1; }
 
 void coppice::selectByMagnitude(std::span<float> row, int64_t kept,
                                 int64_t of) {
@@ -15,7 +21,7 @@ void coppice::selectByMagnitude(std::span<float> row, int64_t kept,
     std::span<float> group = row.subspan(begin, count);
     std::iota(order.begin(), order.begin() + count, size_t(0));
     std::sort(order.begin(), order.begin() + count, [&](size_t a, size_t b) {
-      float x = std::fabs(group[a]), y = std::fabs(group[b]);
+      uint32_t x = orderOf(group[a]), y = orderOf(group[b]);
       return x != y ? x > y : a < b;
     });
     for (size_t i = static_cast<size_t>(kept); i < count; ++i)
@@ -28,22 +34,20 @@ void coppice::selectLargest(std::span<float> elements, double sparsity) {
       std::floor(sparsity * static_cast<double>(elements.size()) + 1e-9));
   if (zeros == 0)
     return;
-  std::vector<float> magnitudes(elements.size());
-  std::ranges::transform(elements, magnitudes.begin(),
-                         [](float x) { return std::fabs(x); });
+  std::vector<uint32_t> orders(elements.size());
+  std::ranges::transform(elements, orders.begin(), orderOf);
   // The largest one that goes; some of its equals may stay.
-  auto bound = magnitudes.begin() + static_cast<std::ptrdiff_t>(zeros) - 1;
-  std::ranges::nth_element(magnitudes, bound);
-  size_t smaller = static_cast<size_t>(
-      std::count_if(magnitudes.begin(), bound,
-                    [&](float magnitude) { return magnitude < *bound; }));
-  size_t equal = static_cast<size_t>(std::ranges::count(magnitudes, *bound));
+  auto bound = orders.begin() + static_cast<std::ptrdiff_t>(zeros) - 1;
+  std::ranges::nth_element(orders, bound);
+  size_t smaller = static_cast<size_t>(std::count_if(
+      orders.begin(), bound, [&](uint32_t order) { return order < *bound; }));
+  size_t equal = static_cast<size_t>(std::ranges::count(orders, *bound));
   size_t staying = equal - (zeros - smaller);
   for (float &x : elements) {
-    float magnitude = std::fabs(x);
-    if (magnitude < *bound || (magnitude == *bound && staying == 0))
+    uint32_t order = orderOf(x);
+    if (order < *bound || (order == *bound && staying == 0))
       x = 0.0f;
-    else if (magnitude == *bound)
+    else if (order == *bound)
       --staying;
   }
 }

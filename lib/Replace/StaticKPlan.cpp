@@ -231,6 +231,12 @@ LogicalResult StaticKPlanner::addRetaining(const OpenWeight &weight,
     size_t width = weight.columns.size();
     std::vector<float> all =
         reader.read(weight.global, weight.rows, weight.columns);
+    // Norms with a NaN are in no order.
+    if (auto fault = WeightReader::findNonFinite(weight.global, all,
+                                                 weight.rows, weight.columns))
+      return plan.emitError()
+             << "expected a finite weight of '" << weight.site
+             << "', whose rows of largest norm stay, found " << *fault;
     std::vector<double> norms(rows.size());
     for (size_t i = 0; i < rows.size(); ++i)
       for (size_t j = 0; j < width; ++j)

@@ -4,7 +4,10 @@
 #include "runtime/base/sha256.h"
 #include "runtime/base/weight_generator.h"
 
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
+
+#include <cmath>
 
 using namespace mlir;
 using namespace coppice;
@@ -114,4 +117,27 @@ std::vector<float> WeightReader::read(ml_program::GlobalOp weight,
     keepColumns();
   }
   return result;
+}
+
+std::optional<std::string>
+WeightReader::findNonFinite(ml_program::GlobalOp weight,
+                            ArrayRef<float> elements, ArrayRef<int64_t> rows,
+                            ArrayRef<int64_t> columns) {
+  const auto *found =
+      llvm::find_if_not(elements, [](float x) { return std::isfinite(x); });
+  if (found == elements.end())
+    return std::nullopt;
+  size_t place = static_cast<size_t>(found - elements.begin());
+  int64_t row = rows[place / columns.size()],
+          column = columns[place % columns.size()];
+  StringRef what = std::isnan(*found) ? "NaN" : "Inf";
+  auto location = dyn_cast_or_null<decoder::FileAttr>(
+      weight->getDiscardableAttr(decoder::kSourceAttrName));
+  if (!location)
+    return llvm::formatv("{0} at [{1}, {2}] of @{3}", what, row, column,
+                         weight.getSymName());
+  int64_t first = location.getRows() ? location.getRows()[0] : 0;
+  return llvm::formatv("{0} at [{1}, {2}] of tensor '{3}' in '{4}'", what,
+                       first + row, column, location.getKey(),
+                       location.getPath());
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "DispatchCosts.h"
 
+#include "coppice/Codegen/CPU/PatternLayout.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -73,18 +74,6 @@ static AffineExpr countIterations(linalg::LinalgOp op,
   return count;
 }
 
-/// How a kernel reads the weight of `gemm` if it makes use of its pattern;
-/// of others it reads and multiplies all.
-static std::optional<rt::NMLayout> getNMLayout(prune::GemmOp gemm) {
-  prune::NMAttr pattern = gemm.getPatternAttr();
-  Type element = getElementTypeOrSelf(gemm.getWeight());
-  if (!pattern)
-    return std::nullopt;
-  return rt::NMLayout::make(pattern.getKept(), pattern.getOf(), /*panel=*/64,
-                            element.isBF16() ? 2 : 1,
-                            exec::getElementBytes(element));
-}
-
 static AffineExpr getFlops(Operation *op,
                            function_ref<ArrayAttr(Value)> extents) {
   MLIRContext *context = op->getContext();
@@ -98,7 +87,7 @@ static AffineExpr getFlops(Operation *op,
   return llvm::TypeSwitch<Operation *, AffineExpr>(op)
       .Case([&](prune::GemmOp gemm) {
         int64_t k = gemm.getInput().getType().getDimSize(1);
-        if (auto layout = getNMLayout(gemm))
+        if (auto layout = cpu::getPatternLayout(gemm))
           k = llvm::divideCeil(k * layout->keptOfGroup(), layout->groupSize());
         return elements(gemm.getResult()) *
                (2 * k + countArithmetic(gemm.getEpilogue()));
@@ -147,12 +136,12 @@ static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
   int64_t size = exec::getElementBytes(argument.element);
   AffineExpr all = exec::getElementCount(argument.shape) * size;
   if (auto gemm = dyn_cast<prune::GemmOp>(op))
-    if (auto layout = getNMLayout(gemm);
+    if (auto layout = cpu::getPatternLayout(gemm);
         layout && argument.value == gemm.getWeight()) {
-      // A panel of 64 columns and a step along K at a time, without padding.
+      // A panel and a step along K at a time, without padding.
       auto type = cast<ShapedType>(argument.value.getType());
       int64_t bytes = layout->stepElements() * size * type.getNumElements() /
-                      (64 * layout->stepColumns());
+                      (layout->panelColumns() * layout->stepColumns());
       return getAffineConstantExpr(bytes, op->getContext());
     }
   if (auto lookup = dyn_cast<decoder::LookupOp>(op))
@@ -188,7 +177,7 @@ coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
     window = static_cast<int64_t>(attention.getWindow().value_or(0));
   int64_t executed = 1;
   if (auto gemm = dyn_cast<prune::GemmOp>(op))
-    if (auto layout = getNMLayout(gemm))
+    if (auto layout = cpu::getPatternLayout(gemm))
       executed = layout->groupSize() / layout->keptOfGroup();
   return exec::CostAttr::get(
       op->getContext(), exec::getExprAttr(getFlops(op, extents)),

@@ -10,7 +10,8 @@ std::optional<NMLayout> NMLayout::make(int64_t kept, int64_t of, int64_t panel,
     kept = 2;
     of = 4;
   }
-  if (of != 4 || kept < 1 || kept > 2 || panel < 8 || panel % 8 || depth < 1 ||
+  if (of != 1 << bitsOfPosition || kept < 1 || kept > 2 ||
+      panel < vectorColumns || panel % vectorColumns || depth < 1 ||
       depth > 2 || (elementBytes != 2 && elementBytes != 4))
     return std::nullopt;
   NMLayout layout;
@@ -25,14 +26,14 @@ std::optional<NMLayout> NMLayout::make(int64_t kept, int64_t of, int64_t panel,
 
 int64_t NMLayout::share() const {
   int64_t shared = 1;
-  while (2 * shared * keptOfStep() * positionBits() <= 32)
+  while (2 * shared * keptOfStep() * positionBits() <= wordBits)
     shared *= 2;
   return shared;
 }
 
 int64_t NMLayout::stepElements() const {
-  int64_t vectors = (panel / 8 + share() - 1) / share();
-  return valueElements() + vectors * 8 * 4 / elementBytes;
+  int64_t vectors = (panel / vectorColumns + share() - 1) / share();
+  return valueElements() + vectors * vectorColumns * wordBytes / elementBytes;
 }
 
 template <typename Element> static bool isZero(Element bits) {
@@ -61,7 +62,9 @@ static bool packElements(const NMLayout &layout, const Element *elements,
                 size = int64_t(sizeof(Element)),
                 bits = layout.keptOfStep() * layout.positionBits(),
                 share = layout.share(), c = row % panel,
-                word = c / 8 / share * 8 + c % 8, shift = c / 8 % share * bits,
+                vector = NMLayout::vectorColumns,
+                word = c / vector / share * vector + c % vector,
+                shift = c / vector % share * bits,
                 steps = (k + columns - 1) / columns;
   std::byte *first =
       packed + row / panel * steps * layout.stepElements() * size;
@@ -81,11 +84,12 @@ static bool packElements(const NMLayout &layout, const Element *elements,
         ++j;
       }
     }
-    std::byte *place = at.step + layout.valueElements() * size + word * 4;
+    std::byte *place =
+        at.step + layout.valueElements() * size + word * NMLayout::wordBytes;
     uint32_t others;
-    std::memcpy(&others, place, 4);
+    std::memcpy(&others, place, sizeof others);
     others |= positions << shift;
-    std::memcpy(place, &others, 4);
+    std::memcpy(place, &others, sizeof others);
   }
   return true;
 }

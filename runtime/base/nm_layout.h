@@ -24,6 +24,10 @@ namespace coppice::rt {
 
 class NMLayout {
 public:
+  // Columns, and words of positions, of a vector; and what a word is.
+  static constexpr int64_t vectorColumns = 8, wordBits = 32, wordBytes = 4;
+  static constexpr int64_t bitsOfPosition = 2; // 0 to 3: groups are four
+
   // Nothing where no kernel reads the pattern: it takes 1 or 2 of 4 (1 of 2 is
   // 2 of 4). `panel`: a multiple of 8; `depth`: kept elements that lie side by
   // side, 1 or 2; `elementBytes`: 2 or 4.
@@ -34,12 +38,13 @@ public:
   int64_t keptOfGroup() const { return n; }     // of them
   int64_t stepColumns() const { return steps; } // values along K of a step
   int64_t keptOfStep() const { return steps / of * n; }
-  int64_t positionBits() const { return 2; }
-  // Vectors of eight columns that share a vector of words.
+  int64_t positionBits() const { return bitsOfPosition; }
+  // Vectors of columns that share a vector of words.
   int64_t share() const;
   // Elements of a panel's step: of the values, and of all.
   int64_t valueElements() const { return panel * keptOfStep(); }
   int64_t stepElements() const;
+  int64_t panelColumns() const { return panel; }
 
   // Stores row `row` of the weight: `elements` are its `k` values, dense. Rows
   // of one panel are stored one after the other, into memory that was zero.

@@ -4,6 +4,7 @@
 #include "runtime/base/concat.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace coppice::rt {
 
@@ -91,6 +92,22 @@ static double bytesPerToken(const State &state) {
   return bytes ? static_cast<double>(*bytes) : 0;
 }
 
+/// The columns that a kernel computes at a time, by its configuration ("gemm,
+/// panel 64, .."): the shape of a packed weight does not tell them from what
+/// lies beside them. 1 where it has no panels.
+static int64_t panelOf(std::string_view config) {
+  constexpr std::string_view name = ", panel ";
+  constexpr int64_t most = 4096;
+  size_t at = config.find(name);
+  if (at == config.npos)
+    return 1;
+  config.remove_prefix(at + name.size());
+  int64_t columns = 0;
+  auto [end, error] =
+      std::from_chars(config.data(), config.data() + config.size(), columns);
+  return error == std::errc() && columns >= 1 && columns <= most ? columns : 1;
+}
+
 /// What is known of a dispatch without its costs: what it is made of and how
 /// many rows and work items there are. Expressions that cannot be evaluated
 /// fail elsewhere; here they leave a zero.
@@ -112,10 +129,6 @@ static void describe(const Program &program, const Dispatch &d,
     const Weight &weight = program.weights[index];
     most = weight.bytes;
     work.storage = nameOf(weight.dtype);
-    work.panel = weight.shape.size() > 2 ? weight.shape[2] : 1;
-    // A panel's step of a pattern has positions, too: as wide as it must be.
-    if (d.gemm && d.cost.executedPerFlop > 1 && weight.shape[0] > 0)
-      work.panel = (d.gemm->n / weight.shape[0] + 15) / 16 * 16;
   }
   work.rows = stepRows;
   if (d.writes.empty())
@@ -131,6 +144,8 @@ static void describe(const Program &program, const Dispatch &d,
   for (const Variant &variant : d.variants)
     if (!variant.guard || value(*variant.guard) > 0) {
       work.items = value(variant.stages.front().grid);
+      if (d.gemm)
+        work.panel = panelOf(variant.stages.front().config);
       break;
     }
 }

@@ -63,7 +63,7 @@ struct Work {
   std::string_view storage; ///< of its weights or KV cache; empty: none
   int64_t rows = 0;         ///< of what it writes
   int64_t items = 0;        ///< work items of the variant that runs
-  int64_t panel = 1;        ///< columns that its weight is packed by
+  int64_t panel = 1;        ///< columns that its kernel computes at a time
 
   double bytes() const { return weightBytes + readBytes + writeBytes; }
   Work &operator+=(const Work &other);

@@ -1,6 +1,7 @@
 // See added_tokens.h.
 #include "runtime/tokenizer/added_tokens.h"
 
+#include "runtime/base/concat.h"
 #include "runtime/tokenizer/utf8.h"
 
 #include <algorithm>
@@ -34,18 +35,21 @@ int32_t AddedTokens::follow(int32_t node, unsigned char byte) const {
   return found == edges.end() ? -1 : found->second;
 }
 
-std::pair<const AddedToken *, size_t>
-AddedTokens::longest(std::string_view text, size_t at) const {
-  std::pair<const AddedToken *, size_t> best{nullptr, 0};
+AddedTokens::Found AddedTokens::longest(std::string_view text,
+                                        size_t at) const {
+  Found best;
   if (!begins[static_cast<unsigned char>(text[at])])
     return best;
   int32_t node = 0;
   for (size_t i = at; i < text.size(); ++i) {
+    ++best.steps;
     node = follow(node, static_cast<unsigned char>(text[i]));
     if (node < 0)
       break;
-    if (int32_t token = tokenAt[size_t(node)]; token >= 0)
-      best = {&tokens[size_t(token)], i + 1 - at};
+    if (int32_t token = tokenAt[size_t(node)]; token >= 0) {
+      best.token = &tokens[size_t(token)];
+      best.length = i + 1 - at;
+    }
   }
   return best;
 }
@@ -73,12 +77,20 @@ static size_t spacesBehind(std::string_view text, size_t begin) {
   return begin;
 }
 
-std::vector<AddedTokens::Segment>
+Result<std::vector<AddedTokens::Segment>>
 AddedTokens::split(std::string_view text, SpecialTokens special) const {
   std::vector<Segment> segments;
   size_t done = 0;
+  size_t budget = (size_t(1) << 20) + 64 * text.size(); // nodes of the trie
+  // White space that has been looked through: a token may be white space, too.
+  size_t spaces = 0, spacesEnd = 0;
   for (size_t at = 0; at < text.size();) {
-    auto [token, length] = longest(text, at);
+    auto [token, length, steps] = longest(text, at);
+    if (steps > budget)
+      return unsupported(concat("the tokenizer's added tokens take too many "
+                                "steps at byte ",
+                                at, " of the text"));
+    budget -= steps;
     if (!token) {
       ++at;
       continue;
@@ -90,8 +102,13 @@ AddedTokens::split(std::string_view text, SpecialTokens special) const {
     // What was taken with the token before is no text of this one.
     if (token->takesSpacesBefore)
       begin = std::max(spacesBefore(text, begin, std::min(done, begin)), done);
-    if (token->takesSpacesBehind)
-      end = spacesBehind(text, end);
+    if (token->takesSpacesBehind) {
+      if (end < spaces || end > spacesEnd) {
+        spaces = end;
+        spacesEnd = spacesBehind(text, end);
+      }
+      end = spacesEnd;
+    }
     if (done < begin)
       segments.push_back({done, begin, -1});
     segments.push_back({begin, end, token->id});

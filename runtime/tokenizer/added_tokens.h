@@ -7,7 +7,6 @@
 
 #include <array>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace coppice::rt {
@@ -23,17 +22,20 @@ public:
   };
   /// `text` cut at its added tokens: the leftmost, the longest of those that
   /// begin together. With SpecialTokens::AsText a special one is found and
-  /// left where it is. Time is that of the text times that of the longest
-  /// token, at worst.
-  std::vector<Segment> split(std::string_view text,
-                             SpecialTokens special) const;
+  /// left where it is. Fails where tokens that begin and do not end take many
+  /// steps at each byte.
+  Result<std::vector<Segment>> split(std::string_view text,
+                                     SpecialTokens special) const;
 
 private:
   /// The node that `byte` leads to from `node`; -1: none.
   int32_t follow(int32_t node, unsigned char byte) const;
-  /// The longest token at `text[at]` and its length; null: none.
-  std::pair<const AddedToken *, size_t> longest(std::string_view text,
-                                                size_t at) const;
+  struct Found {
+    const AddedToken *token = nullptr; ///< null: none
+    size_t length = 0, steps = 0;
+  };
+  /// The longest token at `text[at]`.
+  Found longest(std::string_view text, size_t at) const;
 
   // A trie, as one map from (node, byte) to node; node 0 is the root.
   std::unordered_map<uint64_t, int32_t> edges;

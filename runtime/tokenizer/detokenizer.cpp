@@ -40,10 +40,13 @@ void Detokenizer::readStep(const JsonCursor &json, int &stage) {
     std::string pattern = json.at("pattern").at("String").text();
     std::string content = json.at("content").text();
     // So that no token becomes a text without measure.
-    if (json.ok() && (pattern.empty() || content.size() > pattern.size() ||
-                      replacements.size() == 8))
-      return json.fail("expected at most 8 steps, none of which replaces a "
-                       "string by a longer one");
+    if (json.ok() &&
+        (pattern.empty() || content.size() > pattern.size() ||
+         pattern.size() > mostPatternBytes || replacements.size() == 8))
+      return json.fail(
+          concat("expected at most 8 steps, none of which replaces "
+                 "more than ",
+                 mostPatternBytes, " bytes, or a string by a longer one"));
     replacements.emplace_back(std::move(pattern), std::move(content));
   } else if (kind == "ByteFallback") {
     json.onlyKeys({"type"});

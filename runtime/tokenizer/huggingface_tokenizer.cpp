@@ -29,15 +29,33 @@ struct HuggingFaceTokenizer::Stages {
 
 /// A normalized token is looked for, and decoded to, in its normalized form.
 Status HuggingFaceTokenizer::Stages::addTokens() {
+  constexpr size_t most = size_t(1) << 24; // bytes of all; a node each
+  size_t bytes = 0;
+  auto take = [&](AddedTokens &to, const std::string &content,
+                  const AddedToken &token) -> Status {
+    if (content.size() > mostAddedTokenBytes)
+      return unsupported(concat("added token ", quote(token.content),
+                                ": expected at most ", mostAddedTokenBytes,
+                                " bytes when normalized, found ",
+                                content.size()));
+    bytes += content.size();
+    if (bytes > most)
+      return unsupported(
+          concat("expected at most ", most, " bytes of added tokens"));
+    to.add(content, token);
+    return {};
+  };
   for (const AddedToken &token : vocabulary.added()) {
     if (!token.normalized) {
-      raw.add(token.content, token);
+      if (Status status = take(raw, token.content, token); !status.ok())
+        return status;
       continue;
     }
     Result<std::string> content = normalizer.apply(token.content);
     if (!content)
       return content.status();
-    normalized.add(*content, token);
+    if (Status status = take(normalized, *content, token); !status.ok())
+      return status;
     if (*content != token.content)
       renamed.emplace(token.id, *std::move(content));
   }
@@ -112,8 +130,10 @@ Status HuggingFaceTokenizer::encodeText(std::string_view text, bool first,
   if (!normalized)
     return normalized.status();
   std::string_view all = *normalized;
-  for (const AddedTokens::Segment &segment :
-       stages->normalized.split(all, special)) {
+  auto segments = stages->normalized.split(all, special);
+  if (!segments)
+    return segments.status();
+  for (const AddedTokens::Segment &segment : *segments) {
     if (segment.id >= 0) {
       ids.push_back(segment.id);
       continue;
@@ -142,8 +162,11 @@ HuggingFaceTokenizer::encode(std::string_view text,
     return invalidArgument(concat("text: expected UTF-8, found another byte "
                                   "at ",
                                   place, " of ", text.size()));
+  auto segments = stages->raw.split(text, special);
+  if (!segments)
+    return segments.status();
   std::vector<int32_t> ids = stages->around.before;
-  for (const AddedTokens::Segment &segment : stages->raw.split(text, special)) {
+  for (const AddedTokens::Segment &segment : *segments) {
     if (segment.id >= 0) {
       ids.push_back(segment.id);
       continue;

@@ -1,6 +1,8 @@
 // See llama2c_tokenizer.h.
 #include "runtime/tokenizer/llama2c_tokenizer.h"
 
+#include "runtime/base/concat.h"
+
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -158,6 +160,11 @@ Llama2CTokenizer::encode(std::string_view text, SpecialTokens special) const {
   if (special == SpecialTokens::Parsed)
     return unsupported("a llama2.c tokenizer does not say which of its pieces "
                        "are special tokens: they cannot be parsed in text");
+  // Places in it are 32 bits.
+  constexpr size_t most = size_t(64) << 20;
+  if (text.size() > most)
+    return invalidArgument(concat("text: expected at most ", most,
+                                  " bytes at a time, found ", text.size()));
   return encode(text);
 }
 

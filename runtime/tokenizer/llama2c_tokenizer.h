@@ -35,7 +35,7 @@ public:
   std::vector<int32_t> encode(std::string_view text) const;
 
   /// The same. Such files do not say which pieces are special: to parse them
-  /// is unsupported.
+  /// is unsupported. Texts of more than 64 MiB are refused.
   Result<std::vector<int32_t>> encode(std::string_view text,
                                       SpecialTokens special) const override;
 

@@ -96,6 +96,10 @@ void Normalizer::readInto(const JsonCursor &json) {
     step.content = json.at("content").text();
     if (json.ok() && step.pattern.empty())
       json.at("pattern").fail("expected a string to replace, found none");
+    if (json.ok() && step.pattern.size() > mostPatternBytes)
+      json.at("pattern").fail(concat("expected at most ", mostPatternBytes,
+                                     " bytes to replace, found ",
+                                     step.pattern.size()));
   } else {
     return json.fail(concat("normalizer ", quote(kind),
                             " is not understood (known: NFC, Prepend, Replace, "
@@ -117,10 +121,11 @@ Normalizer Normalizer::read(const JsonCursor &json) {
 }
 
 std::string replaceAll(std::string_view text, std::string_view pattern,
-                       std::string_view content) {
+                       std::string_view content, size_t most) {
   std::string result;
   size_t at = 0;
-  for (size_t found; (found = text.find(pattern, at)) != text.npos;
+  for (size_t found;
+       result.size() <= most && (found = text.find(pattern, at)) != text.npos;
        at = found + pattern.size())
     result.append(text.substr(at, found - at)).append(content);
   return result.append(text.substr(at));
@@ -128,6 +133,7 @@ std::string replaceAll(std::string_view text, std::string_view pattern,
 
 Result<std::string> Normalizer::apply(std::string_view text) const {
   std::string result(text);
+  const size_t most = mostGrowth * (text.size() + mostContent);
   for (const Step &step : steps) {
     switch (step.kind) {
     case Step::NFC:
@@ -138,10 +144,10 @@ Result<std::string> Normalizer::apply(std::string_view text) const {
         result = step.content + result;
       break;
     case Step::Replace:
-      result = replaceAll(result, step.pattern, step.content);
+      result = replaceAll(result, step.pattern, step.content, most);
       break;
     }
-    if (result.size() > mostGrowth * (text.size() + mostContent))
+    if (result.size() > most)
       return unsupported(concat("the tokenizer's normalizer makes ",
                                 text.size(), " bytes more than ", mostGrowth,
                                 " times as many"));

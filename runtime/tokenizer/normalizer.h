@@ -30,9 +30,16 @@ private:
   std::vector<Step> steps;
 };
 
-/// `text` with `content` wherever it has `pattern`, which is not empty.
+/// The longest pattern of a replacement: a search may take the text's length
+/// times the pattern's.
+constexpr size_t mostPatternBytes = 64;
+
+/// `text` with `content` wherever it has `pattern`, which is not empty. Stops
+/// where the result has more than `most` bytes: what it gives then is longer
+/// than that.
 std::string replaceAll(std::string_view text, std::string_view pattern,
-                       std::string_view content);
+                       std::string_view content,
+                       size_t most = std::string::npos);
 
 /// Unicode's normalization form C (UAX #15). O(n log n) for any UTF-8 text.
 std::string composed(std::string_view text);

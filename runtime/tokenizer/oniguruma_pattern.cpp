@@ -270,7 +270,8 @@ private:
     };
     size_t i = 1;
     int least = number(i), most = least;
-    if (i < text.size() && text[i] == ',' && text[++i] != '}')
+    if (i < text.size() && text[i] == ',' && ++i < text.size() &&
+        text[i] != '}')
       most = number(i);
     if (end == std::string_view::npos || i + 1 != text.size() || least < 0 ||
         least > mostRepeats || most < least || most > mostRepeats)

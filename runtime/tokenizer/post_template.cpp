@@ -5,6 +5,10 @@
 
 namespace coppice::rt {
 
+// Each mention of a special token may stand for many ids, and there may be many
+// mentions: a small file would ask for any amount of memory.
+static constexpr size_t mostIds = 1024;
+
 /// The ids of one `{"SpecialToken": {"id": NAME}}`.
 static std::vector<int32_t>
 readSpecial(const JsonCursor &piece, const JsonCursor &specials, size_t size) {
@@ -36,10 +40,17 @@ static void readTemplate(const JsonCursor &json, size_t size,
     }
     std::vector<int32_t> ids = readSpecial(piece, specials, size);
     std::vector<int32_t> &side = text ? own.behind : own.before;
+    if (side.size() + ids.size() > mostIds)
+      return piece.fail(
+          concat("expected at most ", mostIds, " ids on a side of the text"));
     side.insert(side.end(), ids.begin(), ids.end());
   }
   if (json.ok() && !text)
     pieces.fail("expected the text (\"A\") in the template, found none");
+  if (result.before.size() + own.before.size() > mostIds ||
+      result.behind.size() + own.behind.size() > mostIds)
+    return pieces.fail(
+        concat("expected at most ", mostIds, " ids on a side of the text"));
   // A later template is put around what an earlier one has made.
   result.before.insert(result.before.begin(), own.before.begin(),
                        own.before.end());

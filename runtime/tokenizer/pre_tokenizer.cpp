@@ -13,7 +13,8 @@ static constexpr std::string_view gpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|)"
     R"(\s+(?!\S)|\s+)";
 
-static constexpr size_t mostSteps = 8;
+// Bounds on what a file can ask for, as the normalizer has them.
+static constexpr size_t mostSteps = 8, mostGrowth = 16, mostAdded = 64;
 
 //===----------------------------------------------------------------------===//
 // Reading
@@ -204,7 +205,9 @@ Status PreTokenizer::split(std::string_view text, bool first,
   std::vector<Piece> pieces;
   if (!text.empty())
     pieces.push_back({text, first});
+  size_t owned = 0; // bytes, of all steps
   auto keep = [&](std::string changed) {
+    owned += changed.size();
     return std::string_view(result.owned.emplace_back(std::move(changed)));
   };
   for (const Step &step : steps) {
@@ -234,6 +237,10 @@ Status PreTokenizer::split(std::string_view text, bool first,
       }
       break;
     }
+    if (owned > mostGrowth * (text.size() + mostAdded))
+      return unsupported(concat("the tokenizer's pre-tokenizer makes ",
+                                text.size(), " bytes more than ", mostGrowth,
+                                " times as many"));
   }
   for (const Piece &piece : pieces)
     result.pieces.push_back(piece.text);

@@ -51,8 +51,6 @@ void Vocabulary::readOwn(const JsonCursor &vocab, int64_t most, size_t bound) {
 }
 
 void Vocabulary::readAdded(const JsonCursor &list, int64_t most, size_t bound) {
-  // The search for added tokens takes time with their length.
-  constexpr size_t longest = 1024;
   int32_t next = static_cast<int32_t>(ids.size());
   for (size_t i = 0; i < list.size() && list.ok(); ++i) {
     JsonCursor item = list.element(i);
@@ -74,10 +72,10 @@ void Vocabulary::readAdded(const JsonCursor &list, int64_t most, size_t bound) {
                        quote(added.content)));
     if (added.content.empty())
       continue; // as the reference
-    if (added.content.size() > longest)
-      return item.at("content").fail(concat("expected at most ", longest,
-                                            " bytes, found ",
-                                            added.content.size()));
+    if (added.content.size() > mostAddedTokenBytes)
+      return item.at("content").fail(
+          concat("expected at most ", mostAddedTokenBytes, " bytes, found ",
+                 added.content.size()));
     Token *token = claim(number, added.content, *number.json(), most, bound);
     if (!token)
       return;

@@ -12,6 +12,9 @@
 
 namespace coppice::rt {
 
+/// Bytes of an added token, as it is looked for: the search takes time with it.
+constexpr size_t mostAddedTokenBytes = 1024;
+
 /// A token that is looked for in the text itself, before anything is merged.
 struct AddedToken {
   std::string content;

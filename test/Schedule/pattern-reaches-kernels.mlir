@@ -22,4 +22,5 @@
 
 // What is read is what the pattern keeps; what is executed may be all.
 // SELECTED: exec.weight {{.*}} packing <panels = 48, depth = 2, keeps = 2 of 4> : memref<1x23x112xbf16>
-// SELECTED: exec.dispatch "layers.0.mlp.down" {{.*}} executed_per_flop = 2
+// In panels of 48 columns: 44 x 90 elements at 112 for each 48 x 4 of them.
+// SELECTED: exec.dispatch "layers.0.mlp.down" {{.*}} weight_bytes = affine_map<{{[^>]*}}-> (4620)>{{.*}} executed_per_flop = 2

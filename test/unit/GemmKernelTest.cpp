@@ -306,6 +306,26 @@ TEST(GemmKernel, PatternsAreExactOnIntegers) {
   }
 }
 
+// Copied rows end in zeros, which reach beyond a group that is short; several
+// blocks, so that there are sums in memory that must stay as they are.
+TEST(GemmKernel, ShortGroupsOfPatternsStayInTheirRows) {
+  for (auto [type, kept, size] : {std::tuple("f32", 2, 4),
+                                  {"bf16", 2, 8},
+                                  {"bf16", 1, 8},
+                                  {"f32", 2, 40}})
+    for (const CPUTarget &target : targets()) {
+      GemmSpec spec = draw(type, type);
+      spec.kept = kept;
+      spec.of = 4;
+      spec.groupSize = size;
+      spec.k = 1200 + pick(1, 100);
+      GemmConfig config = drawConfig(spec);
+      config.depth = 512;
+      config.expand = 0;
+      check(spec, config, target);
+    }
+}
+
 TEST(GemmKernel, CandidatesAreExactOnIntegers) {
   for (const RowBucket &bucket : gemmRowBuckets()) {
     bool narrow = pick(0, 1);

@@ -321,7 +321,25 @@ bool writeFiles(ModuleOp module, ChangedWeights &weights,
   return status.ok();
 }
 
+/// The new weights are named like the module, so it needs another ending.
+bool checkOutputName(const std::string &output, const std::string &weightFile) {
+  if (output != weightFile)
+    return true;
+  llvm::errs()
+      << "coppice: error: " << output
+      << ": is the name of both the module and its new weights; choose "
+         "another -o, such as "
+      << std::filesystem::path(output).replace_extension(".mlir").string()
+      << "\n";
+  return false;
+}
+
 int runPrune(PruneCommand command) {
+  namespace fs = std::filesystem;
+  const std::string weightFile =
+      fs::path(command.output).replace_extension(".safetensors");
+  if (!checkOutputName(command.output, weightFile))
+    return 1;
   ModuleSession session;
   OwningOpRef<ModuleOp> module = session.read(command.input);
   if (!module || failed(decoder::checkModel(*module)))
@@ -332,7 +350,6 @@ int runPrune(PruneCommand command) {
   if (!command.plan.empty() &&
       failed(appendPlanFile(session, command.plan, command.input, *plan)))
     return 1;
-  namespace fs = std::filesystem;
   std::string directory = fs::path(command.input).parent_path();
   if (directory.empty())
     directory = ".";
@@ -349,7 +366,7 @@ int runPrune(PruneCommand command) {
     return 1;
   ChangeWeightsOptions change;
   change.inputDirectory = directory;
-  change.output = fs::path(command.output).replace_extension(".safetensors");
+  change.output = weightFile;
   change.talk = &llvm::errs();
   ChangedWeights weights(*module, change);
   if (failed(weights.compute()))

@@ -7,6 +7,9 @@
 
 namespace coppice {
 
+// NaN counts as larger than Inf, so that no data makes these undefined; whether
+// weights are finite is for the caller to check (`findNonFinite`).
+
 /// Sets all but `kept` of each group of `of` neighbours of a row to zero: the
 /// largest by magnitude stay, of equal ones the first. A last group that is
 /// short is one with zeros behind it.

@@ -8,6 +8,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,14 @@ public:
   std::vector<float> read(mlir::ml_program::GlobalOp weight,
                           llvm::ArrayRef<int64_t> rows,
                           llvm::ArrayRef<int64_t> columns) const;
+
+  /// The first of `elements`, which read() gave, that is NaN or Inf, and where
+  /// it is: "NaN at [3, 5] of tensor 'up' in 'm.safetensors'". Nothing if all
+  /// are finite.
+  static std::optional<std::string>
+  findNonFinite(mlir::ml_program::GlobalOp weight,
+                llvm::ArrayRef<float> elements, llvm::ArrayRef<int64_t> rows,
+                llvm::ArrayRef<int64_t> columns);
 
 private:
   mlir::FailureOr<const rt::SafetensorsFile *>

@@ -54,6 +54,11 @@ using namespace mlir;
 namespace coppice::cpu {
 namespace {
 
+/// Values along K to a multiple of which a copied run of A is filled up by
+/// zeros where steps are several values: whole steps of any N:M weights, and
+/// whole vectors.
+constexpr int64_t kPaddedTo = 16;
+
 /// How weights get from memory to products.
 struct WeightPath {
   GemmStep step;
@@ -150,8 +155,8 @@ private:
   Value distanceToNext(const Item &item, const Block &block, Value local);
   void setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
                 Value distance, Value size);
-  void copyInput(Value height, const Block &block, Value row);
-  void copyRun(Value from, Value to, Value count);
+  void copyInput(Value height, const Item &item, const Block &block, Value row);
+  void copyRun(Value from, Value to, Value count, Value next = {});
   void emitEpilogue(const Item &item, Value row, Value count);
   void emitEpilogueRow(Value panel, Value scratchRow, Value scratchColumn,
                        Value row, bool masked);
@@ -161,7 +166,7 @@ private:
   int64_t depthOfBlock() {
     // Whole steps of N:M weights.
     if (gemm.of || path.expands)
-      return llvm::alignTo(std::min<int64_t>(config.depth, 512), 16);
+      return llvm::alignTo(std::min<int64_t>(config.depth, 512), kPaddedTo);
     return isCopied() ? std::min<int64_t>(config.depth, 512) : config.depth;
   }
   /// Groups of a block.
@@ -177,12 +182,16 @@ private:
                        : gemm.k();
   }
   bool isOneBlock() { return unitsAlongK() <= unitsOfBlock(); }
-  /// Elements from one copied row to the next.
+  /// Elements from one copied row to the next. A run with zeros behind it may
+  /// be longer than a group of a set: of the last one they are in the row, too.
   int64_t copyPitch() {
-    int64_t most = std::min(gemm.groups ? groupsOfBlock() * gemm.groups->size
-                                        : depthOfBlock(),
-                            gemm.k());
-    return step == GemmStep::Select ? llvm::alignTo(most, 16) : most;
+    int64_t runs = gemm.groups ? std::min(groupsOfBlock(), unitsAlongK()) : 1;
+    int64_t size =
+        std::min(gemm.groups ? gemm.groups->size : depthOfBlock(), gemm.k());
+    if (step != GemmStep::Select)
+      return std::min(runs * size, gemm.k());
+    return llvm::alignTo((runs - 1) * size + llvm::alignTo(size, kPaddedTo),
+                         kPaddedTo);
   }
   Value keptAlongK() { return gemm.groups ? groupCount : index(unitsAlongK()); }
   int64_t panelsOfAll() { return llvm::divideCeil(gemm.n(), config.panel); }
@@ -397,7 +406,7 @@ void GemmEmitter::emitBlock(const Item &item, const Block &block) {
         arith::CmpIOp::create(b, arith::CmpIPredicate::ult, tile, taller);
     Value height = arith::SelectOp::create(b, isTaller, add(low, 1), low);
     if (isCopied())
-      copyInput(height, block, add(item.first, row));
+      copyInput(height, item, block, row);
     auto heights = llvm::to_vector(llvm::seq(least, most));
     auto choice = scf::IndexSwitchOp::create(b, TypeRange(), height, heights,
                                              heights.size());
@@ -635,10 +644,19 @@ void GemmEmitter::multiplyGroups(SmallVector<Value> &sums, const Block &block,
   sums = llvm::to_vector(all);
 }
 
-/// `height` rows of A as f32, K of the block, one after the other.
-void GemmEmitter::copyInput(Value height, const Block &block, Value row) {
+/// `height` rows of A as f32, K of the block, one after the other, from row
+/// `row` of the item on. Groups of a set lie apart, and the CPU's own
+/// prefetching does not see where the next one is: so the next tile's are
+/// fetched meanwhile.
+void GemmEmitter::copyInput(Value height, const Item &item, const Block &block,
+                            Value row) {
   loop(index(0), height, 1, [&](Value r) {
-    Value from = mul(rowOfInput(add(row, r)), gemm.k());
+    Value from = mul(rowOfInput(add(item.first, add(row, r))), gemm.k());
+    Value next;
+    if (gemm.groups && config.rows > tallest)
+      next = mul(rowOfInput(add(item.first, min(add(add(row, r), height),
+                                                sub(item.count, index(1))))),
+                 gemm.k());
     Value to = mul(r, copyPitch());
     if (!gemm.groups)
       return copyRun(add(from, block.from), to, sub(block.to, block.from));
@@ -646,27 +664,34 @@ void GemmEmitter::copyInput(Value height, const Block &block, Value row) {
     loop(block.from, block.to, 1, [&](Value position) {
       Value first = mul(groups->at(position), size);
       copyRun(add(from, first), add(to, mul(sub(position, block.from), size)),
-              min(index(size), sub(index(gemm.k()), first)));
+              min(index(size), sub(index(gemm.k()), first)),
+              next ? add(next, first) : Value());
     });
   });
 }
 
-/// `count` neighbours of A.
-void GemmEmitter::copyRun(Value from, Value to, Value count) {
+/// `count` neighbours of A; those at `next`, if given, are fetched.
+void GemmEmitter::copyRun(Value from, Value to, Value count, Value next) {
   int64_t lanes = target.lanes();
   Type storage = getElementTypeOrSelf(gemm.input);
   Value whole = sub(count, rem(count, lanes)), end = count;
   // A step reads whole groups: behind the values are zeros.
   bool isPadded = step == GemmStep::Select;
   if (isPadded)
-    end = mul(div(add(count, 15), 16), 16);
+    end = mul(div(add(count, kPaddedTo - 1), kPaddedTo), kPaddedTo);
   auto move = [&](Value at, Value mask) {
     Value values =
         loadVector(b, flatInput, storage, lanes, add(from, at), mask);
     storeVector(b, convertFloat(b, values, b.getF32Type()), copied, add(to, at),
                 isPadded ? Value() : mask);
   };
-  loop(index(0), whole, lanes, [&](Value at) { move(at, {}); });
+  loop(index(0), whole, lanes, [&](Value at) {
+    if (next)
+      memref::PrefetchOp::create(b, flatInput, ValueRange{add(next, at)},
+                                 /*isWrite=*/false, /*localityHint=*/2,
+                                 /*isDataCache=*/true);
+    move(at, {});
+  });
   loop(whole, end, lanes, [&](Value at) {
     Value left = isPadded ? max(sub(count, at), index(0)) : sub(count, at);
     move(at, vector::CreateMaskOp::create(

@@ -2,6 +2,7 @@
 
 #include "GemmOperands.h"
 #include "Strategies.h"
+#include "coppice/Codegen/CPU/PatternLayout.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 
 using namespace mlir;
@@ -9,6 +10,9 @@ using namespace mlir;
 namespace coppice::cpu {
 
 static Type elementOf(Value value) { return getElementTypeOrSelf(value); }
+
+/// How many values along K lie side by side in packed weights of `element`.
+static int64_t packOf(Type element) { return element.isBF16() ? 2 : 1; }
 
 int64_t GemmOperands::n() const {
   return cast<ShapedType>(weights.front().getType()).getDimSize(0);
@@ -19,7 +23,7 @@ int64_t GemmOperands::k() const {
 }
 
 int64_t GemmOperands::pack() const {
-  return elementOf(weights.front()).isBF16() ? 2 : 1;
+  return packOf(elementOf(weights.front()));
 }
 
 GemmClass GemmOperands::getClass() const {
@@ -44,15 +48,33 @@ exec::PackingAttr GemmOperands::packing(int64_t panel) const {
   return exec::PackingAttr::get(op->getContext(), panel, pack(), kept, of);
 }
 
-static void readPattern(prune::GemmOp gemm, GemmOperands &operands) {
+/// Does a packing serve panels of `size` columns, or groups?
+static bool arePanelsPacked(int64_t size) { return size % 16 == 0; }
+static bool areGroupsPacked(int64_t size, Type element) {
+  return size % packOf(element) == 0;
+}
+
+std::optional<rt::NMLayout> getPatternLayout(prune::GemmOp gemm) {
   prune::NMAttr pattern = gemm.getPatternAttr();
-  if (pattern && rt::NMLayout::make(
-                     pattern.getKept(), pattern.getOf(),
-                     operands.getClass().panel(), operands.pack(),
-                     elementOf(gemm.getWeight()).getIntOrFloatBitWidth() / 8)) {
-    operands.kept = pattern.getKept();
-    operands.of = pattern.getOf();
-  }
+  if (!pattern)
+    return std::nullopt;
+  auto weight = cast<ShapedType>(gemm.getWeight().getType());
+  Type element = weight.getElementType();
+  int64_t panels = gemm.getPanels() ? *gemm.getPanelSize() : 0,
+          groups = gemm.getGroups() ? *gemm.getGroupSize() : 0;
+  if (!weight.hasStaticShape() || !arePanelsPacked(panels) ||
+      !areGroupsPacked(groups, element))
+    return std::nullopt;
+  GemmClass shape{};
+  shape.n = weight.getDimSize(0);
+  shape.granule = panels;
+  std::optional<rt::NMLayout> layout =
+      rt::NMLayout::make(pattern.getKept(), pattern.getOf(), shape.panel(),
+                         packOf(element), exec::getElementBytes(element));
+  // A group is whole steps, or the pattern is not made use of.
+  if (layout && groups % layout->stepColumns())
+    return std::nullopt;
+  return layout;
 }
 
 /// False where no packing serves the sets: narrow panels, odd groups of pairs.
@@ -66,18 +88,15 @@ static bool readSets(prune::GemmOp gemm, GemmOperands &operands) {
   if (gemm.getPanels()) {
     operands.panels = {gemm.getPanels(), gemm.getPanelCount(),
                        static_cast<int64_t>(*gemm.getPanelSize())};
-    if (operands.panels->size % 16)
+    if (!arePanelsPacked(operands.panels->size))
       return false;
   }
   if (gemm.getGroups()) {
     operands.groups = {gemm.getGroups(), gemm.getGroupCount(),
                        static_cast<int64_t>(*gemm.getGroupSize())};
-    if (operands.groups->size % operands.pack())
+    if (!areGroupsPacked(operands.groups->size,
+                         elementOf(operands.weights.front())))
       return false;
-    // A group is whole steps, or the pattern is not made use of.
-    if (auto layout = operands.getNMLayout(operands.getClass().panel());
-        layout && operands.groups->size % layout->stepColumns())
-      operands.kept = operands.of = 0;
   }
   auto isDestination = [&](Value value) {
     auto argument = dyn_cast<BlockArgument>(value);
@@ -110,7 +129,10 @@ std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
   operands.result = elementOf(gemm.getResult());
   if (gemm.hasEpilogue())
     operands.epilogue = &gemm.getEpilogue().front();
-  readPattern(gemm, operands);
+  if (getPatternLayout(gemm)) {
+    operands.kept = gemm.getPatternAttr().getKept();
+    operands.of = gemm.getPatternAttr().getOf();
+  }
   if (!readSets(gemm, operands))
     return std::nullopt;
   return operands;

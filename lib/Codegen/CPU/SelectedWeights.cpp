@@ -57,14 +57,15 @@ Value SelectedWeights::bitsOf(Value loaded, int64_t part) {
 Value SelectedWeights::positions(int64_t v) {
   int64_t share = layout.share(),
           bits = layout.keptOfStep() * layout.positionBits();
+  constexpr int64_t columns = rt::NMLayout::vectorColumns;
   auto stored = cast<MemRefType>(weights.getType());
-  int64_t perWord = 32 / stored.getElementTypeBitWidth();
-  // In vectors of eight columns.
-  Value number = add(div(column, 8), v * (lanes / 8));
+  int64_t perWord = rt::NMLayout::wordBits / stored.getElementTypeBitWidth();
+  // In vectors of the layout.
+  Value number = add(div(column, columns), v * (lanes / columns));
   Value element = add(add(first, layout.valueElements()),
-                      mul(div(number, share), 8 * perWord));
+                      mul(div(number, share), columns * perWord));
   // Sixteen lanes are two such vectors, in one vector of words or in two.
-  int64_t width = share > 1 ? 8 : lanes;
+  int64_t width = share > 1 ? columns : lanes;
   Value bitsOfAll = vector::BitCastOp::create(
       b, VectorType::get(width, b.getI32Type()),
       vector::LoadOp::create(
@@ -75,10 +76,11 @@ Value SelectedWeights::positions(int64_t v) {
   Value shift = splat(arith::IndexCastOp::create(b, b.getI32Type(),
                                                  mul(rem(number, share), bits)),
                       words);
-  if (lanes == 16) {
+  if (lanes > columns) {
     bitsOfAll = repeat(bitsOfAll);
-    SmallVector<int32_t> halves(16, 0);
-    std::fill(halves.begin() + 8, halves.end(), static_cast<int32_t>(bits));
+    SmallVector<int32_t> halves(lanes, 0);
+    std::fill(halves.begin() + columns, halves.end(),
+              static_cast<int32_t>(bits));
     shift = arith::AddIOp::create(
         b, shift,
         arith::ConstantOp::create(

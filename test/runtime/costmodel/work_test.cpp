@@ -1,6 +1,6 @@
 // Work of the toy program, against figures worked out on paper.
-#include "runtime/costmodel/work.h"
 #include "runtime/costmodel/estimate.h"
+#include "runtime/costmodel/work.h"
 
 #include "temporary_directory.h"
 #include "toy_bundle.h"
@@ -131,6 +131,27 @@ TEST(Work, WhatIsExecutedMayBeMoreThanWhatCounts) {
   EXPECT_EQ(up.executedFlops, 2 * up.flops);
   EXPECT_EQ(dispatchWork(DispatchKind::Gemm, up, true).flops, 2 * up.flops);
   EXPECT_EQ(head.executedFlops, head.flops);
+}
+
+TEST(Work, PanelsAreThoseOfTheKernelThatRuns) {
+  auto panelOf = [](const std::string &config) {
+    Program program = toyProgram([&](nlohmann::json &json) {
+      for (auto &dispatch : json["dispatches"])
+        for (auto &variant : dispatch["variants"])
+          for (auto &stage : variant["stages"])
+            stage["config"] = config;
+    });
+    auto work = evaluateWork(program, decode);
+    EXPECT_TRUE(work.ok()) << work.status().message();
+    EXPECT_EQ(at(program, *work, "embed").panel, 1); // no product
+    return at(program, *work, "layers.0.mlp.up").panel;
+  };
+  EXPECT_EQ(panelOf("gemm, panel 48, rows 6, panels 2, depth 512"), 48);
+  EXPECT_EQ(panelOf("gemm, rows 6, panels 2"), 1);
+  EXPECT_EQ(panelOf("plain, tile 8"), 1);
+  for (const char *odd : {"gemm, panel ", "gemm, panel x", "gemm, panel -16",
+                          "gemm, panel 0", "gemm, panel 99999999999999999999"})
+    EXPECT_EQ(panelOf(odd), 1) << odd;
 }
 
 TEST(Work, APrefillFindsNothingInTheCache) {

@@ -32,8 +32,19 @@ static std::string tokenizerFile() {
 static std::string machineFile() {
   coppice::rt::Machine machine;
   machine.cacheBytes = 1 << 20;
-  machine.ceilings = {{1, 1e9, 2e9, 3e9, 1e-6}, {2, 2e9, 3e9, 6e9, 2e-6}};
-  machine.efficiency = coppice::rt::defaultEfficiencies();
+  for (int threads : {1, 2}) {
+    coppice::rt::Ceilings ceilings;
+    ceilings.threads = threads;
+    ceilings.best = {threads * 1e9, threads * 2e9, threads * 5e8, 3e9};
+    ceilings.typical = ceilings.best;
+    ceilings.cacheRead[coppice::rt::cacheLevels - 1] = 6e9;
+    ceilings.dispatchSeconds = 1e-6;
+    machine.ceilings.push_back(ceilings);
+  }
+  machine.caches[coppice::rt::cacheLevels - 1] = {1 << 20, true};
+  machine.setCurve({{"gemm", "f32", "f32", "avx2", 1},
+                    "measured: here",
+                    {{1, 64, 0.5, 1e-6}, {8, 64, 0.75, -1}}});
   return machine.json();
 }
 

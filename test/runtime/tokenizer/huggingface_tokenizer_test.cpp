@@ -141,6 +141,59 @@ TEST(HuggingFaceTokenizer, LongTextsAreNoHazard) {
   EXPECT_LT(seconds.count(), 30);
 }
 
+/// A token that is no part of the model's vocabulary.
+static Json addedToken(int id, const std::string &content) {
+  return {{"id", id},        {"content", content}, {"single_word", false},
+          {"lstrip", false}, {"rstrip", false},    {"normalized", false},
+          {"special", false}};
+}
+
+TEST(HuggingFaceTokenizer, AddedTokensOfSpacesTakeLinearTime) {
+  // Each takes all spaces behind it, and each of those is one, too.
+  Json json = sentencePieceJson();
+  json["added_tokens"].push_back(addedToken(264, " "));
+  json["added_tokens"].back()["rstrip"] = true;
+  auto tokenizer = parsed(json);
+  auto start = std::chrono::steady_clock::now();
+  Ids ids = encoded(*tokenizer, std::string(1'000'000, ' ') + "a  b");
+  std::chrono::duration<double> seconds =
+      std::chrono::steady_clock::now() - start;
+  // BOS, the spaces, "\u2581a", two spaces, "\u2581" and "b".
+  EXPECT_EQ(ids.size(), 1'000'006u);
+  EXPECT_LT(seconds.count(), 20);
+}
+
+TEST(HuggingFaceTokenizer, AddedTokensThatTakeLongAreRefused) {
+  Json json = sentencePieceJson();
+  json["added_tokens"].push_back(addedToken(264, std::string(1000, 'a') + "b"));
+  auto tokenizer = parsed(json);
+  std::string text(200'000, 'a');
+  auto ids = tokenizer->encode(text, SpecialTokens::AsText);
+  ASSERT_FALSE(ids.ok());
+  EXPECT_NE(ids.status().message().find("added tokens take too many steps"),
+            std::string::npos)
+      << ids.status().message();
+  EXPECT_EQ(encoded(*tokenizer, std::string(1000, 'a') + "b").back(), 264);
+}
+
+TEST(HuggingFaceTokenizer, TextsDoNotGrowWithoutMeasure) {
+  Json json = sentencePieceJson(), steps = Json::array();
+  steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
+  for (const char *mark :
+       {"\U0001F600", "\U0001F601", "\U0001F602", "\U0001F603"})
+    steps.push_back({{"type", "Metaspace"},
+                     {"replacement", mark},
+                     {"prepend_scheme", "always"},
+                     {"split", false}});
+  json["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  auto ids =
+      parsed(json)->encode(std::string(1000, '1'), SpecialTokens::AsText);
+  ASSERT_FALSE(ids.ok());
+  EXPECT_NE(ids.status().message().find("more than 16 times as many"),
+            std::string::npos)
+      << ids.status().message();
+}
+
 TEST(HuggingFaceTokenizer, TemplatesMayPutIdsBehind) {
   Json json = sentencePieceJson();
   json["post_processor"]["single"].push_back(

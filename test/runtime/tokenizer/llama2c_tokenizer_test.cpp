@@ -119,6 +119,15 @@ TEST(Llama2CTokenizer, ALongTextIsNoHazard) {
   EXPECT_EQ(small().encode(text).size(), 300'001u);
 }
 
+TEST(Llama2CTokenizer, TextsWhosePlacesMayOverflowAreRefused) {
+  auto ids = small().encode(std::string((size_t(64) << 20) + 1, 'a'),
+                            SpecialTokens::AsText);
+  ASSERT_FALSE(ids.ok());
+  EXPECT_NE(ids.status().message().find("expected at most 67108864 bytes"),
+            std::string::npos)
+      << ids.status().message();
+}
+
 TEST(Llama2CTokenizer, DamagedFilesAreRefused) {
   std::string good = tokenizerFile({{"a", -1}, {"bc", -2}});
   ASSERT_TRUE(Llama2CTokenizer::parse(good, 261).ok());

@@ -21,6 +21,16 @@ TEST(Normalizer, Composes) {
   EXPECT_EQ(composed("a\u0308\u0301"), "\u00E4\u0301");
 }
 
+TEST(Normalizer, ReplacementStopsWhereTheResultIsTooLong) {
+  EXPECT_EQ(replaceAll("a-a", "a", "bcd"), "bcd-bcd");
+  EXPECT_EQ(replaceAll("a-a", "a", "bcd", 7), "bcd-bcd");
+  size_t length =
+      replaceAll(std::string(1'000'000, 'a'), "a", std::string(64, 'b'), 100)
+          .size();
+  EXPECT_GT(length, 100u);
+  EXPECT_LE(length, 1'000'200u); // what is left is not replaced
+}
+
 TEST(Normalizer, ATextOfMarksIsNoHazard) {
   // Marks in descending order of class, over and over: sorted as one run.
   std::string text = "a", expected;

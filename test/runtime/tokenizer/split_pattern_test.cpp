@@ -158,6 +158,17 @@ TEST(SplitPattern, WhatMayMeanSomethingElseIsRefused) {
   EXPECT_FALSE(SplitPattern::compile(std::string(5000, 'a')).ok());
 }
 
+TEST(SplitPattern, NothingBehindThePatternIsRead) {
+  // Exactly as many bytes, so that a sanitizer sees the next one.
+  for (std::string_view text :
+       {"a{1,", "a{", "a{1", "[", "[a-", "(?", "\\", "\\p", "a|", "(?i:f"}) {
+    std::vector<char> bytes(text.begin(), text.end());
+    bytes.shrink_to_fit();
+    auto pattern = SplitPattern::compile({bytes.data(), bytes.size()});
+    EXPECT_FALSE(pattern.ok()) << text;
+  }
+}
+
 TEST(SplitPattern, RefusalsNameTheirPlace) {
   auto result = SplitPattern::compile("ab\\w");
   EXPECT_EQ(result.status().message(),

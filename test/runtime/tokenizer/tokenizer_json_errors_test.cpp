@@ -166,6 +166,46 @@ TEST(TokenizerJson, TemplatesHoldTheText) {
                 "missing key '<s>'");
 }
 
+// What a small file must not ask for: much memory, or much time for each byte.
+TEST(TokenizerJson, AmountsAreBounded) {
+  Json json = sentencePieceJson();
+  Json &around = json["post_processor"];
+  around["special_tokens"]["<s>"]["ids"] = std::vector<int>(100, 1);
+  around["single"] = Json::array({around["single"][1]});
+  for (int i = 0; i < 11; ++i)
+    around["single"].push_back(
+        {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}});
+  expectRefused(json, "expected at most 1024 ids on a side of the text");
+  around["single"].erase(1);
+  EXPECT_TRUE(Tokenizer::parse(json.dump(), 0).ok());
+  around = {{"type", "Sequence"}, {"processors", {around, around}}};
+  expectRefused(json, "expected at most 1024 ids on a side of the text");
+
+  const std::string text(65, 'a');
+  expectRefused("/normalizer/normalizers/1/pattern/String", text,
+                "expected at most 64 bytes to replace, found 65");
+  expectRefused("/decoder/decoders/0/pattern/String", text,
+                "replaces more than 64 bytes");
+
+  // Spaces become three bytes each.
+  json = sentencePieceJson();
+  Json token = json["added_tokens"][0];
+  token.update(
+      {{"id", 264}, {"content", std::string(400, ' ')}, {"normalized", true}});
+  json["added_tokens"].push_back(token);
+  expectRefused(json,
+                "expected at most 1024 bytes when normalized, found 1203");
+  json = sentencePieceJson();
+  token["normalized"] = false;
+  for (int i = 0; i < 17'000; ++i) {
+    std::string content = std::to_string(i);
+    content.resize(1000, 'x');
+    token.update({{"id", 264 + i}, {"content", content}});
+    json["added_tokens"].push_back(token);
+  }
+  expectRefused(json, "bytes of added tokens");
+}
+
 TEST(TokenizerJson, DamagedTextIsRefused) {
   std::string good = sentencePieceJson().dump();
   for (size_t length = 1; length < good.size(); length += 7)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -53,6 +54,27 @@ TEST(SelectByMagnitude, theLargestOfEachGroupStay) {
             Row({0, -4, 0, 0, 0, 0, -6, 0}));
   EXPECT_EQ(select({1, 2, 3, 4, 5, 6, 7, 8}, 4, 8),
             Row({0, 0, 0, 0, 5, 6, 7, 8}));
+}
+
+// By `<` on floats neither is an order: sorting would read out of bounds.
+TEST(SelectByMagnitude, nanIsLargerThanEveryNumber) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              inf = std::numeric_limits<float>::infinity();
+  auto isNan = [](float x) { return std::isnan(x); };
+  Row row = select({1, nan, inf, -nan, -inf, 2, nan, 3}, 2, 4);
+  EXPECT_TRUE(isNan(row[1]) && isNan(row[3]) && isNan(row[6]));
+  EXPECT_EQ(row[4], -inf);
+  EXPECT_EQ(std::ranges::count(row, 0.0f), 4);
+  std::mt19937 generator(7);
+  for (int64_t of : {64, 1000}) {
+    Row mixed = randomRow(1000, generator);
+    for (size_t i = 0; i < mixed.size(); i += 3)
+      mixed[i] = nan;
+    Row chosen = select(mixed, of / 8, of);
+    EXPECT_EQ(std::ranges::count_if(chosen, isNan),
+              1000 / of * (of / 8) + (1000 % of ? of / 8 : 0));
+    EXPECT_EQ(std::ranges::count_if(largest(mixed, 0.75), isNan), 250);
+  }
 }
 
 TEST(SelectByMagnitude, ofEqualOnesTheFirstStay) {

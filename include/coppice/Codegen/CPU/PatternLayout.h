@@ -1,0 +1,22 @@
+//===- PatternLayout.h - how N:M weights are read ---------------*- C++ -*-===//
+//
+// In: a product whose weight has an N:M pattern. Out: the layout that its
+// kernel reads, in panels as wide as the kernel's are, or nothing where the
+// kernel reads and multiplies all as if there were no pattern. Costs and
+// kernels both go by this.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_CODEGEN_CPU_PATTERNLAYOUT_H
+#define COPPICE_CODEGEN_CPU_PATTERNLAYOUT_H
+
+#include "coppice/Dialect/Prune/IR/Prune.h"
+#include "runtime/base/nm_layout.h"
+
+namespace coppice::cpu {
+
+std::optional<rt::NMLayout> getPatternLayout(prune::GemmOp gemm);
+
+} // namespace coppice::cpu
+
+#endif // COPPICE_CODEGEN_CPU_PATTERNLAYOUT_H
