@@ -2,6 +2,7 @@
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace coppice;
@@ -36,6 +37,18 @@ static void countGlobals(ModuleOp module, Work &work) {
   }
 }
 
+/// The share of all rows that the op is expected to compute.
+static double getExpectedShare(Value rows) {
+  auto compact = rows ? rows.getDefiningOp<prune::CompactOp>() : nullptr;
+  auto decide =
+      compact ? compact.getMask().getDefiningOp<prune::DecideOp>() : nullptr;
+  return decide ? decide.getExpected().convertToDouble() : 1;
+}
+
+static int64_t shareOf(int64_t flops, double share) {
+  return std::llround(static_cast<double>(flops) * share);
+}
+
 static void countOp(Operation *op, Work &work) {
   if (GemmOperands gemm = getGemmOperands(op)) {
     auto weight = cast<RankedTensorType>(gemm.weight->get().getType());
@@ -46,11 +59,16 @@ static void countOp(Operation *op, Work &work) {
     auto site = dyn_cast<prune::GemmOp>(op);
     if (site && site.getPatternAttr())
       k = site.getPatternAttr().countKept(k);
-    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) += 2 * n * k;
+    double share = site ? getExpectedShare(site.getRows()) : 1;
+    work.weightBytesPassedBy +=
+        (1 - share) * static_cast<double>(bytesOf(weight, n * k));
+    (isInLayer ? work.flopsPerRow : work.flopsPerHeadRow) +=
+        shareOf(2 * n * k, share);
   } else if (auto attention = dyn_cast<decoder::AttentionOp>(op)) {
     auto cache = cast<RankedTensorType>(attention.getKeys().getType());
     work.attentions.push_back(
-        {4 * attention.getQuery().getType().getDimSize(1), // Q K^T and P V
+        {shareOf(4 * attention.getQuery().getType().getDimSize(1),
+                 getExpectedShare(attention.getRowList())), // Q K^T and P V
          2 * bytesOf(cache, cache.getDimSize(2)),
          static_cast<int64_t>(attention.getWindow().value_or(0))});
   } else if (auto append = dyn_cast<decoder::AppendOp>(op)) {
@@ -92,7 +110,8 @@ Work::Phase Work::prefill(int64_t tokens) const {
 Work::Phase Work::decode(int64_t context) const {
   double flops = flopsPerRow + flopsPerHeadRow;
   double bytes =
-      static_cast<double>(weightBytes - gatheredBytes) + gatheredBytesPerRow;
+      static_cast<double>(weightBytes - gatheredBytes) + gatheredBytesPerRow -
+      weightBytesPassedBy;
   for (const Attention &each : attentions) {
     int64_t attended = context + 1;
     if (each.window)

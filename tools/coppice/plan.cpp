@@ -6,7 +6,9 @@
 #include "coppice/Analysis/Work.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Schedule/Passes.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
@@ -75,8 +77,33 @@ std::vector<NewWeight> listNewWeights(ModuleOp module) {
   return list;
 }
 
-/// Puts the old weights back, and drops the new ones.
-LogicalResult restoreWeights(ModuleOp module) {
+/// What a router decides about.
+struct RoutedRows {
+  std::string site;
+  double expected; // share of rows that is kept
+};
+
+std::vector<RoutedRows> listRoutes(ModuleOp module) {
+  std::vector<RoutedRows> list;
+  module.walk([&](DecideOp op) {
+    StringRef site = op.getSite();
+    site.consume_back(".route");
+    list.push_back({site.str(), op.getExpected().convertToDouble()});
+  });
+  return list;
+}
+
+/// Puts the old weights back, and drops the new ones and the routers.
+LogicalResult restoreDense(ModuleOp module) {
+  module.walk([](ProjectByOp op) {
+    op.getResult().replaceAllUsesWith(op.getInput());
+    op.erase();
+  });
+  for (auto function : module.getOps<func::FuncOp>())
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+      if (isOpTriviallyDead(&op))
+        op.erase();
   module.walk([](ReplaceOp op) {
     op.getResult().replaceAllUsesWith(op.getWeight());
     SmallVector<Value> by(op.getBy());
@@ -139,7 +166,8 @@ std::vector<Figure> compare(const Work &dense, const Work &pruned,
 llvm::json::Value toJson(const PlanShowCommand &command,
                          const std::vector<Figure> &figures,
                          const std::vector<KeptWidth> &kept,
-                         const std::vector<NewWeight> &changed) {
+                         const std::vector<NewWeight> &changed,
+                         const std::vector<RoutedRows> &routed) {
   llvm::json::Object dense, pruned, removed;
   for (const Figure &figure : figures) {
     dense[figure.key] = figure.dense;
@@ -175,7 +203,12 @@ llvm::json::Value toJson(const PlanShowCommand &command,
       entry["unstructured_sparsity"] = *weight.sparsity;
     weights.push_back(std::move(entry));
   }
+  llvm::json::Array routes;
+  for (const RoutedRows &rows : routed)
+    routes.push_back(llvm::json::Object{{"site", rows.site},
+                                        {"expected", rows.expected}});
   return llvm::json::Object{
+      {"routes", std::move(routes)},
       {"weights", std::move(weights)}, {"schema", "coppice.plan/1"},
       {"input", command.input},        {"seq", command.tokens},
       {"dense", std::move(dense)},     {"pruned", std::move(pruned)},
@@ -184,7 +217,8 @@ llvm::json::Value toJson(const PlanShowCommand &command,
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
            const std::vector<KeptWidth> &kept,
-           const std::vector<NewWeight> &changed) {
+           const std::vector<NewWeight> &changed,
+           const std::vector<RoutedRows> &routed) {
   llvm::raw_ostream &out = llvm::outs();
   out << command.input << ": prefill of " << command.tokens
       << " tokens, decode of one more\n";
@@ -192,7 +226,7 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
   for (const Figure &figure : figures)
     out << llvm::format("%-16s %16.0f %16.0f %9.1f%%\n", figure.label,
                         figure.dense, figure.pruned, 100 * figure.removed());
-  if (kept.empty() && changed.empty())
+  if (kept.empty() && changed.empty() && routed.empty())
     out << "nothing is pruned\n";
   for (const KeptWidth &width : kept) {
     out << llvm::format("%-20s ", width.site.c_str());
@@ -201,6 +235,9 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << " (" << width.unit << ")";
     out << "\n";
   }
+  for (const RoutedRows &rows : routed)
+    out << llvm::format("%-20s %.0f%% of rows expected, chosen by a router\n",
+                        rows.site.c_str(), 100 * rows.expected);
   for (const NewWeight &weight : changed) {
     out << llvm::format("%-20s ", weight.site.c_str());
     if (weight.pattern)
@@ -227,26 +264,31 @@ int runShow(const PlanShowCommand &command) {
     return 1;
   std::vector<KeptWidth> kept = listKept(*module);
   std::vector<NewWeight> changed = listNewWeights(*module);
+  std::vector<RoutedRows> routed = listRoutes(*module);
   OwningOpRef<ModuleOp> old = module->clone();
-  if (failed(restoreWeights(*old)))
+  if (failed(restoreDense(*old)))
     return 1;
   Work dense = countWork(*old);
   PassManager passes(&session.context());
   passes.addPass(createPruneExpandReplaced());
   passes.addPass(createPrunePropagate());
   passes.addPass(createPruneFoldRestricts());
+  // Which ops are left to the rows of a route.
+  passes.addPass(createPruneSinkRoutes());
+  passes.addPass(createPruneFuseEpilogues());
+  passes.addNestedPass<func::FuncOp>(createPruneFormRowSets());
   if (failed(passes.run(*module)))
     return 1;
   std::vector<Figure> figures =
       compare(dense, countWork(*module), command.tokens);
   if (command.json != "-")
-    print(command, figures, kept, changed);
+    print(command, figures, kept, changed, routed);
   if (command.json.empty())
     return 0;
   std::error_code error;
   llvm::raw_fd_ostream file(command.json, error, llvm::sys::fs::OF_Append);
   if (!error) {
-    file << toJson(command, figures, kept, changed) << "\n";
+    file << toJson(command, figures, kept, changed, routed) << "\n";
     file.flush();
     error = file.error();
     file.clear_error();

@@ -3,7 +3,7 @@
 // dense, a propagated one as what is left. Of a weight with N:M sparsity what
 // may be other than zero counts: so many parameters and products, and bytes for
 // the values and for their places in the groups. Other zeros count as any
-// number.
+// number. Of rows that a route keeps as many count as are expected.
 #ifndef COPPICE_ANALYSIS_WORK_H
 #define COPPICE_ANALYSIS_WORK_H
 
@@ -24,6 +24,9 @@ struct Work {
   int64_t flopsPerRow = 0;           // matrix multiplications of the layers
   int64_t flopsPerHeadRow = 0;       // matrix multiplications outside of layers
   int64_t cacheBytesPerPosition = 0; // of all caches
+  /// Of the weights that only rows kept by routes meet: what one row alone is
+  /// expected not to read.
+  double weightBytesPassedBy = 0;
   /// One for each attention op: for one row and one position it attends to.
   struct Attention {
     int64_t flops = 0, cacheBytes = 0;

@@ -1,0 +1,3 @@
+prune.plan @nothing {
+  prune.skip "layers.*"
+}
