@@ -1,17 +1,21 @@
 // In: two bundles, a workload. Out: the error of each named value, per row.
 //
-// The oracle runs a step first, and an observer keeps a copy of every value
-// that the fast program says it computes too ("value" in program.json). Then
-// the fast program runs the same step; its observer compares on the spot,
-// column by kept column. So memory is one step of the oracle's values, whatever
-// the model.
+// The fast program runs a step first, and an observer keeps a copy of every
+// value that it says the oracle computes too ("value" in program.json). Then the
+// oracle runs the same step; its observer compares on the spot, column by kept
+// column. So memory is one step of the fast program's values, whatever the
+// model. In this order the oracle can be given what the fast program has
+// decided: reassociation flips an argmax, and after one other decision two
+// programs have nothing left in common.
 #include "coppice/Verify/Verify.h"
 
+#include "coppice/Verify/RouteMix.h"
 #include "coppice/runtime.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/JSON.h"
+#include "runtime/routes/route_source.h"
+#include "runtime/routes/sequence_numbers.h"
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -24,7 +28,7 @@ namespace coppice {
 
 bool VerifyReport::holds() const {
   auto holds = [](const ValueError &value) { return value.holds(); };
-  return all_of(outputs, holds) && all_of(sites, holds);
+  return all_of(outputs, holds) && all_of(sites, holds) && routes.holds();
 }
 
 double verifyTolerance(StringRef dtype) {
@@ -42,6 +46,8 @@ struct DispatchValue {
   std::string name;             ///< empty: nothing to compare
   std::vector<int64_t> columns; ///< of the dense value; empty: all
   bool keepsRowsOnly = true;    ///< false: kept along an axis other than 1
+  /// Route that leaves rows of it undefined.
+  std::optional<int64_t> partialRoute;
 };
 
 /// A bundle with one session.
@@ -79,6 +85,7 @@ public:
   std::vector<DispatchValue> values;
   int64_t fastKernels = 0, vocabulary = 0;
   std::string dtype;
+  rt::Program facts; ///< routes and their columns
 
 private:
   Program() = default;
@@ -131,10 +138,18 @@ Error Program::readJson() {
     fastKernels += !plain;
     values.push_back(std::move(value));
   }
+  rt::Result<rt::Program> read =
+      rt::parseProgram(coppice_bundle_program_json(bundle));
+  if (!read)
+    return createStringError(read.status().message());
+  facts = *std::move(read);
+  for (auto [value, dispatch] : zip(values, facts.dispatches))
+    if (dispatch.partial)
+      value.partialRoute = dispatch.route;
   return Error::success();
 }
 
-/// A copy of one value of the oracle, [rows, width].
+/// Rows of numbers, [rows, width].
 struct Reference {
   std::vector<float> data;
   int64_t rows = 0, width = 0;
@@ -143,15 +158,18 @@ struct Reference {
 /// Largest relative row error of `fast` [rows, columns.size() or width]. A few
 /// kept columns may all be near zero by chance, and their rounding errors are
 /// those of their whole row; so a row counts as no smaller than its share of
-/// the whole row's norm.
-double rowError(const float *fast, const Reference &reference,
-                ArrayRef<int64_t> columns) {
-  int64_t width = columns.empty() ? reference.width : columns.size();
+/// the whole row's norm. Rows that `skipped` says yes of are undefined.
+double rowError(const float *fast, const float *oracle, int64_t rows,
+                int64_t oracleWidth, ArrayRef<int64_t> columns,
+                function_ref<bool(int64_t)> skipped = nullptr) {
+  int64_t width = columns.empty() ? oracleWidth : columns.size();
   double worst = 0;
-  for (int64_t row = 0; row < reference.rows; ++row) {
-    const float *expected = &reference.data[row * reference.width];
+  for (int64_t row = 0; row < rows; ++row) {
+    if (skipped && skipped(row))
+      continue;
+    const float *expected = oracle + row * oracleWidth;
     double squaredError = 0, squaredNorm = 0, squaredRow = 0;
-    for (int64_t i = 0; i < reference.width; ++i)
+    for (int64_t i = 0; i < oracleWidth; ++i)
       squaredRow += double(expected[i]) * expected[i];
     for (int64_t i = 0; i < width; ++i) {
       double kept = expected[columns.empty() ? i : columns[i]];
@@ -160,7 +178,7 @@ double rowError(const float *fast, const Reference &reference,
       squaredNorm += kept * kept;
     }
     squaredNorm =
-        std::max(squaredNorm, squaredRow * width / double(reference.width));
+        std::max(squaredNorm, squaredRow * width / double(oracleWidth));
     double error = squaredNorm > 0 ? std::sqrt(squaredError / squaredNorm)
                                    : std::sqrt(squaredError);
     if (std::isnan(error))
@@ -170,18 +188,45 @@ double rowError(const float *fast, const Reference &reference,
   return worst;
 }
 
+/// A value of the fast program in the present step, and what came of it.
+struct Kept {
+  const DispatchValue *value;
+  Reference found;
+  std::optional<double> error; ///< none: the oracle has not computed it
+  int64_t compared = 0;        ///< rows
+};
+
+/// What the oracle's router says in the present step: [rows, 2 groups].
+struct Scores {
+  Reference found;
+  bool seen = false;
+};
+
 /// State shared by the two observers of a run.
 struct Comparison {
   const Program *fast = nullptr, *oracle = nullptr;
-  StringSet<> wanted;
-  StringMap<Reference> references; ///< of the current step
-  StringMap<size_t> indices;       ///< into report.sites
+  std::vector<Kept> kept;                         ///< in program order
+  StringMap<SmallVector<size_t, 1>> keptByName;   ///< into `kept`
+  StringMap<size_t> indices;                      ///< into report.sites
+  std::vector<int8_t> given, masks; ///< of the step: [rows, route columns]
+  std::vector<Scores> scores;       ///< by route
   VerifyReport report;
   double tolerance = 0;
   std::string problem; ///< first structural mismatch
-  /// All rows fed so far, and the fast program's logits for them.
+  std::unique_ptr<rt::RouteSource> source; ///< null: the mix
+  rt::SequenceNumbers sequences;
+  /// All rows fed so far, what was decided of them, and the fast program's
+  /// logits for them.
   WorkloadStep fed;
+  std::vector<int8_t> fedMasks;
   Reference incremental;
+
+  int64_t columns() const { return fast->facts.routeColumns; }
+  bool isPassedOver(int64_t route, int64_t row) const {
+    const rt::Route &r = fast->facts.routes[route];
+    const int8_t *mask = &masks[row * columns() + r.column];
+    return is_contained(ArrayRef(mask, r.groups), 0);
+  }
 };
 
 void record(ValueError &value, double error, int64_t rows) {
@@ -190,51 +235,140 @@ void record(ValueError &value, double error, int64_t rows) {
     value.error = error;
 }
 
-void observeOracle(void *context, int64_t dispatch, double, const float *data,
-                   const int64_t *shape, int64_t rank) {
-  auto &comparison = *static_cast<Comparison *>(context);
-  const DispatchValue &value = comparison.oracle->values[dispatch];
-  if (!data || rank != 2 || !comparison.wanted.contains(value.name))
-    return;
-  Reference &reference = comparison.references[value.name];
-  reference.rows = shape[0];
-  reference.width = shape[1];
-  reference.data.assign(data, data + shape[0] * shape[1]);
-}
-
 void observeFast(void *context, int64_t dispatch, double, const float *data,
                  const int64_t *shape, int64_t rank) {
   auto &comparison = *static_cast<Comparison *>(context);
   const DispatchValue &value = comparison.fast->values[dispatch];
   if (!data || rank != 2 || value.name.empty() || !value.keepsRowsOnly)
     return;
-  auto found = comparison.references.find(value.name);
-  if (found == comparison.references.end()) {
-    if (comparison.problem.empty())
-      comparison.problem = "value '" + value.name +
-                           "' of the fast program is none of the oracle's";
-    return;
-  }
-  const Reference &reference = found->second;
-  int64_t width =
-      value.columns.empty() ? reference.width : value.columns.size();
-  if (shape[0] != reference.rows || shape[1] != width ||
-      (!value.columns.empty() && value.columns.back() >= reference.width)) {
+  comparison.keptByName[value.name].push_back(comparison.kept.size());
+  Kept &kept = comparison.kept.emplace_back();
+  kept.value = &value;
+  kept.found.rows = shape[0];
+  kept.found.width = shape[1];
+  kept.found.data.assign(data, data + shape[0] * shape[1]);
+}
+
+/// Holds one value of the fast program against the oracle's.
+void compareValue(Comparison &comparison, Kept &kept, const float *data,
+                  int64_t rows, int64_t width) {
+  const DispatchValue &value = *kept.value;
+  int64_t wanted = value.columns.empty() ? width : value.columns.size();
+  if (kept.found.rows != rows || kept.found.width != wanted ||
+      (!value.columns.empty() && value.columns.back() >= width)) {
     if (comparison.problem.empty())
       comparison.problem =
-          ("value '" + value.name + "': expected " + Twine(reference.rows) +
-           " x " + Twine(width) + " from the oracle's " +
-           Twine(reference.rows) + " x " + Twine(reference.width) + ", found " +
-           Twine(shape[0]) + " x " + Twine(shape[1]))
+          ("value '" + value.name + "': expected " + Twine(rows) + " x " +
+           Twine(wanted) + " from the oracle's " + Twine(rows) + " x " +
+           Twine(width) + ", found " + Twine(kept.found.rows) + " x " +
+           Twine(kept.found.width))
               .str();
     return;
   }
-  auto [index, isNew] = comparison.indices.try_emplace(
-      value.name, comparison.report.sites.size());
-  if (isNew)
-    comparison.report.sites.push_back({value.name, 0, comparison.tolerance, 0});
-  record(comparison.report.sites[index->second],
-         rowError(data, reference, value.columns), reference.rows);
+  auto skipped = [&](int64_t row) {
+    return value.partialRoute &&
+           comparison.isPassedOver(*value.partialRoute, row);
+  };
+  kept.compared = 0;
+  for (int64_t row = 0; row < rows; ++row)
+    kept.compared += !skipped(row);
+  kept.error = rowError(kept.found.data.data(), data, rows, width,
+                        value.columns, skipped);
+}
+
+void observeOracle(void *context, int64_t dispatch, double, const float *data,
+                   const int64_t *shape, int64_t rank) {
+  auto &comparison = *static_cast<Comparison *>(context);
+  const DispatchValue &value = comparison.oracle->values[dispatch];
+  if (!data || rank != 2 || value.name.empty())
+    return;
+  for (auto [scores, route] :
+       zip(comparison.scores, comparison.fast->facts.routes))
+    if (route.scores == value.name) {
+      scores.seen = true;
+      scores.found.rows = shape[0];
+      scores.found.width = shape[1];
+      scores.found.data.assign(data, data + shape[0] * shape[1]);
+    }
+  auto found = comparison.keptByName.find(value.name);
+  if (found == comparison.keptByName.end())
+    return;
+  for (size_t index : found->second)
+    compareValue(comparison, comparison.kept[index], data, shape[0], shape[1]);
+}
+
+/// Errors of the step's values, into the report.
+void recordValues(Comparison &comparison) {
+  for (const Kept &kept : comparison.kept) {
+    const std::string &name = kept.value->name;
+    if (!kept.error) {
+      if (comparison.problem.empty())
+        comparison.problem = "value '" + name +
+                             "' of the fast program is none of the oracle's";
+      continue;
+    }
+    auto [index, isNew] =
+        comparison.indices.try_emplace(name, comparison.report.sites.size());
+    if (isNew)
+      comparison.report.sites.push_back({name, 0, comparison.tolerance, 0});
+    record(comparison.report.sites[index->second], *kept.error, kept.compared);
+  }
+}
+
+/// Holds one row's decisions of a route against the oracle's scores of it.
+void recordDecisions(Comparison &comparison, const rt::Route &route,
+                     const Reference &scores, int64_t row) {
+  RouteReport &report = comparison.report.routes;
+  const float *s = &scores.data[row * scores.width];
+  double squares = 0;
+  for (int64_t i = 0; i < scores.width; ++i)
+    squares += double(s[i]) * s[i];
+  for (int64_t group = 0; group < route.groups; ++group) {
+    int64_t element = row * comparison.columns() + route.column + group;
+    int8_t mask = comparison.masks[element];
+    report.rows += 1;
+    report.kept += mask;
+    int8_t given = comparison.given[element];
+    if (given >= 0 && mask != given && comparison.problem.empty())
+      comparison.problem =
+          ("route '" + route.name + "', row " + Twine(row) +
+           ": expected the decision that the step gives, " +
+           Twine(int(given)) + ", found " + Twine(int(mask)))
+              .str();
+    if (given >= 0)
+      continue;
+    report.decided += 1;
+    double difference = double(s[2 * group + 1]) - s[2 * group];
+    if (mask == !(difference > 0))
+      continue;
+    report.disagreements += 1;
+    double margin =
+        squares > 0 ? std::abs(difference) / std::sqrt(squares) : 0;
+    if (std::isnan(difference) || margin > report.largestMargin)
+      report.largestMargin = std::isnan(difference) ? difference : margin;
+  }
+}
+
+void recordRoutes(Comparison &comparison, int64_t rows) {
+  for (auto [scores, route] :
+       zip(comparison.scores, comparison.fast->facts.routes)) {
+    const Reference &found = scores.found;
+    if (!scores.seen || found.rows != rows ||
+        found.width != 2 * route.groups) {
+      if (comparison.problem.empty())
+        comparison.problem = ("route '" + route.name +
+                              "': expected scores '" + route.scores + "' of " +
+                              Twine(rows) + " x " + Twine(2 * route.groups) +
+                              " from the oracle, found " +
+                              (scores.seen ? Twine(found.rows) + " x " +
+                                                 Twine(found.width)
+                                           : Twine("none of that name")))
+                                 .str();
+      return;
+    }
+    for (int64_t row = 0; row < rows; ++row)
+      recordDecisions(comparison, route, found, row);
+  }
 }
 
 coppice_step asStep(const WorkloadStep &rows) {
@@ -249,6 +383,39 @@ coppice_step asStep(const WorkloadStep &rows) {
   return step;
 }
 
+/// What the fast program is told to decide.
+Error giveDecisions(Comparison &comparison, const WorkloadStep &rows) {
+  if (comparison.columns() == 0)
+    return Error::success();
+  std::vector<int32_t> numbers =
+      comparison.sequences.assign(rows.slots, rows.positions);
+  rt::RoutedRows routed{numbers, rows.positions};
+  if (!comparison.source) {
+    comparison.given = mixDecisions(comparison.fast->facts,
+                                    comparison.report.steps, routed);
+    return Error::success();
+  }
+  comparison.given.assign(rows.tokens.size() * comparison.columns(), -1);
+  rt::Status status = comparison.source->decide(routed, comparison.given);
+  return status.ok() ? Error::success() : createStringError(status.message());
+}
+
+/// What the fast program has decided.
+Error readMasks(Comparison &comparison, int64_t rows) {
+  comparison.masks = comparison.given; // columns without a route stay open
+  std::vector<int8_t> mask;
+  for (auto [index, route] : enumerate(comparison.fast->facts.routes)) {
+    mask.resize(rows * route.groups);
+    if (coppice_session_read_route(comparison.fast->session, index,
+                                   mask.data()))
+      return runtimeError("the fast program's decisions cannot be read");
+    for (int64_t row = 0; row < rows; ++row)
+      std::copy_n(&mask[row * route.groups], route.groups,
+                  &comparison.masks[row * comparison.columns() + route.column]);
+  }
+  return Error::success();
+}
+
 /// Runs one step on both programs.
 Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
   coppice_step step = asStep(rows);
@@ -257,16 +424,28 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
   expected.width = comparison.oracle->vocabulary;
   expected.data.resize(expected.rows * expected.width);
   std::vector<float> found(expected.data.size());
-  comparison.references.clear();
+  comparison.kept.clear();
+  comparison.keptByName.clear();
+  comparison.scores.assign(comparison.fast->facts.routes.size(), {});
+  if (Error error = giveDecisions(comparison, rows))
+    return error;
+  step.routes = comparison.columns() ? comparison.given.data() : nullptr;
+  if (coppice_session_step(comparison.fast->session, &step, found.data()))
+    return runtimeError("the fast program's step failed");
+  if (Error error = readMasks(comparison, step.row_count))
+    return error;
+  step.routes = comparison.columns() ? comparison.masks.data() : nullptr;
   if (coppice_session_step(comparison.oracle->session, &step,
                            expected.data.data()))
     return runtimeError("the oracle's step failed");
-  if (coppice_session_step(comparison.fast->session, &step, found.data()))
-    return runtimeError("the fast program's step failed");
+  recordValues(comparison);
+  recordRoutes(comparison, step.row_count);
   if (!comparison.problem.empty())
     return createStringError(comparison.problem);
   record(comparison.report.outputs.front(),
-         rowError(found.data(), expected, {}), expected.rows);
+         rowError(found.data(), expected.data.data(), expected.rows,
+                  expected.width, {}),
+         expected.rows);
   comparison.report.steps += 1;
   comparison.report.rows += step.row_count;
 
@@ -276,12 +455,14 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
   fed.slots.insert(fed.slots.end(), rows.slots.begin(), rows.slots.end());
   fed.positions.insert(fed.positions.end(), rows.positions.begin(),
                        rows.positions.end());
+  append_range(comparison.fedMasks, comparison.masks);
   comparison.incremental.data.insert(comparison.incremental.data.end(),
                                      found.begin(), found.end());
   return Error::success();
 }
 
-/// Feeds the fast program all sequences afresh, each whole, in one step.
+/// Feeds the fast program all sequences afresh, each whole, in one step, with
+/// the decisions that it has taken before.
 Error compareWithScratch(Comparison &comparison) {
   const WorkloadStep &fed = comparison.fed;
   std::vector<size_t> order(fed.tokens.size());
@@ -292,6 +473,7 @@ Error compareWithScratch(Comparison &comparison) {
   });
   int64_t width = comparison.oracle->vocabulary;
   WorkloadStep whole;
+  std::vector<int8_t> masks;
   Reference expected;
   expected.rows = order.size();
   expected.width = width;
@@ -300,6 +482,8 @@ Error compareWithScratch(Comparison &comparison) {
     whole.tokens.push_back(fed.tokens[row]);
     whole.slots.push_back(fed.slots[row]);
     whole.positions.push_back(fed.positions[row]);
+    auto mask = comparison.fedMasks.begin() + row * comparison.columns();
+    masks.insert(masks.end(), mask, mask + comparison.columns());
     auto first = comparison.incremental.data.begin() + row * width;
     expected.data.insert(expected.data.end(), first, first + width);
   }
@@ -310,12 +494,15 @@ Error compareWithScratch(Comparison &comparison) {
     return runtimeError("the fast program cannot be reset");
   std::vector<float> found(expected.data.size());
   coppice_step step = asStep(whole);
+  step.routes = masks.empty() ? nullptr : masks.data();
   if (coppice_session_step(session, &step, found.data()))
     return runtimeError("the fast program's step from scratch failed");
   ValueError &value = comparison.report.outputs.emplace_back();
   value.name = "logits, cache or scratch";
   value.tolerance = comparison.tolerance;
-  record(value, rowError(found.data(), expected, {}), expected.rows);
+  record(value,
+         rowError(found.data(), expected.data.data(), expected.rows, width, {}),
+         expected.rows);
   return Error::success();
 }
 
@@ -337,13 +524,24 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
                              Twine((*fast)->vocabulary) + " and " +
                              Twine((*oracle)->vocabulary));
 
+  if ((*fast)->facts.routeColumns != (*oracle)->facts.routeColumns)
+    return createStringError(
+        "the two bundles are not of one plan: decisions in " +
+        Twine((*fast)->facts.routeColumns) + " and in " +
+        Twine((*oracle)->facts.routeColumns) + " columns");
+
   Comparison comparison;
   comparison.fast = fast->get();
   comparison.oracle = oracle->get();
   comparison.tolerance = verifyTolerance((*fast)->dtype);
-  for (const DispatchValue &value : (*fast)->values)
-    if (!value.name.empty())
-      comparison.wanted.insert(value.name);
+  comparison.report.routes.routes = (*fast)->facts.routes.size();
+  comparison.report.routes.tolerance = comparison.tolerance;
+  if (!options.routes.empty()) {
+    auto source = rt::makeRouteSource(options.routes, (*fast)->facts);
+    if (!source)
+      return createStringError(source.status().message());
+    comparison.source = *std::move(source);
+  }
   comparison.report.fastKernels = (*fast)->fastKernels;
   comparison.report.dispatches = (*fast)->values.size();
   comparison.report.outputs.push_back({"logits", 0, comparison.tolerance, 0});

@@ -20,6 +20,15 @@ namespace coppice::rt {
 
 constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 
+double SideResult::density() const {
+  double kept = 0, rows = 0;
+  for (const RouteCount &route : routes) {
+    kept += static_cast<double>(route.kept);
+    rows += static_cast<double>(route.rows);
+  }
+  return rows > 0 ? kept / rows : notANumber;
+}
+
 double CellResult::measuredSpeedup() const {
   return dense ? dense->seconds.mean / pruned.seconds.mean : notANumber;
 }
@@ -132,14 +141,35 @@ static Result<MeasuredSide> openSide(const std::string &path,
   return MeasuredSide::open(path, program, request);
 }
 
+/// The decisions of both sides: one source, so that where both have a route they
+/// keep the same rows of it.
+static Status takeRoutes(Run &run) {
+  const std::string &asked = run.options.routes;
+  run.context.router =
+      asked.empty() ? concat("bernoulli:expected:", run.options.seed) : asked;
+  bool any = false;
+  for (std::optional<MeasuredSide> *side : {&run.dense, &run.pruned}) {
+    if (!*side || (*side)->program().routes.empty())
+      continue;
+    any = true;
+    if (Status status = (*side)->routeBy(run.context.router); !status.ok())
+      return status;
+  }
+  if (any)
+    return {};
+  run.context.router.clear();
+  return asked.empty() ? Status() : run.pruned->routeBy(asked);
+}
+
 static Result<Estimate> estimateCell(const Run &run, const MeasuredSide &side,
-                                     const Cell &cell, const Machine &machine) {
+                                     const Cell &cell, const Machine &machine,
+                                     const std::vector<RouteLoad> &loads) {
   auto steps = planSteps(cell, side.runner().maxRows(), side.runner().slots(),
                          side.runner().context());
   if (!steps)
     return steps.status();
   return estimate(side.program(), *steps, machine, side.isa(),
-                  run.context.threads, run.options.hot);
+                  run.context.threads, run.options.hot, loads);
 }
 
 /// How the curves are, over all cells, into the context.
@@ -185,7 +215,8 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
                   {"seq", cell.seq}};
     auto fill = [&](const MeasuredSide &side, const std::string &name,
                     SideResult &out) -> Status {
-      Result<Estimate> made = estimateCell(run, side, cell, run.now);
+      Result<Estimate> made = estimateCell(run, side, cell, run.now,
+                                           side.announcedLoads());
       if (!made)
         return made.status();
       out.path = side.runner().path();
@@ -195,6 +226,8 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
       entry[name + "_bundle_sha256"] = out.sha256;
       entry[name + "_predicted_s"] = out.estimate.predictedSeconds;
       entry[name + "_bound_s"] = out.estimate.boundSeconds;
+      if (!side.program().routes.empty())
+        entry[name + "_router"] = run.context.router;
       return {};
     };
     if (run.dense)
@@ -275,7 +308,8 @@ static void lookBeforePredicting(Run &run) {
 
 /// A shared machine can do more in one second than in another, and a bound is
 /// made of what it can do at most: bounds take the best of the description and
-/// of what this run has seen. Predictions stay as they were written.
+/// of what this run has seen, and of the work on the rows that it has kept.
+/// Predictions stay as they were written.
 static Status tightenBounds(const Run &run, CellResult &result) {
   Machine machine = run.machine;
   Rates &best = machine.at(run.context.threads).best;
@@ -283,13 +317,20 @@ static Status tightenBounds(const Run &run, CellResult &result) {
   result.boundCeilings = best;
   result.measuredRates = medianOf(run.looks);
   auto tighten = [&](const MeasuredSide &side, SideResult &figures) -> Status {
-    auto raised = estimateCell(run, side, result.cell, machine);
+    std::vector<RouteLoad> loads;
+    for (const RouteCount &route : figures.routes)
+      loads.push_back(route.load());
+    auto raised = estimateCell(run, side, result.cell, machine, loads);
     if (!raised)
       return raised.status();
+    figures.estimate.total = raised->total;
     figures.estimate.boundSeconds = raised->boundSeconds;
-    for (size_t i = 0; i < raised->dispatches.size(); ++i)
-      figures.estimate.dispatches[i].boundSeconds =
-          raised->dispatches[i].boundSeconds;
+    for (size_t i = 0; i < raised->dispatches.size(); ++i) {
+      DispatchEstimate &told = figures.estimate.dispatches[i];
+      told.boundSeconds = raised->dispatches[i].boundSeconds;
+      told.work = raised->dispatches[i].work;
+      told.executedRows = raised->dispatches[i].executedRows;
+    }
     figures.gap =
         attributeGap(side.program(), figures.estimate, figures.seconds.mean,
                      figures.dispatchSeconds, figures.hostSeconds,
@@ -362,13 +403,22 @@ static Status measureCell(Run &run, CellResult &result) {
     for (int i = 0; i < 2; ++i)
       if (auto time = side->time(cell, warmUp, nullptr); !time)
         return time.status();
+    side->resetRouteCounts();
   }
+  // Fresh masks, too: both sides of a pair get the same.
+  uint64_t round = 0;
+  auto renewMasks = [&] {
+    ++round;
+    for (MeasuredSide *side : sides)
+      side->renewRoutes(round);
+  };
 
   // Repeats with clocks around each dispatch are others, because those clocks
   // take time; they come between the blocks, so that drift meets both kinds.
   constexpr size_t observedMost = 5, observedLeast = 3;
   std::vector<ObservedSamples> observed(sides.size());
   auto observe = [&]() -> Status {
+    renewMasks();
     auto inputs = randomInputs(*steps, vocabulary, random);
     for (size_t side = 0; side < sides.size(); ++side) {
       auto times = sides[side]->timeDispatches(cell, inputs, run.flusher());
@@ -388,6 +438,7 @@ static Status measureCell(Run &run, CellResult &result) {
     std::vector<size_t> order = drawBlock(sides.size(), random);
     for (size_t pair = 0; pair < order.size(); pair += sides.size()) {
       auto inputs = randomInputs(*steps, vocabulary, random);
+      renewMasks();
       for (size_t turn = 0; turn < sides.size(); ++turn) {
         size_t side = order[pair + turn];
         auto time = sides[side]->time(cell, inputs, run.flusher());
@@ -417,6 +468,7 @@ static Status measureCell(Run &run, CellResult &result) {
 
   auto fill = [&](SideResult &figures, size_t side) {
     figures.seconds = summarize(samples[side]);
+    figures.routes = sides[side]->routeCounts();
     observed[side].fill(figures);
   };
   fill(result.pruned, sides.size() - 1);
@@ -524,6 +576,8 @@ Status runBench(const BenchOptions &options, const Machine &machine,
     return invalidArgument(
         concat("expected two bundles with code for one instruction set, found ",
                run.dense->isa(), " and ", run.context.isa));
+  if (Status status = takeRoutes(run); !status.ok())
+    return status.at("routes");
   Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
   if (!flush)
     return flush.status();

@@ -35,6 +35,9 @@ struct BenchOptions {
   int64_t maxRepeats = 200; ///< pairs in a cell
   double maxSeconds = 10;   ///< in a cell, flushes included
   uint64_t seed = 1;
+  /// Who decides which rows are kept (route_source.h); empty: chance, with what
+  /// each route expects.
+  std::string routes;
 };
 
 /// One side of a cell: prediction before, measurement after.
@@ -45,6 +48,10 @@ struct SideResult {
   std::vector<double> dispatchSeconds; ///< median of each dispatch
   double hostSeconds = 0; ///< median, of a step outside of its dispatches
   Gap gap;                ///< of `seconds.mean` to the bound
+  std::vector<RouteCount> routes; ///< of the timed repeats
+
+  /// Share of rows that all routes together have kept; NaN without any.
+  double density() const;
   coppice_memory memory{};
 };
 
@@ -79,6 +86,7 @@ struct BenchContext {
   const Machine *machine = nullptr;
   const Program *dense = nullptr, *pruned = nullptr;
   std::string target, isa, date, predictionsSha256;
+  std::string router; ///< the source of decisions; empty: no bundle has routes
   int threads = 1;
   /// What predictions are made of: the median of looks at the start of the run.
   Rates predictionRates{};

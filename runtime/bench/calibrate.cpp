@@ -140,8 +140,10 @@ static Curve makeCurve(const Class &found, double dispatchSeconds,
 static void collect(const Program &program, const Trial &trial,
                     const Machine &now, std::string_view isa, int threads,
                     std::map<std::string, Class> &classes) {
+  // Every row is kept, see below.
+  std::vector<RouteLoad> all(program.routes.size());
   Result<Estimate> made =
-      estimate(program, trial.steps, now, isa, threads, /*hot=*/false);
+      estimate(program, trial.steps, now, isa, threads, /*hot=*/false, all);
   if (!made)
     return; // it has run, so that it can be evaluated
   struct Same {
@@ -259,6 +261,11 @@ static Status calibrateOn(const std::string &bundle, const Machine &machine,
   Result<MeasuredSide> side = MeasuredSide::open(bundle, *program, request);
   if (!side)
     return side.status();
+  // How near kernels come to the machine's rates does not depend on who decides;
+  // that the work is known does.
+  if (!program->routes.empty())
+    if (Status status = side->routeBy("all"); !status.ok())
+      return status;
   Result<CacheFlush> flush = CacheFlush::create(machine.cacheBytes);
   if (!flush)
     return flush.status();

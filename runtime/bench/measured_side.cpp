@@ -63,6 +63,7 @@ static const Target *findTarget(const Program &program,
 MeasuredSide::MeasuredSide(Runner runner) : model(std::move(runner)) {
   const Target *target = findTarget(model.program(), model.target());
   isaName = target ? isaOf(*target) : "baseline";
+  resetRouteCounts();
 }
 
 Result<MeasuredSide> MeasuredSide::open(const std::string &path,
@@ -92,7 +93,16 @@ Result<MeasuredSide> MeasuredSide::open(const std::string &path,
   return MeasuredSide(*std::move(runner));
 }
 
+std::vector<RouteLoad> MeasuredSide::announcedLoads() const {
+  std::vector<RouteLoad> loads;
+  for (const Route &route : program().routes)
+    loads.push_back(
+        {model.routes() ? model.routes()->density(route) : route.expected});
+  return loads;
+}
+
 Status MeasuredSide::prepare(const Cell &cell, std::mt19937_64 &random) {
+  model.restartSequences();
   if (cell.phase == Phase::Prefill)
     return {};
   auto steps = planSteps({Phase::Prefill, cell.batch, cell.seq},
@@ -118,18 +128,59 @@ static Status rewindTo(const Runner &model, const Cell &cell) {
   return {};
 }
 
+/// Brings the session to where the cell begins, once more.
+Status MeasuredSide::begin(const Cell &cell) {
+  // The sequences of a decode are those that prepare() has fed.
+  if (cell.phase == Phase::Prefill)
+    model.restartSequences();
+  return rewindTo(model, cell);
+}
+
+/// Decisions are made ahead of the clock, like token ids.
+Result<std::vector<StepRows>>
+MeasuredSide::decide(std::vector<StepRows> inputs) {
+  for (StepRows &rows : inputs)
+    if (Status status = model.decide(rows); !status.ok())
+      return status;
+  return inputs;
+}
+
+Status MeasuredSide::countRoutes(const StepRows &rows) {
+  for (size_t r = 0; r < counts.size(); ++r) {
+    auto mask = model.readRoute(r, rows.size());
+    if (!mask)
+      return mask.status();
+    RouteCount &count = counts[r];
+    auto groups = static_cast<size_t>(program().routes[r].groups);
+    std::vector<bool> some(groups);
+    for (size_t i = 0; i < mask->size(); ++i) {
+      count.kept += (*mask)[i];
+      some[i % groups] = some[i % groups] || (*mask)[i];
+    }
+    count.rows += static_cast<int64_t>(mask->size());
+    count.touched += std::count(some.begin(), some.end(), true);
+    count.opportunities += static_cast<int64_t>(groups);
+  }
+  return {};
+}
+
 Result<double> MeasuredSide::time(const Cell &cell,
                                   const std::vector<StepRows> &inputs,
                                   const CacheFlush *flush) {
-  if (Status status = rewindTo(model, cell); !status.ok())
+  if (Status status = begin(cell); !status.ok())
     return status;
+  auto decided = decide(inputs);
+  if (!decided)
+    return decided.status();
   if (flush)
     flush->run();
   std::chrono::duration<double> total{};
-  for (const StepRows &rows : inputs) {
+  for (const StepRows &rows : *decided) {
     auto begin = std::chrono::steady_clock::now();
     Status status = model.step(rows, logits);
     total += std::chrono::steady_clock::now() - begin;
+    if (status.ok())
+      status = countRoutes(rows);
     if (!status.ok())
       return status;
   }
@@ -155,8 +206,11 @@ Result<ObservedTimes>
 MeasuredSide::timeDispatches(const Cell &cell,
                              const std::vector<StepRows> &inputs,
                              const CacheFlush *flush) {
-  if (Status status = rewindTo(model, cell); !status.ok())
+  if (Status status = begin(cell); !status.ok())
     return status;
+  auto decided = decide(inputs);
+  if (!decided)
+    return decided.status();
   if (flush)
     flush->run();
   Observation seen;
@@ -175,10 +229,10 @@ MeasuredSide::timeDispatches(const Cell &cell,
       },
       &seen);
   Status status;
-  for (size_t i = 0; i < inputs.size() && status.ok(); ++i) {
+  for (size_t i = 0; i < decided->size() && status.ok(); ++i) {
     seen.firstBegin.reset();
     auto begin = seen.lastEnd = Clock::now();
-    status = model.step(inputs[i], logits);
+    status = model.step((*decided)[i], logits);
     auto end = Clock::now();
     seen.times.host += seconds(end - seen.lastEnd);
     if (seen.firstBegin)

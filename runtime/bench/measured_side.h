@@ -33,6 +33,19 @@ struct ObservedTimes {
   double host = 0;
 };
 
+/// What was kept of one route in timed runs.
+struct RouteCount {
+  int64_t kept = 0, rows = 0;           ///< rows times groups
+  int64_t touched = 0, opportunities = 0; ///< steps times groups; with some row
+
+  double density() const { return double(kept) / double(rows); }
+  /// As an estimate takes it. Of caches only the least is known: as large a
+  /// share of sequences as of rows.
+  RouteLoad load() const {
+    return {density(), double(touched) / double(opportunities), density()};
+  }
+};
+
 class MeasuredSide {
 public:
   static Result<MeasuredSide> open(const std::string &path,
@@ -44,6 +57,21 @@ public:
   /// The instruction set of the code that runs: "avx2", "avx512",
   /// "avx512_bf16".
   const std::string &isa() const { return isaName; }
+
+  /// Takes decisions from a source (route_source.h); without one the routers
+  /// decide.
+  Status routeBy(const std::string &spec) { return model.routeBy(spec); }
+  /// Another draw of masks, where they are drawn.
+  void renewRoutes(uint64_t round) {
+    if (model.routes())
+      model.routes()->renew(round);
+  }
+  /// The load of each route that the source announces.
+  std::vector<RouteLoad> announcedLoads() const;
+  /// Of each route, in the runs of time() since they were reset; empty for a
+  /// program without routes.
+  const std::vector<RouteCount> &routeCounts() const { return counts; }
+  void resetRouteCounts() { counts.assign(program().routes.size(), {}); }
 
   /// Brings the session to where the cell begins: for decode, `seq` tokens in
   /// each of `batch` slots. Prefill starts its slots afresh by itself.
@@ -61,10 +89,14 @@ public:
 
 private:
   explicit MeasuredSide(Runner runner);
+  Status begin(const Cell &cell);
+  Result<std::vector<StepRows>> decide(std::vector<StepRows> inputs);
+  Status countRoutes(const StepRows &rows);
 
   Runner model;
   std::string isaName;
   std::vector<float> logits;
+  std::vector<RouteCount> counts;
 };
 
 } // namespace coppice::rt

@@ -5,7 +5,9 @@
 #include "runtime/base/json.h"
 #include "runtime/bench/host.h"
 #include "runtime/costmodel/machine_json.h"
+#include "runtime/costmodel/routing.h"
 
+#include <array>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -41,6 +43,39 @@ static Json headShare(const Program &program, const SideResult &side) {
   return all > 0 ? Json(head / all) : Json();
 }
 
+/// The share of each part in what the dispatches of a step take.
+static std::array<double, partCount> partShares(const Program &program,
+                                                const SideResult &side) {
+  std::array<double, partCount> shares{};
+  double all = 0;
+  for (size_t i = 0; i < side.dispatchSeconds.size(); ++i) {
+    shares[static_cast<size_t>(partOf(program, i))] += side.dispatchSeconds[i];
+    all += side.dispatchSeconds[i];
+  }
+  for (double &share : shares)
+    share /= all;
+  return shares;
+}
+
+static Json sharesJson(const Program &program, const SideResult &side) {
+  if (program.routes.empty())
+    return nullptr;
+  Json json;
+  auto shares = partShares(program, side);
+  for (int part = 0; part < partCount; ++part)
+    json[nameOf(static_cast<Part>(part))] =
+        number(shares[static_cast<size_t>(part)]);
+  return json;
+}
+
+/// What each route has kept; null for a program without routes.
+static Json densitiesJson(const Program &program, const SideResult &side) {
+  Json json;
+  for (size_t r = 0; r < side.routes.size(); ++r)
+    json[program.routes[r].name] = number(side.routes[r].density());
+  return json;
+}
+
 /// Seconds of each part; they sum to measured - bound.
 static Json gapJson(const SideResult &side) {
   return {{"gemm_s", number(side.gap.gemm)},
@@ -71,6 +106,14 @@ static Json dispatchesJson(const Program &program, const SideResult &side) {
                     {"m", gemm ? Json(e.work.m) : Json()},
                     {"n", gemm ? Json(e.work.n) : Json()},
                     {"k", gemm ? Json(e.work.k) : Json()},
+                    {"rows", e.work.m > 0 ? e.work.m : e.work.rows},
+                    {"active_rows", e.work.activeRows},
+                    {"executed_rows", e.executedRows},
+                    {"route", d.route ? Json(program
+                                                 .routes[static_cast<size_t>(
+                                                     *d.route)]
+                                                 .name)
+                                      : Json()},
                     {"arithmetic", std::string(nameOf(e.work.arithmetic))},
                     {"flops", e.work.flops},
                     {"bytes", e.work.bytes()},
@@ -110,6 +153,8 @@ std::string resultRecord(const BenchContext &context,
                    "making the token ids", "tokenisation and sampling"};
   if (result.cell.phase == Phase::Decode)
     excluded.push_back("filling the cache, which is done once a cell");
+  if (!context.router.empty())
+    excluded.push_back("making masks");
   for (const std::string &difference : context.differences)
     excluded.push_back("check of equal " + difference);
 
@@ -129,7 +174,9 @@ std::string resultRecord(const BenchContext &context,
                                           pruned.estimate.total.bytes())
                         : Json()},
         {"params", program.plan.removedParameters}}},
-      {"density", nullptr}, // of dynamic masks; static plans have none
+      // Of dynamic masks; static plans have none.
+      {"density", number(pruned.density())},
+      {"densities", densitiesJson(program, pruned)},
       {"phase", nameOf(result.cell.phase)},
       {"batch", result.cell.batch},
       {"seq", result.cell.seq},
@@ -177,9 +224,10 @@ std::string resultRecord(const BenchContext &context,
       {"dense_head_share", dense ? headShare(*context.dense, *dense) : Json()},
       {"gap", gapJson(pruned)},
       {"dense_gap", dense ? gapJson(*dense) : Json()},
-      // Static plans have nothing to fall back from, and no router.
+      // Static plans have nothing to fall back from.
       {"fallback_sites", Json::array()},
-      {"router", nullptr},
+      {"router", context.router.empty() ? Json() : Json(context.router)},
+      {"shares", sharesJson(program, pruned)},
       {"memory_bytes", memoryBytes(pruned.memory)},
       {"dense_memory_bytes", dense ? Json(memoryBytes(dense->memory)) : Json()},
       {"peak_resident_bytes", peakResidentBytes()},
@@ -267,6 +315,30 @@ static std::string gapLine(const char *name, const SideResult &side) {
   return text + "\n";
 }
 
+static std::string routesLine(const char *name, const Program &program,
+                              const SideResult &side) {
+  if (side.routes.empty())
+    return "";
+  auto shares = partShares(program, side);
+  auto percent = [&](Part part) {
+    return 100 * shares[static_cast<size_t>(part)];
+  };
+  return format("  routes %-6s kept %.1f %% of the rows of %zu routes; time of "
+                "dispatches: GEMMs %.1f %%, routers %.1f %%, compaction %.1f "
+                "%%, other %.1f %%\n",
+                name, 100 * side.density(), side.routes.size(),
+                percent(Part::Gemm), percent(Part::Router),
+                percent(Part::Compaction), percent(Part::Other));
+}
+
+std::string routesText(const BenchContext &context, const CellResult &result) {
+  std::string text;
+  if (result.dense)
+    text += routesLine("dense", *context.dense, *result.dense);
+  return text + routesLine(result.dense ? "pruned" : "", *context.pruned,
+                           result.pruned);
+}
+
 std::string gapText(const CellResult &result) {
   std::string text;
   if (result.dense)
@@ -302,6 +374,13 @@ static std::string sideTable(const char *name, const Program &program,
         extent(e.work.k).c_str(), seconds * 1e6, e.predictedSeconds * 1e6,
         e.boundSeconds * 1e6, 100 * e.boundSeconds / seconds,
         rateOf(e.work, e.boundSeconds, ceilings, seconds).c_str());
+    if (d.route) {
+      text.pop_back();
+      text += format("  rows: %.1f active, %.1f executed, of %lld\n",
+                     e.work.activeRows, e.executedRows,
+                     static_cast<long long>(e.work.m > 0 ? e.work.m
+                                                         : e.work.rows));
+    }
   }
   return text;
 }

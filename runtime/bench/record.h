@@ -17,6 +17,10 @@ std::string tableRow(const CellResult &result);
 /// Where the time beyond the bound went: a line for each side.
 std::string gapText(const CellResult &result);
 
+/// Of bundles with routes: the rows that they kept, and the shares of products,
+/// routers, compaction and the rest in the time of dispatches. Else empty.
+std::string routesText(const BenchContext &context, const CellResult &result);
+
 /// A line for each dispatch of each side: shape, measured, predicted, bound,
 /// the bound's share of the measured time, and FLOP or bytes a second.
 std::string dispatchTable(const BenchContext &context,

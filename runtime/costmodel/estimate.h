@@ -14,6 +14,9 @@ namespace coppice::rt {
 
 struct DispatchEstimate {
   Work work; ///< over all steps of the cell
+  /// Rows that kernels execute: the active ones in whole tiles, where a machine
+  /// has tiles.
+  double executedRows = 0;
   double boundSeconds = 0, predictedSeconds = 0;
   std::vector<DispatchTime> steps; ///< the terms, step by step
 };
@@ -30,11 +33,13 @@ DispatchWork dispatchWork(DispatchKind kind, const Work &work, bool cold);
 /// `hot`: nothing is known to be outside the cache when a step begins, so only
 /// bytes beyond the cache's size count in the bound. The steps of a cell after
 /// the first are hot in any case. `isa` is that of the code which runs. The
-/// machine outlives the estimate.
+/// machine outlives the estimate. `loads`: of each route (work.h); predicted
+/// times are expectations over how many rows are kept.
 Result<Estimate> estimate(const Program &program,
                           const std::vector<StepShape> &steps,
                           const Machine &machine, std::string_view isa,
-                          int threads, bool hot);
+                          int threads, bool hot,
+                          std::span<const RouteLoad> loads = {});
 
 /// What the curves are that a prediction rests on, from the best to the worst.
 enum class CurveState {
@@ -64,7 +69,8 @@ struct SiteShare {
 /// not charged. NaN when nothing was measured.
 double amdahlSpeedup(const std::vector<SiteShare> &sites);
 
-/// FLOP of each site summed over its dispatches, or bytes where it has none.
+/// FLOP of each site summed over its dispatches, or bytes where it has none;
+/// without what routing adds.
 std::map<std::string, double> workBySite(const Program &program,
                                          const Estimate &estimate);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 namespace coppice::rt {
 
@@ -69,6 +70,9 @@ Work &Work::operator+=(const Work &other) {
   readBytes += other.readBytes;
   writeBytes += other.writeBytes;
   coldBytes += other.coldBytes;
+  cacheBytes += other.cacheBytes;
+  coldCacheBytes += other.coldCacheBytes;
+  activeRows += other.activeRows;
   m += other.m;
   n = other.n;
   k = other.k;
@@ -143,28 +147,95 @@ static void describe(const Program &program, const Dispatch &d,
   }
   for (const Variant &variant : d.variants)
     if (!variant.guard || value(*variant.guard) > 0) {
-      work.items = value(variant.stages.front().grid);
       if (d.gemm)
         work.panel = panelOf(variant.stages.front().config);
       break;
     }
+  work.items = countWorkItems(d, values, values[symbolRows]);
 }
 
-Result<std::vector<Work>> evaluateWork(const Program &program,
-                                       const StepShape &step) {
+SymbolValues symbolsOf(const StepShape &step, int64_t window) {
   SymbolValues values{};
   values[symbolRows] = step.rows();
   values[symbolHeadRows] = step.headRows();
   values[symbolSlots] = step.slots;
   values[symbolContext] = step.context;
+  values[symbolAttended] = step.attended(window);
+  values[symbolCached] = step.cached(window);
+  return values;
+}
+
+int64_t countWorkItems(const Dispatch &dispatch, const SymbolValues &values,
+                       int64_t rows) {
+  for (const Variant &variant : dispatch.variants) {
+    if (variant.guard) {
+      auto guard = variant.guard->evaluate(values);
+      if (!guard || *guard <= 0)
+        continue;
+    }
+    // The variant is chosen by the step's rows; its list has as many as are
+    // kept.
+    SymbolValues kept = values;
+    kept[symbolRows] = rows;
+    auto items = variant.stages.front().grid.evaluate(kept);
+    return items ? *items : 0;
+  }
+  return 0;
+}
+
+RouteLoad loadOf(const Program &program, const Dispatch &dispatch,
+                 std::span<const RouteLoad> loads) {
+  if (!dispatch.route)
+    return {};
+  size_t route = static_cast<size_t>(*dispatch.route);
+  return loads.empty() ? RouteLoad{program.routes[route].expected}
+                       : loads[route];
+}
+
+/// The chance that some of `rows` independent rows is kept.
+static double chanceOfSome(double density, int64_t rows) {
+  return 1 - std::pow(1 - density, static_cast<double>(rows));
+}
+
+Work keptWork(const Work &whole, const StepShape &step,
+              const RouteLoad &load) {
+  double weights = load.weights.value_or(chanceOfSome(load.rows, step.rows())),
+         caches = load.caches.value_or(chanceOfSome(load.rows, step.length));
+  Work work = whole;
+  work.flops *= load.rows;
+  work.executedFlops *= load.rows;
+  work.writeBytes *= load.rows;
+  work.activeRows *= load.rows;
+  work.weightBytes *= weights;
+  work.cacheBytes *= caches;
+  work.readBytes =
+      (whole.readBytes - whole.cacheBytes) * load.rows + work.cacheBytes;
+  work.coldCacheBytes *= caches;
+  work.coldBytes =
+      (whole.coldBytes - whole.coldCacheBytes) * weights + work.coldCacheBytes;
+  return work;
+}
+
+Result<std::vector<Work>> evaluateWork(const Program &program,
+                                       const StepShape &step,
+                                       std::span<const RouteLoad> loads) {
+  auto all = evaluateWholeWork(program, step);
+  for (size_t i = 0; all && i < all->size(); ++i)
+    if (program.dispatches[i].route)
+      (*all)[i] = keptWork((*all)[i], step,
+                           loadOf(program, program.dispatches[i], loads));
+  return all;
+}
+
+Result<std::vector<Work>> evaluateWholeWork(const Program &program,
+                                            const StepShape &step) {
 
   // Bytes of each weight that earlier dispatches of the step have fetched.
   std::vector<double> fetched(program.weights.size(), 0);
   std::vector<Work> result;
   for (const Dispatch &d : program.dispatches) {
     Work work;
-    values[symbolAttended] = step.attended(d.cost.window);
-    values[symbolCached] = step.cached(d.cost.window);
+    SymbolValues values = symbolsOf(step, d.cost.window);
     // Cache entries that the step finds.
     double entries = static_cast<double>(values[symbolCached] - step.rows());
     describe(program, d, values, step.rows(), work);
@@ -191,8 +262,10 @@ Result<std::vector<Work>> evaluateWork(const Program &program,
     }
     if (!status.ok())
       return status.at("cost of " + d.site);
+    work.activeRows =
+        static_cast<double>(work.m > 0 ? work.m : work.rows);
 
-    double already = 0, cache = 0;
+    double already = 0, cache = 0, allCache = 0;
     for (size_t a = 0; a < d.args.size(); ++a) {
       const Arg &arg = d.args[a];
       size_t index = static_cast<size_t>(arg.index);
@@ -202,12 +275,17 @@ Result<std::vector<Work>> evaluateWork(const Program &program,
         already += fetched[index];
         fetched[index] += work.weightBytes;
       } else if (arg.kind == ArgKind::State && !written) {
-        cache += entries * bytesPerToken(program.states[index]);
+        double each = bytesPerToken(program.states[index]);
+        cache += entries * each;
+        allCache += static_cast<double>(values[symbolCached]) * each;
       }
     }
-    if (d.kind != DispatchKind::Lookup)
-      work.coldBytes = std::max(0.0, work.weightBytes - already) +
-                       std::min(cache, work.readBytes);
+    work.cacheBytes = std::min(allCache, work.readBytes);
+    if (d.kind != DispatchKind::Lookup) {
+      work.coldCacheBytes = std::min(cache, work.readBytes);
+      work.coldBytes =
+          std::max(0.0, work.weightBytes - already) + work.coldCacheBytes;
+    }
     result.push_back(work);
   }
   return result;

@@ -11,6 +11,8 @@
 #include "runtime/bundle/program.h"
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <vector>
 
 namespace coppice::rt {
@@ -47,6 +49,15 @@ struct StepShape {
 Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
                                          int64_t slots, int64_t context);
 
+/// What a route leaves of the work of its dispatches, on the mean of many steps.
+struct RouteLoad {
+  double rows = 1; ///< share of rows that are kept
+  /// Share of steps in which some row is, so that weights are read, and of
+  /// sequences of which some row is, so that their cache is. Where it is not
+  /// known: that of rows which are kept independently of one another.
+  std::optional<double> weights = {}, caches = {};
+};
+
 /// What one dispatch does in one step. Sums over steps add up all but n, k and
 /// what does not change from step to step.
 struct Work {
@@ -58,10 +69,13 @@ struct Work {
   /// ones, and the cache entries of earlier steps. Activations are not counted:
   /// they may stay in a cache. Nor are lookups: tokens may repeat.
   double coldBytes = 0;
+  /// Of `readBytes` and of `coldBytes`, those of the KV cache.
+  double cacheBytes = 0, coldCacheBytes = 0;
   int64_t m = 0, n = 0, k = 0; ///< GEMMs; else 0
   Arithmetic arithmetic = Arithmetic::F32;
   std::string_view storage; ///< of its weights or KV cache; empty: none
   int64_t rows = 0;         ///< of what it writes
+  double activeRows = 0;    ///< those that its route keeps; else all
   int64_t items = 0;        ///< work items of the variant that runs
   int64_t panel = 1;        ///< columns that its kernel computes at a time
 
@@ -70,9 +84,31 @@ struct Work {
 };
 
 /// The work of each dispatch of `program`, in order. A cost that is negative or
-/// cannot be evaluated is an invalid file.
+/// cannot be evaluated is an invalid file. `loads`: of each route; without any,
+/// each keeps the share that it expects.
 Result<std::vector<Work>> evaluateWork(const Program &program,
-                                       const StepShape &step);
+                                       const StepShape &step,
+                                       std::span<const RouteLoad> loads = {});
+
+/// The same of all rows, whatever routes keep.
+Result<std::vector<Work>> evaluateWholeWork(const Program &program,
+                                            const StepShape &step);
+
+/// What is left of the work of a dispatch with a route: FLOPs and activations
+/// go with the kept rows, weights and cache entries are read where some row is.
+Work keptWork(const Work &whole, const StepShape &step, const RouteLoad &load);
+
+/// The load of a dispatch's route; of rows that are all kept where it has none.
+RouteLoad loadOf(const Program &program, const Dispatch &dispatch,
+                 std::span<const RouteLoad> loads);
+
+/// The symbols of a step, for costs that count `window` positions.
+SymbolValues symbolsOf(const StepShape &step, int64_t window);
+
+/// Work items that the variant for `values` would have for `rows` rows; 0 where
+/// that cannot be told.
+int64_t countWorkItems(const Dispatch &dispatch, const SymbolValues &values,
+                       int64_t rows);
 
 } // namespace coppice::rt
 

@@ -5,6 +5,7 @@
 #include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
 #include "tools/coppice-run/output.h"
+#include "tools/coppice-run/route_flags.h"
 #include "tools/coppice-run/seed_check.h"
 #include "tools/coppice-run/session_flags.h"
 #include "tools/coppice-run/subcommands.h"
@@ -69,6 +70,7 @@ public:
     line.clear();
     std::fputs(tableRow(result).c_str(), table());
     std::fputs(gapText(result).c_str(), table());
+    std::fputs(routesText(context, result).c_str(), table());
     if (flags.bench.ops)
       std::fputs(dispatchTable(context, result).c_str(), table());
     std::fflush(table());
@@ -189,6 +191,8 @@ void addBench(CLI::App &app, Status &result) {
       ->capture_default_str()
       ->check(seedCheck())
       ->type_name("N");
+  addRoutesFlag(*command, bench.routes,
+                "bernoulli:expected, with another draw of masks each repeat");
   command->callback([flags, &result] { result = run(*flags); });
 }
 

@@ -3,6 +3,7 @@
 #include "coppice/Verify/Verify.h"
 #include "Commands.h"
 #include "ScratchDirectory.h"
+#include "runtime/routes/route_source.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/seed_check.h"
 
@@ -71,6 +72,20 @@ nlohmann::json toJson(const std::vector<ValueError> &values) {
   return list;
 }
 
+/// Null for a program without routes.
+nlohmann::json toJson(const RouteReport &routes) {
+  if (routes.routes == 0)
+    return nullptr;
+  return {{"routes", routes.routes},
+          {"rows", routes.rows},
+          {"kept", routes.kept},
+          {"decided", routes.decided},
+          {"disagreements", routes.disagreements},
+          {"largest_margin", routes.largestMargin},
+          {"tolerance", routes.tolerance},
+          {"holds", routes.holds()}};
+}
+
 int fail(const std::string &message) {
   std::fprintf(stderr, "coppice: error: %s\n", message.c_str());
   return 1;
@@ -104,6 +119,13 @@ int runVerify(const VerifyCommand &command) {
                 (unsigned long long)workload.seed);
     std::printf("fast kernels %lld/%lld\n", (long long)report->fastKernels,
                 (long long)report->dispatches);
+    if (const RouteReport &routes = report->routes; routes.routes > 0)
+      std::printf("routes %lld, rows kept %lld of %lld, disagreements %lld "
+                  "(largest margin %.2g)%s\n",
+                  (long long)routes.routes, (long long)routes.kept,
+                  (long long)routes.rows, (long long)routes.disagreements,
+                  routes.largestMargin,
+                  routes.holds() ? "" : "  beyond tolerance");
     std::printf("%-28s %10s %10s\n", "value", "error", "tolerance");
     printValues(report->outputs);
     printValues(report->sites);
@@ -120,6 +142,7 @@ int runVerify(const VerifyCommand &command) {
                              {"seed", workload.seed},
                              {"steps", report->steps},
                              {"rows", report->rows},
+                             {"routes", toJson(report->routes)},
                              {"outputs", toJson(report->outputs)},
                              {"sites", toJson(report->sites)}};
     rt::Status written = rt::appendLine(command.json, record.dump());
@@ -160,6 +183,11 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
       ->add_option("--threads", command->compare.threads,
                    "threads (default: all of this process)")
       ->check(CLI::Range(1, 4096));
+  verify
+      ->add_option("--routes", command->compare.routes,
+                   std::string(rt::routeSourceHelp) +
+                       " (default: a mix of routers and masks that are special)")
+      ->type_name("SPEC");
   verify->add_option("--json", command->json,
                      "append one coppice.verify/1 object to this file; - is "
                      "stdout");

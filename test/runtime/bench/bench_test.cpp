@@ -51,7 +51,8 @@ struct Collector : BenchListener {
                   const CellResult &result) override {
     results.push_back(result);
     records.push_back(Json::parse(resultRecord(context, result)));
-    table += tableRow(result) + dispatchTable(context, result);
+    table += tableRow(result) + routesText(context, result) +
+             dispatchTable(context, result);
     return {};
   }
 };
@@ -190,6 +191,113 @@ TEST_F(Bench, RecordHasEveryFieldOfTheSchema) {
        {"k", "bytes", "bound_s", "predicted_s", "measured_s"})
     EXPECT_TRUE(up[field].is_number()) << field;
   EXPECT_TRUE(record["ops"][0]["m"].is_null());
+}
+
+/// The pruned bundle with routes; mlp expects to keep a half, attention a
+/// quarter.
+static void writeRouted(const std::string &path) {
+  ToyOptions toy;
+  toy.routed = true;
+  writeToyBundle(path, toy);
+}
+
+TEST_F(Bench, RoutesKeepByChanceWhatIsExpected) {
+  writeRouted(options.pruned);
+  options.ops = true;
+  options.maxRepeats = 60;
+  options.maxSeconds = 20;
+  options.phases = {Phase::Prefill};
+  options.batches = {2};
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const CellResult &result = collector.results.at(0);
+  ASSERT_EQ(result.pruned.routes.size(), 2u);
+  EXPECT_TRUE(result.dense->routes.empty());
+  // 14 rows a repeat: fresh masks, or a mean of few draws would be far off.
+  int64_t repeats = result.pruned.seconds.n;
+  EXPECT_EQ(result.pruned.routes[0].rows, 14 * repeats);
+  EXPECT_NEAR(result.pruned.routes[0].density(), 0.5, 0.1);
+  EXPECT_NEAR(result.pruned.routes[1].density(), 0.25, 0.1);
+  EXPECT_EQ(result.pruned.routes[0].opportunities, repeats);
+
+  const Json &record = collector.records.at(0);
+  double mlp = record["densities"]["layers.0.mlp.route"],
+         attention = record["densities"]["layers.0.attn.route"];
+  EXPECT_DOUBLE_EQ(mlp, result.pruned.routes[0].density());
+  EXPECT_NEAR(double(record["density"]), (mlp + attention) / 2, 1e-12);
+  EXPECT_EQ(record["router"], "bernoulli:expected:1");
+  double sum = 0;
+  for (const char *part : {"gemm", "router", "compaction", "other"})
+    sum += double(record["shares"][part]);
+  EXPECT_NEAR(sum, 1, 1e-9);
+  // Work is that of the rows that were kept.
+  const Json &up = record["ops"][4];
+  EXPECT_EQ(up["route"], "layers.0.mlp.route");
+  EXPECT_EQ(up["rows"], 14);
+  EXPECT_NEAR(double(up["active_rows"]), 14 * mlp, 1e-9);
+  EXPECT_NEAR(double(up["executed_rows"]), 14 * mlp, 1e-6);
+  EXPECT_NEAR(double(up["flops"]), mlp * 14 * 50, 1e-9);
+  EXPECT_EQ(record["ops"][2]["kind"], "route");
+  EXPECT_EQ(record["ops"][3]["kind"], "compact");
+  EXPECT_TRUE(record["ops"][3]["route"].is_null());
+  // One site's share and what is left of it.
+  double dense = 0, left = 0;
+  for (const Json &op : record["dense_ops"]) {
+    double seconds = op["measured_s"];
+    dense += seconds;
+    left += seconds * (op["site"] == "layers.0.mlp.up" ||
+                               op["site"] == "layers.0.mlp"
+                           ? mlp
+                       : op["site"] == "layers.0.attn" ? attention
+                                                       : 1);
+  }
+  EXPECT_NEAR(double(record["amdahl_speedup"]), dense / left, 1e-9);
+  EXPECT_NE(collector.table.find("routes pruned kept"), std::string::npos);
+  EXPECT_NE(collector.table.find(" active, "), std::string::npos);
+}
+
+TEST_F(Bench, RoutesMayBeDecidedOtherwise) {
+  writeRouted(options.pruned);
+  options.dense.clear();
+  options.batches = {3};
+  for (auto [spec, density] :
+       {std::pair("all", 1.0), std::pair("none", 0.0)}) {
+    collector = {};
+    options.routes = spec;
+    Status status = runBench(options, fastMachine(), collector);
+    ASSERT_TRUE(status.ok()) << status.message();
+    for (const Json &record : collector.records) {
+      EXPECT_EQ(record["density"], density);
+      EXPECT_EQ(record["router"], spec);
+    }
+  }
+  // The routers themselves, on the tokens of each repeat.
+  collector = {};
+  options.routes = "router";
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_GT(double(collector.records[0]["density"]), 0);
+  EXPECT_LT(double(collector.records[0]["density"]), 1);
+
+  options.routes = "most";
+  EXPECT_FALSE(runBench(options, fastMachine(), collector).ok());
+  options.pruned = directory / "dense.coppice";
+  options.routes = "all";
+  status = runBench(options, fastMachine(), collector);
+  EXPECT_NE(status.message().find("found one without"), std::string::npos)
+      << status.message();
+}
+
+TEST_F(Bench, BothSidesKeepTheSameRows) {
+  writeRouted(options.pruned);
+  writeRouted(options.dense);
+  options.batches = {2};
+  options.maxRepeats = 12;
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  for (const CellResult &result : collector.results)
+    for (size_t r : {0, 1})
+      EXPECT_EQ(result.pruned.routes[r].kept, result.dense->routes[r].kept);
 }
 
 TEST_F(Bench, OneBundleAloneHasNoSpeedup) {

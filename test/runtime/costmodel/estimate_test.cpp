@@ -137,3 +137,90 @@ TEST(FoldIntoSites, aStepOfASiteIsWorkOfTheSite) {
                             {"residual.layers.0.mlp", 7}}),
       (std::map<std::string, double>{{"embed", 1}, {"layers.0.mlp.up", 35}}));
 }
+
+// The first GEMM of twoGemms() for the rows that chance keeps, a half.
+static Program routedGemms(double expected) {
+  Program program = twoGemms();
+  program.routes = {{"r", 0, 0, 1, expected, "s"}};
+  program.routeColumns = 1;
+  program.dispatches[0].route = 0;
+  return program;
+}
+
+TEST(Estimate, PredictsTheExpectationOverMasks) {
+  auto e = estimate(routedGemms(0.5), {{3, 0, 1, true, 3, 5}}, slowMachine(),
+                    "avx512", 1, /*hot=*/false);
+  ASSERT_TRUE(e.ok()) << e.status().message();
+  // No row in one of eight masks: then neither work nor weights, but a
+  // dispatch. Else 100 B come from DRAM, and 12 B a row from the cache.
+  double expected = 0.5;
+  for (double rows : {1, 1, 1, 2, 2, 2, 3})
+    expected += (10 + 0.12 * rows) / 0.25 / 8;
+  EXPECT_NEAR(e->dispatches[0].predictedSeconds, expected, 1e-9);
+  // Bounds are of what is left: 87.5 B of weights.
+  EXPECT_DOUBLE_EQ(e->dispatches[0].boundSeconds, 8.75);
+  EXPECT_DOUBLE_EQ(e->dispatches[0].work.flops, 45);
+  EXPECT_NEAR(e->dispatches[0].executedRows, 1.5, 1e-12);
+  EXPECT_EQ(e->dispatches[1].executedRows, 3);
+
+  // What keeps all is the dense one, what keeps none a dispatch alone.
+  auto dense = estimate(twoGemms(), {{3, 0, 1, true, 3, 5}}, slowMachine(),
+                        "avx512", 1, false);
+  auto all = estimate(routedGemms(1), {{3, 0, 1, true, 3, 5}}, slowMachine(),
+                      "avx512", 1, false),
+       none = estimate(routedGemms(0), {{3, 0, 1, true, 3, 5}}, slowMachine(),
+                       "avx512", 1, false);
+  ASSERT_TRUE(dense.ok() && all.ok() && none.ok());
+  EXPECT_DOUBLE_EQ(all->predictedSeconds, dense->predictedSeconds);
+  EXPECT_DOUBLE_EQ(all->boundSeconds, dense->boundSeconds);
+  EXPECT_DOUBLE_EQ(none->dispatches[0].predictedSeconds, 0.5);
+  EXPECT_DOUBLE_EQ(none->dispatches[0].boundSeconds, 0);
+  std::vector<RouteLoad> told = {{1.0}};
+  auto announced = estimate(routedGemms(0.5), {{3, 0, 1, true, 3, 5}},
+                            slowMachine(), "avx512", 1, false, told);
+  ASSERT_TRUE(announced.ok());
+  EXPECT_DOUBLE_EQ(announced->predictedSeconds, dense->predictedSeconds);
+}
+
+// A tile that is not full takes as long as a full one: the time of the mean
+// number of rows would be too short.
+TEST(Estimate, ExpectsTimesOfTilesNotTilesOfTheMean) {
+  Machine gpu = slowMachine();
+  gpu.tileRows = 16;
+  gpu.tileColumns = 16;
+  gpu.units = 1;
+  gpu.ceilings[0].best.dram = gpu.ceilings[0].typical.dram = 1e12;
+  gpu.ceilings[0].cacheRead[2] = 1e12;
+  Program program = routedGemms(0.5);
+  program.dispatches[0].gemm =
+      GemmExtents{Expr::symbol(symbolRows), 16, 16};
+  auto e = estimate(program, {{32, 0, 1, true, 32, 5}}, gpu, "", 1, false);
+  ASSERT_TRUE(e.ok()) << e.status().message();
+  // P(K > 16) of 32 rows is 0.43: two tiles then, else one.
+  double tiles = 0;
+  for (int k = 1; k <= 32; ++k)
+    tiles += std::ceil(k / 16.0) * std::exp(std::lgamma(33) -
+                                            std::lgamma(k + 1) -
+                                            std::lgamma(33 - k)) *
+             std::pow(0.5, 32);
+  double perTile = 16 * 30 / 1000.0 / 0.25;
+  EXPECT_NEAR(e->dispatches[0].predictedSeconds, tiles * perTile + 0.5,
+              1e-3 * tiles * perTile);
+  EXPECT_NEAR(e->dispatches[0].executedRows, 16 * tiles, 1e-6);
+  EXPECT_GT(tiles, 1.4);
+}
+
+// Attention's share of a routed program is its density; what routing adds is
+// not charged.
+TEST(Amdahl, OfARoutedProgram) {
+  Program program = routedGemms(0.5);
+  program.dispatches[1].site = "s.down"; // of the router
+  std::vector<RouteLoad> loads = {{0.3, 1.0, 1.0}};
+  auto e = estimate(program, {{3, 0, 1, true, 3, 5}}, slowMachine(), "avx512",
+                    1, false, loads);
+  ASSERT_TRUE(e.ok());
+  auto work = workBySite(program, *e);
+  EXPECT_FALSE(work.contains("s.down"));
+  EXPECT_DOUBLE_EQ(work.at("a"), 0.3 * 90);
+  EXPECT_NEAR(amdahlSpeedup({{1, 90, work.at("a")}}), 1 / 0.3, 1e-12);
+}

@@ -1,5 +1,6 @@
 // Work of the toy program, against figures worked out on paper.
 #include "runtime/costmodel/estimate.h"
+#include "runtime/costmodel/routing.h"
 #include "runtime/costmodel/work.h"
 
 #include "temporary_directory.h"
@@ -12,9 +13,12 @@ using namespace coppice::rt::test;
 
 namespace {
 
-Program toyProgram(const std::function<void(nlohmann::json &)> &edit = {}) {
+Program toyProgram(const std::function<void(nlohmann::json &)> &edit = {},
+                   bool routed = false) {
   TemporaryDirectory directory;
-  writeToyBundle(directory / "toy.coppice", {}, edit);
+  ToyOptions options;
+  options.routed = routed;
+  writeToyBundle(directory / "toy.coppice", options, edit);
   Result<Program> program =
       parseProgram(readBytes(directory / "toy.coppice/program.json"));
   EXPECT_TRUE(program.ok()) << program.status().message();
@@ -197,6 +201,89 @@ TEST(Work, ASharedWeightIsFetchedOnce) {
   EXPECT_EQ(at(program, *work, "embed").weightBytes, 40);
   EXPECT_EQ(at(program, *work, "embed").coldBytes, 0); // tokens may repeat
   EXPECT_EQ(at(program, *work, "lm_head").coldBytes, 4 * 5 * 7 - 40);
+}
+
+// mlp is expected to keep a half, attention a quarter.
+TEST(Work, ARouteLeavesItsShare) {
+  Program program = toyProgram({}, /*routed=*/true);
+  auto work = evaluateWork(program, decode);
+  ASSERT_TRUE(work.ok()) << work.status().message();
+  const Work &up = at(program, *work, "layers.0.mlp.up");
+  EXPECT_DOUBLE_EQ(up.flops, 0.5 * 2 * 2 * 5 * 5);
+  EXPECT_DOUBLE_EQ(up.executedFlops, 0.5 * 2 * 2 * 5 * 5);
+  EXPECT_DOUBLE_EQ(up.readBytes, 20);
+  EXPECT_DOUBLE_EQ(up.writeBytes, 20);
+  // Of two rows one at least is kept in three of four steps.
+  EXPECT_DOUBLE_EQ(up.weightBytes, 75);
+  EXPECT_DOUBLE_EQ(up.coldBytes, 75);
+  EXPECT_EQ(up.m, 2);
+  EXPECT_DOUBLE_EQ(up.activeRows, 1);
+  // A quarter of the sequences is attended to: 6 old entries of 20 bytes.
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.attn").coldBytes, 30);
+  // The routers and what has no route work on all rows.
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.mlp.router").flops, 2 * 20);
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.attn.k.append").writeBytes, 40);
+
+  // Three rows of each of two sequences: their cache is read unless all three
+  // are passed over.
+  StepShape prefill{2, 4, 3, true, 3, 11};
+  work = evaluateWork(program, prefill);
+  ASSERT_TRUE(work.ok());
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.attn").coldBytes,
+                   (1 - 0.75 * 0.75 * 0.75) * 8 * 20);
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.mlp.up").coldBytes,
+                   100 * (1 - 1.0 / 64));
+
+  // As it was measured.
+  std::vector<RouteLoad> loads = {{0.75, 0.875, 0.1}, {0.0, 0.0, 0.0}};
+  work = evaluateWork(program, decode, loads);
+  ASSERT_TRUE(work.ok());
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.mlp.up").flops, 75);
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.mlp.up").coldBytes, 87.5);
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.attn").coldBytes, 0);
+  EXPECT_DOUBLE_EQ(at(program, *work, "layers.0.attn").flops, 0);
+
+  auto whole = evaluateWholeWork(program, decode);
+  ASSERT_TRUE(whole.ok());
+  EXPECT_DOUBLE_EQ(at(program, *whole, "layers.0.mlp.up").flops, 100);
+  EXPECT_DOUBLE_EQ(at(program, *whole, "layers.0.attn").coldBytes, 120);
+}
+
+TEST(Work, TheKeptRowsMakeTheItemsOfTheStepsVariant) {
+  Dispatch dispatch;
+  auto rows = Expr::symbol(symbolRows);
+  auto stage = [](Expr grid) { return Stage{"k", grid, ""}; };
+  Expr few = Expr::binary(Expr::Op::Max, Expr::constant(0),
+                          Expr::binary(Expr::Op::Add, Expr::constant(5),
+                                       Expr::binary(Expr::Op::Mul, rows,
+                                                    Expr::constant(-1))));
+  dispatch.variants = {{few, {}, {stage(Expr::constant(1000))}},
+                       {{}, {}, {stage(Expr::binary(Expr::Op::CeilDiv, rows,
+                                                    Expr::constant(4)))}}};
+  SymbolValues values{};
+  values[symbolRows] = 16;
+  EXPECT_EQ(countWorkItems(dispatch, values, 16), 4);
+  EXPECT_EQ(countWorkItems(dispatch, values, 3), 1); // not the variant of 3 rows
+  EXPECT_EQ(countWorkItems(dispatch, values, 0), 0);
+  values[symbolRows] = 3;
+  EXPECT_EQ(countWorkItems(dispatch, values, 3), 1000);
+}
+
+TEST(Routing, PartsAreToldByKindAndScores) {
+  Program program = toyProgram({}, /*routed=*/true);
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < program.dispatches.size(); ++i)
+    parts.push_back(nameOf(partOf(program, i)));
+  EXPECT_EQ(parts, (std::vector<std::string>{
+                       "other", "router", "compaction", "compaction", "gemm",
+                       "other", "other", "router", "compaction", "other",
+                       "other", "other", "gemm"}));
+  program.dispatches[1].site = "layers.0.mlp.router.down"; // of a bottleneck
+  program.dispatches[1].value.reset();
+  EXPECT_EQ(partOf(program, 1), Part::Router);
+  EXPECT_TRUE(isAddedByRouting(program, 1));
+  program.dispatches[1].site = "layers.0.mlp.routers";
+  EXPECT_EQ(partOf(program, 1), Part::Gemm);
 }
 
 TEST(Work, ANegativeCostIsRefused) {
