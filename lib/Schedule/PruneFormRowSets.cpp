@@ -105,8 +105,9 @@ private:
             })
         .Case([&](GemmOp gemm) {
           OpBuilder builder(gemm);
+          // Of the list, not of the input: that would read the input whole.
           Value rows =
-              tensor::DimOp::create(builder, gemm.getLoc(), gemm.getInput(), 0);
+              tensor::DimOp::create(builder, gemm.getLoc(), set.list, 0);
           RankedTensorType type = gemm.getType();
           setRows(gemm, set,
                   tensor::EmptyOp::create(builder, gemm.getLoc(), type,

@@ -6,7 +6,7 @@
 
 func.func @rows_are_f32(%x: tensor<?x5xf16>, %g: tensor<5xf32>) {
   // expected-error @below {{operand #0 must be row tensor: [rows, width] of f32 with a static width, but got 'tensor<?x5xf16>'}}
-  "decoder.rms_norm"(%x, %g) <{site = "n", epsilon = 1.0e-5 : f32, divisor = 5 : i64}> : (tensor<?x5xf16>, tensor<5xf32>) -> tensor<?x5xf16>
+  "decoder.rms_norm"(%x, %g) <{operandSegmentSizes = array<i32: 1, 1, 0, 0>, site = "n", epsilon = 1.0e-5 : f32, divisor = 5 : i64}> : (tensor<?x5xf16>, tensor<5xf32>) -> tensor<?x5xf16>
   return
 }
 
@@ -297,7 +297,7 @@ func.func @attention_window_is_positive(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf3
 
 func.func @attention_caches_are_alike(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x3xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
   // expected-error @below {{failed to verify that all of {keys, values} have same type}}
-  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x3xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x6xf32>
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x3xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x6xf32>
   return
 }
 
@@ -305,7 +305,7 @@ func.func @attention_caches_are_alike(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>
 
 func.func @attention_slots_for_each_row(%q: tensor<3x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<2xi32>, %p: tensor<3xi32>) {
   // expected-error @below {{failed to verify that slots has one index for each row of query}}
-  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<2xi32>, tensor<3xi32>) -> tensor<3x6xf32>
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<2xi32>, tensor<3xi32>) -> tensor<3x6xf32>
   return
 }
 
@@ -313,7 +313,7 @@ func.func @attention_slots_for_each_row(%q: tensor<3x6xf32>, %k: tensor<?x?x6xf3
 
 func.func @attention_positions_for_each_row(%q: tensor<3x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<3xi32>, %p: tensor<2xi32>) {
   // expected-error @below {{failed to verify that positions has one index for each row of query}}
-  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<3xi32>, tensor<2xi32>) -> tensor<3x6xf32>
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<3xi32>, tensor<2xi32>) -> tensor<3x6xf32>
   return
 }
 

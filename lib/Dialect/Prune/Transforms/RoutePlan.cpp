@@ -126,8 +126,13 @@ private:
   Value makeScores(Value input) {
     std::string site = name + ".router";
     RouterAttr router = op.getRouter();
-    if (router.getKind() == RouterKind::Linear)
-      return product(site, input, site + ".weight", 2);
+    if (router.getKind() == RouterKind::Linear) {
+      // A site below the router's name, as the others have: what is said of
+      // `layers.*.mlp.*` is not said of routers.
+      Value scores = product(site + ".out", input, site + ".weight", 2);
+      scores.getDefiningOp<GemmOp>().setValue(site);
+      return scores;
+    }
     Value hidden =
         product(site + ".in", input, site + ".in.weight", router.getRank());
     hidden = bias(site + ".in.bias", hidden, site + ".in.bias",
