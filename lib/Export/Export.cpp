@@ -52,6 +52,7 @@ public:
 
 private:
   LogicalResult propagate();
+  LogicalResult refuseRetained();
   LogicalResult checkSource(const WeightStream &weights);
   LogicalResult writeWeights(WeightStream &weights);
   LogicalResult writeShard(WeightStream &weights, const std::string &file,
@@ -75,18 +76,24 @@ private:
 };
 } // namespace
 
-/// To the program that is left, as compilation does it.
-LogicalResult Exporter::propagate() {
-  WalkResult factored = module.walk([](prune::ReplaceOp op) {
-    if (!op.isFactored())
+/// A weight of which some rows stay beside the factors of the others is two
+/// matrices and a pair of factors, and which row is whose.
+LogicalResult Exporter::refuseRetained() {
+  WalkResult retained = module.walk([](prune::ReplaceOp op) {
+    if (!op.getRetainAttr())
       return WalkResult::advance();
-    op.emitError("cannot be exported: the weight of '")
+    op.emitError("cannot be exported: rows of the weight of '")
         << op.getSite()
-        << "' is replaced by two factors, and no architecture has such a layer";
+        << "' are retained beside the factors of the others, which no "
+           "checkpoint has keys for; without 'retain' (--retained-ratio 0) it "
+           "is two factors, and can be";
     return WalkResult::interrupt();
   });
-  if (factored.wasInterrupted())
-    return failure();
+  return failure(retained.wasInterrupted());
+}
+
+/// To the program that is left, as compilation does it.
+LogicalResult Exporter::propagate() {
   PassManager passes(module.getContext());
   passes.addPass(decoder::createDecoderCheckModel());
   WalkResult applied =
@@ -96,14 +103,22 @@ LogicalResult Exporter::propagate() {
     plan.directory = options.inputDirectory;
     passes.addPass(prune::createPruneApplyPlan(plan));
   }
+  if (failed(passes.run(module)) || failed(refuseRetained()))
+    return failure();
+  passes.clear();
   passes.addPass(prune::createPruneExpandReplaced());
   passes.addPass(prune::createPrunePropagate());
   passes.addPass(prune::createPruneFoldRestricts());
   passes.addPass(createPruneFormGathers());
   if (failed(passes.run(module)))
     return failure();
-  // Zeros are numbers like others in a checkpoint.
-  module.walk([](prune::GemmOp gemm) { gemm.removePatternAttr(); });
+  module.walk([](prune::GemmOp gemm) {
+    // Zeros are numbers like others in a checkpoint.
+    gemm.removePatternAttr();
+    // What is between two factors is a value of the model that has them.
+    if (gemm.getValue() == StringRef())
+      gemm.removeValueAttr();
+  });
   return success();
 }
 
@@ -230,8 +245,9 @@ void Exporter::report(const NarrowModel &model,
   if (config.isExtended)
     *options.talk << "note: only tools that know the model_type '"
                   << extendedTypePrefix
-                  << "..' can read it: layers lack halves, or the hidden "
-                     "dimension is pruned (docs/export.md)\n";
+                  << "..' can read it: layers lack halves, the hidden dimension "
+                     "is pruned, or weights are two factors "
+                     "(docs/export.md)\n";
 }
 
 LogicalResult Exporter::run() {

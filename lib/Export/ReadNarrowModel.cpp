@@ -159,9 +159,12 @@ void ModelReader::readLayers() {
       layer.kvHeads = core.getKvHeads();
       layer.window = static_cast<int64_t>(core.getWindow().value_or(0));
     }
-    if (auto down = find<prune::GemmOp>(name + ".mlp.down")) {
+    for (auto [site, rank] : rankedProjections)
+      if (auto v = find<prune::GemmOp>(name + "." + site + ".v"))
+        layer.ranks.*rank = widthOf(v.getResult());
+    if (auto down = find<prune::GemmOp>(
+            name + (layer.ranks.down ? ".mlp.down.v" : ".mlp.down")))
       layer.intermediate = widthOf(down.getInput());
-    }
     layer.attentionMap = readMap(name + ".attn");
     layer.mlpMap = readMap(name + ".mlp");
   }

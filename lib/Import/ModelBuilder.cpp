@@ -257,9 +257,12 @@ private:
                                      row, cache, slots, positions);
   }
 
-  /// A GEMM site of a sublayer, with its bias where it has one.
+  /// A GEMM site of a sublayer, behind that of its second factor where it has
+  /// two, with its bias where it has one.
   Value project(const std::string &sublayer, const char *name, Value input) {
     std::string site = sublayer + "." + name;
+    if (globals.contains(site + ".v.weight"))
+      input = matmul(site + ".v", input, load(site + ".v.weight"));
     Value product = matmul(site, input, load(site + ".weight"));
     if (!globals.contains(site + ".bias"))
       return product;

@@ -43,6 +43,25 @@ struct ResidualMap {
   bool operator==(const ResidualMap &) const = default;
 };
 
+/// The ranks of a layer's weights that are two factors, U [outputs, rank] times
+/// V [rank, inputs]; 0: one matrix.
+struct LayerRanks {
+  int64_t q = 0, k = 0, v = 0, o = 0, gate = 0, up = 0, down = 0;
+
+  bool operator==(const LayerRanks &) const = default;
+};
+
+/// A projection of a layer, as sites name it, and where its rank is.
+struct RankedProjection {
+  const char *site; // "attn.q"
+  int64_t LayerRanks::*rank;
+};
+inline constexpr RankedProjection rankedProjections[] = {
+    {"attn.q", &LayerRanks::q},      {"attn.k", &LayerRanks::k},
+    {"attn.v", &LayerRanks::v},      {"attn.o", &LayerRanks::o},
+    {"mlp.gate", &LayerRanks::gate}, {"mlp.up", &LayerRanks::up},
+    {"mlp.down", &LayerRanks::down}};
+
 /// A layer. Those of a pruned model may differ.
 struct LayerDescription {
   int64_t heads = 0, kvHeads = 0; // 0: there is no attention
@@ -50,6 +69,7 @@ struct LayerDescription {
   int64_t window = 0; // positions that a row attends to, its own the last of
                       // them; 0: all
   ResidualMap attentionMap = {}, mlpMap = {};
+  LayerRanks ranks = {};
 
   bool hasAttention() const { return heads > 0; }
   bool hasMLP() const { return intermediate > 0; }
@@ -97,6 +117,10 @@ struct ModelWeight {
 rt::Status setLayers(ModelDescription &model, int64_t count,
                      const LayerDescription &layer);
 
+/// The rank of a projection, such as `layers.N.attn.q`; null if the model has no
+/// such projection.
+int64_t *findRank(ModelDescription &model, std::string_view site);
+
 /// The map of a sublayer, `layers.N.attn` or `layers.N.mlp`; null if the model
 /// has no such layer.
 ResidualMap *findResidualMap(ModelDescription &model,
@@ -112,7 +136,8 @@ LayerDescription widestLayer(const ModelDescription &model);
 rt::Status checkDescription(const ModelDescription &model);
 
 /// All weights, in the order of their use, each a whole tensor under its own
-/// name. The description is a checked one.
+/// name. Of two factors, `SITE.weight` is U and `SITE.v.weight` V. The
+/// description is a checked one.
 std::vector<ModelWeight> weightsOf(const ModelDescription &model);
 
 /// Elements of all weights together.

@@ -164,8 +164,23 @@ std::string WeightPlanReader::resolvePath(Operation *op, StringRef path) const {
   return full.str().str();
 }
 
+/// The site whose weight is two factors in the model itself, where `site` is
+/// that of one of them: of U the site's own, of V `SITE.v`. Else nothing.
+static StringRef findFactored(const llvm::MapVector<StringRef, GemmOp> &gemms,
+                              StringRef site) {
+  if (gemms.contains((site + ".v").str()))
+    return site;
+  return site.consume_back(".v") && gemms.contains(site) ? site : StringRef();
+}
+
 LogicalResult WeightPlanReader::readFactor(FactorOp op,
                                            WeightDecision &decision) {
+  if (StringRef pair = findFactored(gemms, decision.gemm.getSite());
+      !pair.empty())
+    return op.emitOpError()
+           << "expected a weight that is one matrix, to be factored, found '"
+           << decision.gemm.getSite() << "' of '" << pair
+           << "', which is two factors already";
   RankedTensorType type = decision.gemm.getWeight().getType();
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
   if (PlannedSetAttrInterface set = op.getRetainAttr()) {
