@@ -112,10 +112,8 @@ LogicalResult Exporter::propagate() {
   passes.addPass(createPruneFormGathers());
   if (failed(passes.run(module)))
     return failure();
+  // What is between two factors is a value of the model that has them.
   module.walk([](prune::GemmOp gemm) {
-    // Zeros are numbers like others in a checkpoint.
-    gemm.removePatternAttr();
-    // What is between two factors is a value of the model that has them.
     if (gemm.getValue() == StringRef())
       gemm.removeValueAttr();
   });
@@ -243,11 +241,11 @@ void Exporter::report(const NarrowModel &model,
                 << " layers, " << std::string(rt::nameOf(model.dtype)) << "; "
                 << filesText << "\n";
   if (config.isExtended)
-    *options.talk << "note: only tools that know the model_type '"
-                  << extendedTypePrefix
-                  << "..' can read it: layers lack halves, the hidden dimension "
-                     "is pruned, or weights are two factors "
-                     "(docs/export.md)\n";
+    *options.talk
+        << "note: only tools that know the model_type '" << extendedTypePrefix
+        << "..' can read it: layers lack halves, the hidden dimension "
+           "is pruned, or weights are two factors "
+           "(docs/export.md)\n";
 }
 
 LogicalResult Exporter::run() {

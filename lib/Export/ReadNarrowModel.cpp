@@ -196,9 +196,11 @@ void ModelReader::readWeights() {
   };
   for (const auto &entry : ops) {
     std::string site = model.renamed(entry.first());
-    if (auto gemm = dyn_cast<prune::GemmOp>(entry.second))
+    if (auto gemm = dyn_cast<prune::GemmOp>(entry.second)) {
       record(site + ".weight", gemm.getWeight());
-    else if (auto norm = dyn_cast<decoder::RMSNormOp>(entry.second))
+      if (prune::NMAttr pattern = gemm.getPatternAttr())
+        model.description.patterns[site] = {pattern.getKept(), pattern.getOf()};
+    } else if (auto norm = dyn_cast<decoder::RMSNormOp>(entry.second))
       record(site + ".weight", norm.getGain());
     else if (auto lookup = dyn_cast<decoder::LookupOp>(entry.second))
       record(site + ".weight", lookup.getTable());

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <numbers>
+#include <set>
 #include <tuple>
 
 namespace coppice {
@@ -170,9 +171,9 @@ static rt::Status checkResiduals(const ModelDescription &model) {
   };
   for (const LayerDescription &layer : model.layers) {
     const LayerRanks &r = layer.ranks;
-    if (auto s = check(layer.attentionMap, std::max({layer.heads *
-                                                         model.headDim,
-                                                     r.q, r.k, r.v, r.o}));
+    if (auto s =
+            check(layer.attentionMap,
+                  std::max({layer.heads * model.headDim, r.q, r.k, r.v, r.o}));
         !s.ok())
       return s;
     if (auto s = check(layer.mlpMap,
@@ -184,6 +185,30 @@ static rt::Status checkResiduals(const ModelDescription &model) {
     if (auto s = checkExtent("width of the norms", model.normWidth); !s.ok())
       return s;
   return checkWeightSize(model.vocabulary, std::max(model.hidden, width));
+}
+
+/// The other sizes have been checked: weights can be listed.
+static rt::Status checkPatterns(const ModelDescription &model) {
+  if (model.patterns.empty())
+    return {};
+  std::set<std::string> matrices;
+  for (const ModelWeight &weight : weightsOf(model))
+    if (weight.kind == ModelWeight::Kind::Matrix)
+      matrices.insert(weight.symbol);
+  for (const auto &[site, pattern] : model.patterns) {
+    // A tied head has a pattern only where it is a tensor of its own.
+    if (site == "embed" || !matrices.contains(site + ".weight"))
+      return rt::invalidFile(
+          rt::concat("expected patterns of matrices of the model, such as "
+                     "'layers.0.mlp.up', found one of '",
+                     site, "'"));
+    constexpr int64_t longest = 1024; // as in plans
+    if (pattern.kept < 1 || pattern.kept > pattern.of || pattern.of > longest)
+      return rt::invalidFile(rt::concat(
+          "expected a pattern N:M with 1 <= N <= M <= ", longest, " for '",
+          site, "', found ", pattern.kept, ":", pattern.of));
+  }
+  return {};
 }
 
 rt::Status checkDescription(const ModelDescription &model) {
@@ -221,7 +246,9 @@ rt::Status checkDescription(const ModelDescription &model) {
     return s;
   if (auto s = checkTokens(model); !s.ok())
     return s;
-  return checkResiduals(model);
+  if (auto s = checkResiduals(model); !s.ok())
+    return s;
+  return checkPatterns(model);
 }
 
 /// The layer whose name `site` starts with, which is taken off; or null.

@@ -11,6 +11,7 @@
 #include "runtime/base/status.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,14 @@ inline constexpr RankedProjection rankedProjections[] = {
     {"mlp.gate", &LayerRanks::gate}, {"mlp.up", &LayerRanks::up},
     {"mlp.down", &LayerRanks::down}};
 
+/// N:M sparsity that a matrix has: of each `of` neighbours of a row, the last
+/// ones may be fewer, at most `kept` are not zero.
+struct SparsityPattern {
+  int64_t kept = 0, of = 0;
+
+  bool operator==(const SparsityPattern &) const = default;
+};
+
 /// A layer. Those of a pruned model may differ.
 struct LayerDescription {
   int64_t heads = 0, kvHeads = 0; // 0: there is no attention
@@ -94,6 +103,8 @@ struct ModelDescription {
   bool qkNorm = false;     // each head of q and of k is normed, then turned
   int64_t bos = -1;        // -1: none
   std::vector<int64_t> eos;
+  /// By the site that multiplies with the matrix, "layers.0.mlp.up".
+  std::map<std::string, SparsityPattern> patterns;
 
   bool operator==(const ModelDescription &) const = default;
 };
@@ -117,8 +128,8 @@ struct ModelWeight {
 rt::Status setLayers(ModelDescription &model, int64_t count,
                      const LayerDescription &layer);
 
-/// The rank of a projection, such as `layers.N.attn.q`; null if the model has no
-/// such projection.
+/// The rank of a projection, such as `layers.N.attn.q`; null if the model has
+/// no such projection.
 int64_t *findRank(ModelDescription &model, std::string_view site);
 
 /// The map of a sublayer, `layers.N.attn` or `layers.N.mlp`; null if the model

@@ -244,7 +244,7 @@ void ConfigReader::readExtension() {
   ConfigFields part(*object, status);
   for (StringRef key : part.keys())
     if (key != "schema" && key != "norm_width" && key != "residual_maps" &&
-        key != "ranks")
+        key != "ranks" && key != "patterns")
       notUnderstood(rt::concat(rt::quote(key.str()), " in 'coppice'"));
   const std::string schema = part.text("schema", std::nullopt);
   if (status.ok() && schema != exportSchema)
@@ -253,6 +253,7 @@ void ConfigReader::readExtension() {
   model().normWidth = part.integer("norm_width", 0);
   readMaps(part);
   readRanks(part);
+  readPatterns(part);
 }
 
 void ConfigReader::readMaps(ConfigFields &extension) {
@@ -284,15 +285,34 @@ void ConfigReader::readRanks(ConfigFields &extension) {
   for (StringRef name : sites.keys()) {
     int64_t *rank = findRank(model(), name);
     if (!rank)
-      return fields.fail(rt::invalidFile(rt::concat(
-          "key 'ranks': expected projections of the model, such as "
-          "'layers.0.attn.q', found ",
-          rt::quote(name.str()))));
+      return fields.fail(rt::invalidFile(
+          rt::concat("key 'ranks': expected projections of the model, such as "
+                     "'layers.0.attn.q', found ",
+                     rt::quote(name.str()))));
     *rank = sites.integer(name, std::nullopt);
     if (status.ok() && *rank < 1)
       fields.fail(rt::invalidFile(
           rt::concat("key 'ranks': expected a rank of at least 1 for ",
                      rt::quote(name.str()), ", found ", *rank)));
+  }
+}
+
+/// "2:4" for a site. Which site it is, and the numbers, checkDescription()
+/// sees.
+void ConfigReader::readPatterns(ConfigFields &extension) {
+  const llvm::json::Object *patterns = extension.nested("patterns");
+  if (!patterns)
+    return;
+  ConfigFields sites(*patterns, status);
+  for (StringRef name : sites.keys()) {
+    const std::string text = sites.text(name, std::nullopt);
+    auto [kept, of] = StringRef(text).split(':');
+    SparsityPattern &pattern = model().patterns[name.str()];
+    if (status.ok() && (kept.getAsInteger(10, pattern.kept) ||
+                        of.getAsInteger(10, pattern.of)))
+      fields.fail(rt::invalidFile(
+          rt::concat("key 'patterns': expected N:M such as 2:4 for ",
+                     rt::quote(name.str()), ", found ", rt::quote(text))));
   }
 }
 

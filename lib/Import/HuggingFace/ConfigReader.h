@@ -47,6 +47,7 @@ private:
   void readExtension();
   void readMaps(ConfigFields &extension);
   void readRanks(ConfigFields &extension);
+  void readPatterns(ConfigFields &extension);
   void refuseOthers(const ConfigFields &part, const char *name, size_t layer,
                     llvm::ArrayRef<llvm::StringRef> known);
   ModelDescription &model() { return config.description; }

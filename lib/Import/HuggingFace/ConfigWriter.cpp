@@ -127,6 +127,13 @@ bool ConfigWriter::writeExtension() {
     extension["residual_maps"] = std::move(maps);
   if (hasRanks)
     extension["ranks"] = std::move(ranks);
+  // Others multiply with the zeros: that is no other model.
+  if (!model.patterns.empty()) {
+    json::Object patterns;
+    for (const auto &[site, pattern] : model.patterns)
+      patterns[site] = rt::concat(pattern.kept, ":", pattern.of);
+    extension["patterns"] = std::move(patterns);
+  }
   object["coppice"] = std::move(extension);
   return hasMaps || hasRanks || model.normWidth != 0;
 }
