@@ -25,11 +25,20 @@ static bool isInside(Value value, StringRef sublayer) {
   return site && site->sublayer == sublayer && !site->rest.empty();
 }
 
-/// The GEMM from which `delta` comes, through element-wise ops such as a bias.
+/// The GEMM that `op`, the second of a pair of factors, reads from; else `op`.
+static Operation *findFirstFactor(Operation *op) {
+  Operation *before = getGemmOperands(op).input->get().getDefiningOp();
+  const bool isPair = before && getGemmOperands(before) &&
+                      getSite(before) == (getSite(op) + ".v").str();
+  return isPair ? before : op;
+}
+
+/// The GEMM from which `delta` comes, through element-wise ops such as a bias;
+/// of two factors the one that reads the sublayer's width.
 static Operation *findSink(Value delta, StringRef sublayer) {
   while (Operation *op = delta.getDefiningOp()) {
     if (getGemmOperands(op))
-      return op;
+      return findFirstFactor(op);
     auto generic = dyn_cast<linalg::GenericOp>(op);
     if (!generic || generic.getNumParallelLoops() != generic.getNumLoops())
       return nullptr;

@@ -392,7 +392,8 @@ LogicalResult WeightPacker::checkPattern(StoredWeight &weight) {
          << weight.name << "' to have at most " << most << " of " << of
          << " elements that are not zero along K, found one more in row "
          << bad / width << " at column " << bad % width
-         << "; 'by magnitude' in the plan chooses some";
+         << "; 'by magnitude' in the plan chooses some, and a plan of "
+            "'coppice import' is left out by its --no-patterns";
 }
 
 /// False if the row has more than the pattern keeps.

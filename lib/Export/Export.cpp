@@ -54,6 +54,7 @@ public:
 
 private:
   LogicalResult propagate();
+  LogicalResult refuseRetained();
   LogicalResult checkSource();
   std::vector<std::string> listFilesRead();
   LogicalResult writeWeights(WeightStream &weights);
@@ -78,18 +79,24 @@ private:
 };
 } // namespace
 
-/// To the program that is left, as compilation does it.
-LogicalResult Exporter::propagate() {
-  WalkResult factored = module.walk([](prune::ReplaceOp op) {
-    if (!op.isFactored())
+/// A weight of which some rows stay beside the factors of the others is two
+/// matrices and a pair of factors, and which row is whose.
+LogicalResult Exporter::refuseRetained() {
+  WalkResult retained = module.walk([](prune::ReplaceOp op) {
+    if (!op.getRetainAttr())
       return WalkResult::advance();
-    op.emitError("cannot be exported: the weight of '")
+    op.emitError("cannot be exported: rows of the weight of '")
         << op.getSite()
-        << "' is replaced by two factors, and no architecture has such a layer";
+        << "' are retained beside the factors of the others, which no "
+           "checkpoint has keys for; without 'retain' (--retained-ratio 0) it "
+           "is two factors, and can be";
     return WalkResult::interrupt();
   });
-  if (factored.wasInterrupted())
-    return failure();
+  return failure(retained.wasInterrupted());
+}
+
+/// To the program that is left, as compilation does it.
+LogicalResult Exporter::propagate() {
   PassManager passes(module.getContext());
   passes.addPass(decoder::createDecoderCheckModel());
   WalkResult applied =
@@ -99,14 +106,20 @@ LogicalResult Exporter::propagate() {
     plan.directory = options.inputDirectory;
     passes.addPass(prune::createPruneApplyPlan(plan));
   }
+  if (failed(passes.run(module)) || failed(refuseRetained()))
+    return failure();
+  passes.clear();
   passes.addPass(prune::createPruneExpandReplaced());
   passes.addPass(prune::createPrunePropagate());
   passes.addPass(prune::createPruneFoldRestricts());
   passes.addPass(createPruneFormGathers());
   if (failed(passes.run(module)))
     return failure();
-  // Zeros are numbers like others in a checkpoint.
-  module.walk([](prune::GemmOp gemm) { gemm.removePatternAttr(); });
+  // What is between two factors is a value of the model that has them.
+  module.walk([](prune::GemmOp gemm) {
+    if (gemm.getValue() == StringRef())
+      gemm.removeValueAttr();
+  });
   return success();
 }
 
@@ -129,6 +142,8 @@ std::vector<std::string> Exporter::listFilesRead() {
       names.insert(factor.getFile().value_or(""));
     if (auto mask = dyn_cast<prune::MaskOp>(op))
       names.insert(mask.getFile().value_or(""));
+    if (auto route = dyn_cast<prune::RouteOp>(op))
+      names.insert(route.getFile().value_or(""));
   });
   names.remove("");
   const fs::path directory(options.inputDirectory);
@@ -269,10 +284,11 @@ void Exporter::report(const NarrowModel &model,
                 << " layers, " << std::string(rt::nameOf(model.dtype)) << "; "
                 << filesText << "\n";
   if (config.isExtended)
-    *options.talk << "note: only tools that know the model_type '"
-                  << extendedTypePrefix
-                  << "..' can read it: layers lack halves, or the hidden "
-                     "dimension is pruned (docs/export.md)\n";
+    *options.talk
+        << "note: only tools that know the model_type '" << extendedTypePrefix
+        << "..' can read it: layers lack halves, the hidden dimension "
+           "is pruned, or weights are two factors "
+           "(docs/export.md)\n";
 }
 
 LogicalResult Exporter::run() {

@@ -49,8 +49,11 @@ private:
 
 OwningOpRef<ModuleOp> ModelMatcher::build() {
   MLIRContext *context = module.getContext();
+  // The plan that claims them would only rename weights.
+  ModelDescription description = model.description;
+  description.patterns.clear();
   OwningOpRef<ModuleOp> made = buildModel(
-      *context, model.description, model.dtype, ModelOrigin(),
+      *context, description, model.dtype, ModelOrigin(),
       [&](const ModelWeight &weight) -> Attribute {
         return decoder::GeneratedAttr::get(context, 0, weight.symbol, 1, 0);
       });
@@ -128,13 +131,14 @@ LogicalResult ModelMatcher::matchOperands(Operation *expected,
   return success();
 }
 
-/// Attributes that say how an op looks, not what it is called or once was.
+/// Attributes that say how an op looks, not what it is called or once was. A
+/// pattern is in the description, as it has been read off the op.
 static SmallVector<NamedAttribute> getMeaning(Operation *op) {
   SmallVector<NamedAttribute> meaning;
   for (NamedAttribute attribute : op->getAttrDictionary()) {
     StringRef name = attribute.getName();
     if (name != "site" && name != prune::PruneDialect::siteAttrName &&
-        name != prune::PruneDialect::keptAttrName)
+        name != prune::PruneDialect::keptAttrName && name != "pattern")
       meaning.push_back(attribute);
   }
   return meaning;

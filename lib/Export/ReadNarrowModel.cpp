@@ -159,9 +159,12 @@ void ModelReader::readLayers() {
       layer.kvHeads = core.getKvHeads();
       layer.window = static_cast<int64_t>(core.getWindow().value_or(0));
     }
-    if (auto down = find<prune::GemmOp>(name + ".mlp.down")) {
+    for (auto [site, rank] : rankedProjections)
+      if (auto v = find<prune::GemmOp>(name + "." + site + ".v"))
+        layer.ranks.*rank = widthOf(v.getResult());
+    if (auto down = find<prune::GemmOp>(
+            name + (layer.ranks.down ? ".mlp.down.v" : ".mlp.down")))
       layer.intermediate = widthOf(down.getInput());
-    }
     layer.attentionMap = readMap(name + ".attn");
     layer.mlpMap = readMap(name + ".mlp");
   }
@@ -193,9 +196,11 @@ void ModelReader::readWeights() {
   };
   for (const auto &entry : ops) {
     std::string site = model.renamed(entry.first());
-    if (auto gemm = dyn_cast<prune::GemmOp>(entry.second))
+    if (auto gemm = dyn_cast<prune::GemmOp>(entry.second)) {
       record(site + ".weight", gemm.getWeight());
-    else if (auto norm = dyn_cast<decoder::RMSNormOp>(entry.second))
+      if (prune::NMAttr pattern = gemm.getPatternAttr())
+        model.description.patterns[site] = {pattern.getKept(), pattern.getOf()};
+    } else if (auto norm = dyn_cast<decoder::RMSNormOp>(entry.second))
       record(site + ".weight", norm.getGain());
     else if (auto lookup = dyn_cast<decoder::LookupOp>(entry.second))
       record(site + ".weight", lookup.getTable());

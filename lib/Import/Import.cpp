@@ -252,6 +252,8 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   auto source = openSource(options);
   if (!source)
     return source.status();
+  if (options.withoutPatterns)
+    source->description.patterns.clear();
   auto dtype = chooseDType(options, *source);
   if (!dtype)
     return dtype.status();

@@ -20,6 +20,8 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 #include <cmath>
+#include <map>
+#include <tuple>
 
 using namespace mlir;
 
@@ -64,10 +66,48 @@ public:
       globals[weight.symbol] = type;
     }
     buildForward();
+    if (!model.patterns.empty())
+      buildPlan();
     return owned;
   }
 
 private:
+  /// A plan that claims the patterns, a decision for each kind of site and
+  /// pattern: "layers.{0,3}.mlp.up".
+  void buildPlan() {
+    std::map<std::tuple<StringRef, int64_t, int64_t>, std::vector<int64_t>>
+        claims;
+    for (const auto &[site, pattern] : model.patterns) {
+      StringRef suffix = site;
+      int64_t layer = -1;
+      if (suffix.consume_front("layers."))
+        suffix.consumeInteger(10, layer);
+      auto &layers = claims[{suffix, pattern.kept, pattern.of}];
+      if (layer >= 0)
+        layers.push_back(layer);
+    }
+    builder.setInsertionPointToStart(module.getBody());
+    auto plan = prune::PlanOp::create(builder, location, "plan");
+    builder.setInsertionPointToEnd(&plan.getBody().front());
+    for (auto &[claim, layers] : claims) {
+      auto [suffix, kept, of] = claim;
+      llvm::sort(layers);
+      std::string sites;
+      for (int64_t layer : layers)
+        sites += (sites.empty() ? "" : ",") + std::to_string(layer);
+      if (layers.size() == model.layers.size())
+        sites = "*";
+      else if (layers.size() > 1)
+        sites = "{" + sites + "}";
+      if (!layers.empty())
+        sites = "layers." + sites;
+      prune::PatternOp::create(
+          builder, location, sites + suffix.str(),
+          prune::NMAttr::get(builder.getContext(), kept, of),
+          /*by_magnitude=*/false);
+    }
+  }
+
   Attribute modelAttr(const ModelOrigin &origin) {
     const LayerDescription widest = widestLayer(model);
     return decoder::ModelAttr::get(
@@ -258,9 +298,12 @@ private:
                                      row, cache, slots, positions);
   }
 
-  /// A GEMM site of a sublayer, with its bias where it has one.
+  /// A GEMM site of a sublayer, behind that of its second factor where it has
+  /// two, with its bias where it has one.
   Value project(const std::string &sublayer, const char *name, Value input) {
     std::string site = sublayer + "." + name;
+    if (globals.contains(site + ".v.weight"))
+      input = matmul(site + ".v", input, load(site + ".v.weight"));
     Value product = matmul(site, input, load(site + ".weight"));
     if (!globals.contains(site + ".bias"))
       return product;

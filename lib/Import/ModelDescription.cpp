@@ -6,8 +6,10 @@
 #include "runtime/base/concat.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numbers>
+#include <set>
 #include <tuple>
 
 namespace coppice {
@@ -88,7 +90,7 @@ static rt::Status checkTokens(const ModelDescription &model) {
 }
 
 /// Each weight below 2^44 elements keeps every sum and byte count in 64 bits:
-/// there are fewer than 2^4 * maxLayers + 3 of them.
+/// there are fewer than 2^4 * maxLayers matrices, factors counted singly.
 static rt::Status checkWeightSize(int64_t width, int64_t hidden) {
   constexpr int64_t most = int64_t(1) << 44;
   if (auto size = rt::checkedMul(width, hidden); !size || *size > most)
@@ -111,6 +113,27 @@ static rt::Status checkAttention(const ModelDescription &model,
   if (layer.window < 0 || layer.window > maxExtent)
     return rt::invalidFile(rt::concat("expected a window from 1 to ", maxExtent,
                                       " positions, found ", layer.window));
+  return {};
+}
+
+/// Which rank pays is for others to say; here a factor must be no monster.
+static rt::Status checkRanks(const ModelDescription &model,
+                             const LayerDescription &layer) {
+  for (auto [site, rank] : rankedProjections) {
+    const int64_t value = layer.ranks.*rank;
+    if (value == 0)
+      continue;
+    const bool isAttention = std::string_view(site).starts_with("attn.");
+    if (isAttention ? !layer.hasAttention() : !layer.hasMLP())
+      return rt::invalidFile(rt::concat("expected no rank of ", site,
+                                        " in a layer without it, found ",
+                                        value));
+    if (auto s = checkExtent("rank", value); !s.ok())
+      return s;
+    for (int64_t width : {layer.heads * model.headDim, layer.intermediate})
+      if (auto s = checkWeightSize(value, width); !s.ok())
+        return s;
+  }
   return {};
 }
 
@@ -147,16 +170,45 @@ static rt::Status checkResiduals(const ModelDescription &model) {
     return checkWeightSize(inner, std::max(width, before));
   };
   for (const LayerDescription &layer : model.layers) {
-    if (auto s = check(layer.attentionMap, layer.heads * model.headDim);
+    const LayerRanks &r = layer.ranks;
+    if (auto s =
+            check(layer.attentionMap,
+                  std::max({layer.heads * model.headDim, r.q, r.k, r.v, r.o}));
         !s.ok())
       return s;
-    if (auto s = check(layer.mlpMap, layer.intermediate); !s.ok())
+    if (auto s = check(layer.mlpMap,
+                       std::max({layer.intermediate, r.gate, r.up, r.down}));
+        !s.ok())
       return s;
   }
   if (model.normWidth != 0)
     if (auto s = checkExtent("width of the norms", model.normWidth); !s.ok())
       return s;
   return checkWeightSize(model.vocabulary, std::max(model.hidden, width));
+}
+
+/// The other sizes have been checked: weights can be listed.
+static rt::Status checkPatterns(const ModelDescription &model) {
+  if (model.patterns.empty())
+    return {};
+  std::set<std::string> matrices;
+  for (const ModelWeight &weight : weightsOf(model))
+    if (weight.kind == ModelWeight::Kind::Matrix)
+      matrices.insert(weight.symbol);
+  for (const auto &[site, pattern] : model.patterns) {
+    // A tied head has a pattern only where it is a tensor of its own.
+    if (site == "embed" || !matrices.contains(site + ".weight"))
+      return rt::invalidFile(
+          rt::concat("expected patterns of matrices of the model, such as "
+                     "'layers.0.mlp.up', found one of '",
+                     site, "'"));
+    constexpr int64_t longest = 1024; // as in plans
+    if (pattern.kept < 1 || pattern.kept > pattern.of || pattern.of > longest)
+      return rt::invalidFile(rt::concat(
+          "expected a pattern N:M with 1 <= N <= M <= ", longest, " for '",
+          site, "', found ", pattern.kept, ":", pattern.of));
+  }
+  return {};
 }
 
 rt::Status checkDescription(const ModelDescription &model) {
@@ -180,6 +232,8 @@ rt::Status checkDescription(const ModelDescription &model) {
       if (auto s = checkExtent("intermediate size", layer.intermediate);
           !s.ok())
         return s;
+    if (auto s = checkRanks(model, layer); !s.ok())
+      return s;
   }
   const LayerDescription widest = widestLayer(model);
   if (!widest.hasAttention() || !widest.hasMLP())
@@ -192,20 +246,43 @@ rt::Status checkDescription(const ModelDescription &model) {
     return s;
   if (auto s = checkTokens(model); !s.ok())
     return s;
-  return checkResiduals(model);
+  if (auto s = checkResiduals(model); !s.ok())
+    return s;
+  return checkPatterns(model);
+}
+
+/// The layer whose name `site` starts with, which is taken off; or null.
+static LayerDescription *consumeLayer(ModelDescription &model,
+                                      std::string_view &site) {
+  constexpr std::string_view prefix = "layers.";
+  if (!site.starts_with(prefix))
+    return nullptr;
+  size_t number = 0;
+  const char *begin = site.data() + prefix.size();
+  auto [end, error] = std::from_chars(begin, site.data() + site.size(), number);
+  if (error != std::errc() || number >= model.layers.size() ||
+      (*begin == '0' && end != begin + 1)) // one name for each
+    return nullptr;
+  site.remove_prefix(size_t(end - site.data()));
+  if (!site.starts_with("."))
+    return nullptr;
+  site.remove_prefix(1);
+  return &model.layers[number];
 }
 
 ResidualMap *findResidualMap(ModelDescription &model,
                              std::string_view sublayer) {
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    const std::string name = rt::concat("layers.", i);
-    if (!sublayer.starts_with(name))
-      continue;
-    if (sublayer.substr(name.size()) == ".attn")
-      return &model.layers[i].attentionMap;
-    if (sublayer.substr(name.size()) == ".mlp")
-      return &model.layers[i].mlpMap;
-  }
+  LayerDescription *layer = consumeLayer(model, sublayer);
+  if (layer && sublayer == "attn")
+    return &layer->attentionMap;
+  return layer && sublayer == "mlp" ? &layer->mlpMap : nullptr;
+}
+
+int64_t *findRank(ModelDescription &model, std::string_view site) {
+  LayerDescription *layer = consumeLayer(model, site);
+  for (auto [name, rank] : rankedProjections)
+    if (layer && site == name)
+      return &(layer->ranks.*rank);
   return nullptr;
 }
 
@@ -265,28 +342,31 @@ private:
     if (!layer.hasAttention())
       return advance(layer.attentionMap);
     addGain("attn.norm", "input_layernorm", width);
-    addProjection("attn.q", "self_attn.q_proj", q, width, model.qkvBias);
-    addProjection("attn.k", "self_attn.k_proj", kv, width, model.qkvBias);
-    addProjection("attn.v", "self_attn.v_proj", kv, width, model.qkvBias);
+    const LayerRanks &rank = layer.ranks;
+    addProjection("attn.q", "self_attn.q", {q, width, rank.q}, model.qkvBias);
+    addProjection("attn.k", "self_attn.k", {kv, width, rank.k}, model.qkvBias);
+    addProjection("attn.v", "self_attn.v", {kv, width, rank.v}, model.qkvBias);
     if (model.qkNorm) {
       addGain("attn.q.norm", "self_attn.q_norm", model.headDim);
       addGain("attn.k.norm", "self_attn.k_norm", model.headDim);
     }
     advance(layer.attentionMap);
-    addProjection("attn.o", "self_attn.o_proj", width, q, model.outputBias);
+    addProjection("attn.o", "self_attn.o", {width, q, rank.o},
+                  model.outputBias);
   }
 
   void listMLP(const LayerDescription &layer) {
     if (!layer.hasMLP())
       return advance(layer.mlpMap);
     addGain("mlp.norm", "post_attention_layernorm", width);
-    addProjection("mlp.gate", "mlp.gate_proj", layer.intermediate, width,
-                  model.mlpBias);
-    addProjection("mlp.up", "mlp.up_proj", layer.intermediate, width,
+    const LayerRanks &rank = layer.ranks;
+    addProjection("mlp.gate", "mlp.gate",
+                  {layer.intermediate, width, rank.gate}, model.mlpBias);
+    addProjection("mlp.up", "mlp.up", {layer.intermediate, width, rank.up},
                   model.mlpBias);
     advance(layer.mlpMap);
-    addProjection("mlp.down", "mlp.down_proj", width, layer.intermediate,
-                  model.mlpBias);
+    addProjection("mlp.down", "mlp.down",
+                  {width, layer.intermediate, rank.down}, model.mlpBias);
   }
 
   /// What a sublayer adds is as wide as the residual is by then.
@@ -299,16 +379,29 @@ private:
     addOfLayer(site, key, "weight", {width}, ModelWeight::Kind::Gain);
   }
 
-  void addProjection(const char *site, const char *key, int64_t outputs,
-                     int64_t inputs, bool bias) {
-    addOfLayer(site, key, "weight", {outputs, inputs},
+  struct Sizes {
+    int64_t outputs, inputs, rank;
+  };
+
+  /// `KEY_proj`; of two factors `KEY_v_proj` and `KEY_u_proj`, which has the
+  /// bias: the names of SVD-LLM (Wang et al., arXiv 2403.07378).
+  void addProjection(const std::string &site, const std::string &key,
+                     Sizes sizes, bool bias) {
+    const bool factored = sizes.rank != 0;
+    const std::string own = key + (factored ? "_u_proj" : "_proj");
+    if (factored)
+      addOfLayer(site + ".v", key + "_v_proj", "weight",
+                 {sizes.rank, sizes.inputs}, ModelWeight::Kind::Matrix);
+    addOfLayer(site, own, "weight",
+               {sizes.outputs, factored ? sizes.rank : sizes.inputs},
                ModelWeight::Kind::Matrix);
     if (bias)
-      addOfLayer(site, key, "bias", {outputs}, ModelWeight::Kind::Bias);
+      addOfLayer(site, own, "bias", {sizes.outputs}, ModelWeight::Kind::Bias);
   }
 
-  void addOfLayer(const char *site, const char *key, const char *what,
-                  std::vector<int64_t> shape, ModelWeight::Kind kind) {
+  void addOfLayer(const std::string &site, const std::string &key,
+                  const char *what, std::vector<int64_t> shape,
+                  ModelWeight::Kind kind) {
     add(rt::concat(prefix, site, ".", what),
         rt::concat("model.", prefix, key, ".", what), std::move(shape), kind);
   }

@@ -141,13 +141,19 @@ LogicalResult StaticKPlanner::findOpen() {
     return failure();
   llvm::StringSet<> decided;
   copy->walk([&](ReplaceOp op) { decided.insert(op.getSite()); });
-  bool matched = false;
+  bool matched = false, factored = false;
   copy->walk([&](GemmOp gemm) {
-    if (!parseLayerSite(gemm.getSite()))
+    StringRef site = gemm.getSite();
+    std::optional<LayerSite> layer = parseLayerSite(site);
+    if (!layer)
       return;
-    ++kinds[suffixOf(gemm.getSite())];
-    matched |= glob->match(gemm.getSite()) ||
-               glob->match(parseLayerSite(gemm.getSite())->sublayer);
+    ++kinds[suffixOf(site)];
+    matched |= glob->match(site) || glob->match(layer->sublayer);
+    // What the model itself has as two factors has been decided.
+    if (layer->rest.contains('.') && site.consume_back(".v")) {
+      decided.insert(site);
+      factored |= glob->match(site) || glob->match(layer->sublayer);
+    }
   });
   if (!matched)
     return plan.emitError() << "sites '" << options.sites
@@ -181,7 +187,13 @@ LogicalResult StaticKPlanner::findOpen() {
                     indicesOf(narrow, 1, type.getDimSize(1))});
     return WalkResult::advance();
   });
-  return failure(result.wasInterrupted());
+  if (result.wasInterrupted())
+    return failure();
+  if (open.empty() && factored)
+    return plan.emitError() << "sites '" << options.sites
+                            << "' name only weights that are two factors in "
+                               "the model, expected matrices";
+  return success();
 }
 
 SmallVector<std::string>

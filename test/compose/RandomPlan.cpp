@@ -2,6 +2,7 @@
 
 #include "coppice/Analysis/Boundaries.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
+#include "coppice/Replace/StaticKPlan.h"
 
 #include "llvm/ADT/Twine.h"
 
@@ -15,8 +16,9 @@ using namespace coppice::prune;
 namespace {
 class Composer {
 public:
-  Composer(ModuleOp module, uint64_t seed)
-      : module(module), seed(seed), random(seed * 2 + 1),
+  Composer(ModuleOp module, uint64_t seed, std::string directory)
+      : module(module), seed(seed), directory(std::move(directory)),
+        random(seed * 2 + 1),
         builder(OpBuilder::atBlockBegin(module.getBody())) {}
 
   FailureOr<std::string> run();
@@ -36,24 +38,33 @@ private:
     return SetAttr::fromIndices(module.getContext(), all, count);
   }
 
-  /// Of a few sizes, one that no tile divides among them.
-  int64_t pick(int64_t count) {
-    const int64_t sizes[] = {1, (count + 1) / 2, countKeptColumns(count, 0.5)};
+  /// Of a few sizes, one that no tile divides among them. One channel only
+  /// where weights stay: `verify` has no other to compare the size of its
+  /// values with where new weights are zeros but for it.
+  int64_t pick(const Sublayer &sublayer) {
+    const int64_t count = sublayer.count;
+    const bool isAlone = replaces && sublayer.dimension == Dimension::Channels;
+    const int64_t half = (count + 1) / 2;
+    const int64_t sizes[] = {isAlone ? half : 1, half,
+                             countKeptColumns(count, 0.5)};
     return sizes[below(3)];
   }
 
   void keepSublayers(ArrayRef<Sublayer> sublayers);
   LogicalResult keepBoundaries(ArrayRef<Sublayer> sublayers);
+  LogicalResult replaceWeights(ArrayRef<Sublayer> sublayers);
   void add(const Twine &what) {
     text += (text.empty() ? "" : ", ") + what.str();
   }
 
   ModuleOp module;
   uint64_t seed;
+  std::string directory;
   std::mt19937_64 random;
   OpBuilder builder;
   PlanOp plan;
   std::string text;
+  bool replaces = false; // weights
 };
 } // namespace
 
@@ -65,8 +76,7 @@ void Composer::keepSublayers(ArrayRef<Sublayer> sublayers) {
       SkipOp::create(builder, builder.getUnknownLoc(), sublayer.name);
     else if (what < 5)
       KeepOp::create(builder, builder.getUnknownLoc(), sublayer.name,
-                     sublayer.dimension,
-                     draw(pick(sublayer.count), sublayer.count));
+                     sublayer.dimension, draw(pick(sublayer), sublayer.count));
   }
 }
 
@@ -90,12 +100,53 @@ LogicalResult Composer::keepBoundaries(ArrayRef<Sublayer> sublayers) {
   return success();
 }
 
+/// Factors, patterns and zeros anywhere for the weights of single sublayers, or
+/// single weights of them. Ranks are of what the sets leave.
+LogicalResult Composer::replaceWeights(ArrayRef<Sublayer> sublayers) {
+  // One for the plan, for each has kernels of its own: most often one that is
+  // executed as such, else one that is multiplied as dense.
+  const auto pattern = chance(75) ? NMAttr::get(module.getContext(), 2, 4)
+                                  : NMAttr::get(module.getContext(), 4, 8);
+  bool factors = false, zeros = false;
+  for (const Sublayer &sublayer : sublayers) {
+    StaticKOptions options;
+    options.inputDirectory = directory;
+    options.sites = sublayer.name;
+    if (chance(50))
+      options.sites +=
+          sublayer.dimension == Dimension::Channels
+              ? (chance(50) ? ".down" : ".{gate,up}")
+              : (chance(50) ? ".o" : (chance(50) ? ".{q,k}" : ".v"));
+    const uint64_t what = below(10);
+    if (what < 4) {
+      options.lowRank = 0.5;
+      factors = true;
+    } else if (what < 7) {
+      options.pattern = pattern;
+      zeros = true;
+    } else if (what < 8) {
+      options.unstructured = 0.5;
+      zeros = true;
+    } else {
+      continue;
+    }
+    if (failed(addStaticKDecisions(module, plan, options)))
+      return failure();
+  }
+  if (factors)
+    add("factors");
+  if (zeros)
+    add("zeros");
+  return success();
+}
+
 FailureOr<std::string> Composer::run() {
   FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
   if (failed(sublayers))
     return failure();
   plan = PlanOp::create(builder, builder.getUnknownLoc(), "plan");
   builder.setInsertionPointToEnd(&plan.getBody().front());
+  replaces = chance(50);
   if (chance(50)) {
     keepSublayers(*sublayers);
     add("sets of sublayers");
@@ -133,9 +184,12 @@ FailureOr<std::string> Composer::run() {
   if ((flags.staticM || flags.staticNK || flags.staticNKCross) &&
       failed(addStaticDecisions(plan, *sublayers, flags)))
     return failure();
+  if (replaces && failed(replaceWeights(*sublayers)))
+    return failure();
   return text.empty() ? std::string("dense") : text;
 }
 
-FailureOr<std::string> coppice::addRandomPlan(ModuleOp module, uint64_t seed) {
-  return Composer(module, seed).run();
+FailureOr<std::string> coppice::addRandomPlan(ModuleOp module, uint64_t seed,
+                                              const std::string &directory) {
+  return Composer(module, seed, directory).run();
 }

@@ -17,6 +17,7 @@
 #include "coppice/Export/Export.h"
 #include "coppice/Import/Import.h"
 #include "coppice/InitAll.h"
+#include "coppice/Replace/ChangeWeights.h"
 #include "coppice/Verify/Verify.h"
 #include "runtime/evaluate/runner.h"
 
@@ -62,6 +63,7 @@ public:
   ObjectCache objects;
 
 private:
+  std::string prune(ModuleOp module);
   std::string compile(ModuleOp module, const std::string &bundle,
                       bool isOracle = false);
   std::string verify(ModuleOp pruned);
@@ -92,6 +94,28 @@ bool PlanCheck::importAll() {
     }
   }
   return true;
+}
+
+/// Applies the plan in the module, new weights included.
+std::string PlanCheck::prune(ModuleOp module) {
+  coppice::prune::PruneApplyPlanOptions plan;
+  plan.directory = directory;
+  PassManager passes(context.get());
+  passes.addPass(coppice::prune::createPruneApplyPlan(plan));
+  if (failed(passes.run(module)))
+    return "apply: " + takeErrors();
+  const std::string file = "new.safetensors";
+  ChangeWeightsOptions change;
+  change.inputDirectory = directory;
+  change.output = path(file);
+  ChangedWeights weights(module, change);
+  if (failed(weights.compute()))
+    return "new weights: " + takeErrors();
+  weights.assign(file);
+  if (weights.hasFile())
+    if (rt::Status status = weights.commit(); !status.ok())
+      return "new weights: " + status.message();
+  return "";
 }
 
 std::string PlanCheck::compile(ModuleOp module, const std::string &bundle,
@@ -200,14 +224,12 @@ std::string PlanCheck::check(uint64_t seed) {
       path("model" + std::to_string(index) + ".mlir"), context.get());
   if (!module)
     return "read: " + takeErrors();
-  FailureOr<std::string> plan = addRandomPlan(*module, seed);
+  FailureOr<std::string> plan = addRandomPlan(*module, seed, directory);
   if (failed(plan))
     return "plan: " + takeErrors();
   described = fs::path(models[index]).filename().string() + ": " + *plan;
-  PassManager passes(context.get());
-  passes.addPass(prune::createPruneApplyPlan());
-  if (failed(passes.run(*module)))
-    return "apply: " + takeErrors();
+  if (std::string problem = prune(*module); !problem.empty())
+    return problem;
   if (std::string problem = verify(*module); !problem.empty())
     return problem;
   return exportAndImport(*module);

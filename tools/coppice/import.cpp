@@ -41,6 +41,9 @@ void driver::addImportCommand(CLI::App &app, int &exitCode) {
       ->check(rt::seedCheck());
   command->add_flag("--allow-nan", options->allowNonFinite,
                     "import weights with NaN or Inf all the same");
+  command->add_flag("--no-patterns", options->withoutPatterns,
+                    "take weights that the source says have N:M sparsity as "
+                    "dense ones with zeros");
   command->callback([=, &exitCode] {
     if (*dtype != "auto")
       options->dtype = rt::dtypeNamed(*dtype);

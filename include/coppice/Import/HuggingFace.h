@@ -33,6 +33,8 @@ struct HuggingFaceConfig {
     bool heads = false, kvHeads = false, intermediate = false;
   };
   std::vector<Stated> stated;
+  /// Does it say which weights are two factors? Else the tensors do.
+  bool statesRanks = false;
 };
 
 /// Anything in it that would change the meaning of the model and is not known

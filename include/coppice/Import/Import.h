@@ -30,6 +30,8 @@ struct ImportOptions {
   /// Of generated weights.
   uint64_t seed = 0;
   bool allowNonFinite = false;
+  /// Take matrices that the source says have N:M sparsity as dense ones.
+  bool withoutPatterns = false;
 };
 
 /// Both files appear whole, or neither does. Says what it did on `talk`.

@@ -20,7 +20,8 @@ struct ModelOrigin {
 };
 
 /// The module of a checked description. `dtype`: f32, f16 or bf16; `source`
-/// gives the `#decoder.file` or `#decoder.generated` of a weight.
+/// gives the `#decoder.file` or `#decoder.generated` of a weight. Where
+/// matrices have a pattern, there is a plan that claims it.
 mlir::OwningOpRef<mlir::ModuleOp>
 buildModel(mlir::MLIRContext &context, const ModelDescription &model,
            rt::DType dtype, const ModelOrigin &origin,

@@ -11,6 +11,7 @@
 #include "runtime/base/status.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,33 @@ struct ResidualMap {
   bool operator==(const ResidualMap &) const = default;
 };
 
+/// The ranks of a layer's weights that are two factors, U [outputs, rank] times
+/// V [rank, inputs]; 0: one matrix.
+struct LayerRanks {
+  int64_t q = 0, k = 0, v = 0, o = 0, gate = 0, up = 0, down = 0;
+
+  bool operator==(const LayerRanks &) const = default;
+};
+
+/// A projection of a layer, as sites name it, and where its rank is.
+struct RankedProjection {
+  const char *site; // "attn.q"
+  int64_t LayerRanks::*rank;
+};
+inline constexpr RankedProjection rankedProjections[] = {
+    {"attn.q", &LayerRanks::q},      {"attn.k", &LayerRanks::k},
+    {"attn.v", &LayerRanks::v},      {"attn.o", &LayerRanks::o},
+    {"mlp.gate", &LayerRanks::gate}, {"mlp.up", &LayerRanks::up},
+    {"mlp.down", &LayerRanks::down}};
+
+/// N:M sparsity that a matrix has: of each `of` neighbours of a row, the last
+/// ones may be fewer, at most `kept` are not zero.
+struct SparsityPattern {
+  int64_t kept = 0, of = 0;
+
+  bool operator==(const SparsityPattern &) const = default;
+};
+
 /// A layer. Those of a pruned model may differ.
 struct LayerDescription {
   int64_t heads = 0, kvHeads = 0; // 0: there is no attention
@@ -50,6 +78,7 @@ struct LayerDescription {
   int64_t window = 0; // positions that a row attends to, its own the last of
                       // them; 0: all
   ResidualMap attentionMap = {}, mlpMap = {};
+  LayerRanks ranks = {};
 
   bool hasAttention() const { return heads > 0; }
   bool hasMLP() const { return intermediate > 0; }
@@ -74,6 +103,8 @@ struct ModelDescription {
   bool qkNorm = false;     // each head of q and of k is normed, then turned
   int64_t bos = -1;        // -1: none
   std::vector<int64_t> eos;
+  /// By the site that multiplies with the matrix, "layers.0.mlp.up".
+  std::map<std::string, SparsityPattern> patterns;
 
   bool operator==(const ModelDescription &) const = default;
 };
@@ -97,6 +128,10 @@ struct ModelWeight {
 rt::Status setLayers(ModelDescription &model, int64_t count,
                      const LayerDescription &layer);
 
+/// The rank of a projection, such as `layers.N.attn.q`; null if the model has
+/// no such projection.
+int64_t *findRank(ModelDescription &model, std::string_view site);
+
 /// The map of a sublayer, `layers.N.attn` or `layers.N.mlp`; null if the model
 /// has no such layer.
 ResidualMap *findResidualMap(ModelDescription &model,
@@ -112,7 +147,8 @@ LayerDescription widestLayer(const ModelDescription &model);
 rt::Status checkDescription(const ModelDescription &model);
 
 /// All weights, in the order of their use, each a whole tensor under its own
-/// name. The description is a checked one.
+/// name. Of two factors, `SITE.weight` is U and `SITE.v.weight` V. The
+/// description is a checked one.
 std::vector<ModelWeight> weightsOf(const ModelDescription &model);
 
 /// Elements of all weights together.

@@ -243,14 +243,21 @@ void ConfigReader::readExtension() {
     return;
   ConfigFields part(*object, status);
   for (StringRef key : part.keys())
-    if (key != "schema" && key != "norm_width" && key != "residual_maps")
+    if (key != "schema" && key != "norm_width" && key != "residual_maps" &&
+        key != "ranks" && key != "patterns")
       notUnderstood(rt::concat(rt::quote(key.str()), " in 'coppice'"));
   const std::string schema = part.text("schema", std::nullopt);
   if (status.ok() && schema != exportSchema)
     notUnderstood(rt::concat("schema ", rt::quote(schema),
                              " of 'coppice' (known: '", exportSchema, "')"));
   model().normWidth = part.integer("norm_width", 0);
-  const llvm::json::Object *maps = part.nested("residual_maps");
+  readMaps(part);
+  readRanks(part);
+  readPatterns(part);
+}
+
+void ConfigReader::readMaps(ConfigFields &extension) {
+  const llvm::json::Object *maps = extension.nested("residual_maps");
   if (!maps)
     return;
   ConfigFields widths(*maps, status);
@@ -266,6 +273,46 @@ void ConfigReader::readExtension() {
       fields.fail(rt::invalidFile(
           rt::concat("key 'residual_maps': expected a width of at least 1 for ",
                      rt::quote(name.str()), ", found ", map->width)));
+  }
+}
+
+void ConfigReader::readRanks(ConfigFields &extension) {
+  const llvm::json::Object *ranks = extension.nested("ranks");
+  if (!ranks)
+    return;
+  config.statesRanks = true;
+  ConfigFields sites(*ranks, status);
+  for (StringRef name : sites.keys()) {
+    int64_t *rank = findRank(model(), name);
+    if (!rank)
+      return fields.fail(rt::invalidFile(
+          rt::concat("key 'ranks': expected projections of the model, such as "
+                     "'layers.0.attn.q', found ",
+                     rt::quote(name.str()))));
+    *rank = sites.integer(name, std::nullopt);
+    if (status.ok() && *rank < 1)
+      fields.fail(rt::invalidFile(
+          rt::concat("key 'ranks': expected a rank of at least 1 for ",
+                     rt::quote(name.str()), ", found ", *rank)));
+  }
+}
+
+/// "2:4" for a site. Which site it is, and the numbers, checkDescription()
+/// sees.
+void ConfigReader::readPatterns(ConfigFields &extension) {
+  const llvm::json::Object *patterns = extension.nested("patterns");
+  if (!patterns)
+    return;
+  ConfigFields sites(*patterns, status);
+  for (StringRef name : sites.keys()) {
+    const std::string text = sites.text(name, std::nullopt);
+    auto [kept, of] = StringRef(text).split(':');
+    SparsityPattern &pattern = model().patterns[name.str()];
+    if (status.ok() && (kept.getAsInteger(10, pattern.kept) ||
+                        of.getAsInteger(10, pattern.of)))
+      fields.fail(rt::invalidFile(
+          rt::concat("key 'patterns': expected N:M such as 2:4 for ",
+                     rt::quote(name.str()), ", found ", rt::quote(text))));
   }
 }
 

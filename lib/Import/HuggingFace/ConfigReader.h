@@ -45,6 +45,9 @@ private:
   void readBlocks();
   void readBlock(const llvm::json::Value &block, size_t layer);
   void readExtension();
+  void readMaps(ConfigFields &extension);
+  void readRanks(ConfigFields &extension);
+  void readPatterns(ConfigFields &extension);
   void refuseOthers(const ConfigFields &part, const char *name, size_t layer,
                     llvm::ArrayRef<llvm::StringRef> known);
   ModelDescription &model() { return config.description; }

@@ -110,20 +110,32 @@ bool ConfigWriter::writeBlocks() {
 
 /// Does it say something that changes the model?
 bool ConfigWriter::writeExtension() {
-  json::Object extension{{"schema", StringRef(exportSchema)}}, maps;
+  json::Object extension{{"schema", StringRef(exportSchema)}}, maps, ranks;
   for (auto [i, layer] : llvm::enumerate(model.layers)) {
     if (layer.attentionMap.width)
       maps[rt::concat("layers.", i, ".attn")] = layer.attentionMap.width;
     if (layer.mlpMap.width)
       maps[rt::concat("layers.", i, ".mlp")] = layer.mlpMap.width;
+    for (auto [site, rank] : rankedProjections)
+      if (layer.ranks.*rank)
+        ranks[rt::concat("layers.", i, ".", site)] = layer.ranks.*rank;
   }
-  const bool hasMaps = !maps.empty();
+  const bool hasMaps = !maps.empty(), hasRanks = !ranks.empty();
   if (model.normWidth)
     extension["norm_width"] = model.normWidth;
   if (hasMaps)
     extension["residual_maps"] = std::move(maps);
+  if (hasRanks)
+    extension["ranks"] = std::move(ranks);
+  // Others multiply with the zeros: that is no other model.
+  if (!model.patterns.empty()) {
+    json::Object patterns;
+    for (const auto &[site, pattern] : model.patterns)
+      patterns[site] = rt::concat(pattern.kept, ":", pattern.of);
+    extension["patterns"] = std::move(patterns);
+  }
   object["coppice"] = std::move(extension);
-  return hasMaps || model.normWidth != 0;
+  return hasMaps || hasRanks || model.normWidth != 0;
 }
 
 void ConfigWriter::writeWindow(const ModelDescription &model) {

@@ -3,7 +3,9 @@
 //
 // o has as many columns as there are query heads' columns, down as many as
 // there are channels, in every architecture; KV heads are the rows of k, or
-// what a fused tensor of q, k and v has beside those of q.
+// what a fused tensor of q, k and v has beside those of q. Of two factors it is
+// V that has the columns, and U that has the rows; there are two where a tensor
+// has the name of one.
 #include "LayerSizes.h"
 
 #include "Architecture.h"
@@ -18,6 +20,8 @@ class LayerSizes {
 public:
   LayerSizes(HuggingFaceConfig &config, FindShape find)
       : config(config), find(find) {
+    if (!config.statesRanks)
+      inferRanks();
     for (const ModelWeight &weight :
          locateWeights(*config.architecture, config.description))
       weights[weight.symbol] = weight;
@@ -32,14 +36,15 @@ public:
       if (layer.hasAttention())
         inferHeads(layer, stated, rt::concat("layers.", i, ".attn."));
       if (layer.hasMLP() && !stated.intermediate)
-        if (int64_t columns =
-                columnsOf(rt::concat("layers.", i, ".mlp.down.weight")))
+        if (int64_t columns = columnsOf(rt::concat("layers.", i, ".mlp.down")))
           layer.intermediate = columns;
+      const std::string name = rt::concat("layers.", i);
       if (layer.heads != before.heads || layer.kvHeads != before.kvHeads)
-        note(i, layer.heads, layer.kvHeads == layer.heads ? "" : "/",
-             layer.kvHeads, " heads");
+        layer.kvHeads == layer.heads
+            ? note(name, layer.heads, " heads")
+            : note(name, layer.heads, "/", layer.kvHeads, " heads");
       if (layer.intermediate != before.intermediate)
-        note(i, layer.intermediate, "", -1, " channels");
+        note(name, layer.intermediate, " channels");
     }
     if (shown > most)
       text += rt::concat(", .. (", shown, " in all)");
@@ -47,12 +52,35 @@ public:
   }
 
 private:
+  /// A model that is all factors says what these are called.
+  void inferRanks() {
+    ModelDescription factored = config.description;
+    for (LayerDescription &layer : factored.layers)
+      for (auto [site, rank] : rankedProjections)
+        layer.ranks.*rank = 1;
+    llvm::StringMap<std::string> keys;
+    for (ModelWeight &weight : locateWeights(*config.architecture, factored))
+      keys[weight.symbol] = std::move(weight.sourceKey);
+    for (size_t i = 0; i < factored.layers.size(); ++i)
+      for (auto [site, rank] : rankedProjections) {
+        const std::string name = rt::concat("layers.", i, ".", site);
+        auto key = keys.find(name + ".weight");
+        if (key == keys.end()) // the layer has no such half
+          continue;
+        std::vector<int64_t> shape = find(key->second);
+        if (shape.size() != 2)
+          continue;
+        config.description.layers[i].ranks.*rank = shape[1];
+        note(name, "rank ", shape[1]);
+      }
+  }
+
   void inferHeads(LayerDescription &layer,
                   const HuggingFaceConfig::Stated &stated,
                   const std::string &site) {
     const int64_t headDim = config.description.headDim;
     LayerDescription found = layer;
-    if (int64_t columns = columnsOf(site + "o.weight"); !stated.heads) {
+    if (int64_t columns = columnsOf(site + "o"); !stated.heads) {
       if (columns % headDim != 0)
         return; // not whole heads
       if (columns)
@@ -76,21 +104,19 @@ private:
       layer = found;
   }
 
-  /// Columns of a matrix; 0 if there is none.
-  int64_t columnsOf(const std::string &symbol) {
-    std::vector<int64_t> shape = find(weights[symbol].sourceKey);
+  /// Columns of the matrix of a site; 0 if there is none.
+  int64_t columnsOf(const std::string &site) {
+    auto first = weights.find(site + ".v.weight");
+    const ModelWeight &weight =
+        first == weights.end() ? weights[site + ".weight"] : first->second;
+    std::vector<int64_t> shape = find(weight.sourceKey);
     return shape.size() == 2 ? shape[1] : 0;
   }
 
-  void note(size_t layer, int64_t size, const char *separator, int64_t second,
-            const char *what) {
-    if (++shown > most)
-      return;
-    text +=
-        rt::concat(text.empty() ? "" : ", ", "layers.", layer, " has ", size);
-    if (*separator)
-      text += rt::concat(separator, second);
-    text += what;
+  template <typename... What>
+  void note(const std::string &name, const What &...what) {
+    if (++shown <= most)
+      text += rt::concat(text.empty() ? "" : ", ", name, " has ", what...);
   }
 
   static constexpr int most = 4;

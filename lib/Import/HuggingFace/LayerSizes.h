@@ -15,7 +15,8 @@ using FindShape =
 
 /// Sets those sizes of layers that the configuration does not state for the
 /// layer by itself to what the tensors have: other tools prune the weights and
-/// leave `intermediate_size` as it was. Sizes that no tensor gives are left
+/// leave `intermediate_size` as it was, or put two factors in the place of a
+/// weight. Sizes that no tensor gives are left
 /// alone, and so are tensors that do not agree: whoever matches them says so.
 /// Returns what differs, for people to read, or nothing.
 std::string inferLayerSizes(HuggingFaceConfig &config, FindShape find);

@@ -13,7 +13,8 @@ static void read(ConfigReader &config, ModelDescription &model) {
 }
 
 /// "model.layers.N.self_attn.q_proj.weight" is the first rows of
-/// "model.layers.N.self_attn.qkv_proj.weight", and so on.
+/// "model.layers.N.self_attn.qkv_proj.weight", and so on. What is two factors
+/// is no rows of a tensor: then the others are on their own too.
 static void locate(const ModelDescription &model, ModelWeight &weight) {
   llvm::StringRef symbol = weight.symbol;
   size_t number = 0;
@@ -22,6 +23,10 @@ static void locate(const ModelDescription &model, ModelWeight &weight) {
   const LayerDescription &layer = model.layers[number];
   const int64_t q = layer.heads * model.headDim;
   const int64_t kv = layer.kvHeads * model.headDim;
+  const LayerRanks &rank = layer.ranks;
+  if (symbol.starts_with(".attn.") ? rank.q || rank.k || rank.v
+                                   : rank.gate || rank.up)
+    return;
   auto isPartOf = [&](llvm::StringRef tensor, int64_t first, int64_t rows) {
     weight.sourceKey =
         ("model.layers." + llvm::Twine(number) + "." + tensor + ".weight")

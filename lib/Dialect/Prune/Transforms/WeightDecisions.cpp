@@ -113,7 +113,10 @@ LogicalResult WeightPlanReader::readOne(DecisionOpInterface op) {
     std::optional<LayerSite> site = parseLayerSite(gemm.getSite());
     return site && skipped.contains(site->sublayer);
   };
-  if (llvm::all_of(found, isGone))
+  // But a claim asks for no change: of what is gone it is as true as before.
+  auto pattern = dyn_cast<PatternOp>(op.getOperation());
+  const bool isClaim = pattern && !pattern.getByMagnitude();
+  if (!isClaim && llvm::all_of(found, isGone))
     return op->emitOpError()
            << "expected '" << op.getSites()
            << "' to name a weight that is left, found only such of sublayers "
@@ -153,8 +156,23 @@ LogicalResult WeightPlanReader::readGemm(DecisionOpInterface op, GemmOp gemm) {
   return success();
 }
 
+/// The site whose weight is two factors in the model itself, where `site` is
+/// that of one of them: of U the site's own, of V `SITE.v`. Else nothing.
+static StringRef findFactored(const llvm::MapVector<StringRef, GemmOp> &gemms,
+                              StringRef site) {
+  if (gemms.contains((site + ".v").str()))
+    return site;
+  return site.consume_back(".v") && gemms.contains(site) ? site : StringRef();
+}
+
 LogicalResult WeightPlanReader::readFactor(FactorOp op,
                                            WeightDecision &decision) {
+  if (StringRef pair = findFactored(gemms, decision.gemm.getSite());
+      !pair.empty())
+    return op.emitOpError()
+           << "expected a weight that is one matrix, to be factored, found '"
+           << decision.gemm.getSite() << "' of '" << pair
+           << "', which is two factors already";
   RankedTensorType type = decision.gemm.getWeight().getType();
   int64_t n = type.getDimSize(0), k = type.getDimSize(1);
   if (PlannedSetAttrInterface set = op.getRetainAttr()) {
