@@ -1,9 +1,9 @@
 // In: two bundles, a workload. Out: the error of each named value, per row.
 //
 // The fast program runs a step first, and an observer keeps a copy of every
-// value that it says the oracle computes too ("value" in program.json). Then the
-// oracle runs the same step; its observer compares on the spot, column by kept
-// column. So memory is one step of the fast program's values, whatever the
+// value that it says the oracle computes too ("value" in program.json). Then
+// the oracle runs the same step; its observer compares on the spot, column by
+// kept column. So memory is one step of the fast program's values, whatever the
 // model. In this order the oracle can be given what the fast program has
 // decided: reassociation flips an argmax, and after one other decision two
 // programs have nothing left in common.
@@ -11,11 +11,11 @@
 
 #include "coppice/Verify/RouteMix.h"
 #include "coppice/runtime.h"
+#include "runtime/routes/route_source.h"
+#include "runtime/routes/sequence_numbers.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/JSON.h"
-#include "runtime/routes/route_source.h"
-#include "runtime/routes/sequence_numbers.h"
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -205,14 +205,14 @@ struct Scores {
 /// State shared by the two observers of a run.
 struct Comparison {
   const Program *fast = nullptr, *oracle = nullptr;
-  std::vector<Kept> kept;                         ///< in program order
-  StringMap<SmallVector<size_t, 1>> keptByName;   ///< into `kept`
-  StringMap<size_t> indices;                      ///< into report.sites
+  std::vector<Kept> kept;                       ///< in program order
+  StringMap<SmallVector<size_t, 1>> keptByName; ///< into `kept`
+  StringMap<size_t> indices;                    ///< into report.sites
   std::vector<int8_t> given, masks; ///< of the step: [rows, route columns]
   std::vector<Scores> scores;       ///< by route
   VerifyReport report;
   double tolerance = 0;
-  std::string problem; ///< first structural mismatch
+  std::string problem;                     ///< first structural mismatch
   std::unique_ptr<rt::RouteSource> source; ///< null: the mix
   rt::SequenceNumbers sequences;
   /// All rows fed so far, what was decided of them, and the fast program's
@@ -303,8 +303,8 @@ void recordValues(Comparison &comparison) {
     const std::string &name = kept.value->name;
     if (!kept.error) {
       if (comparison.problem.empty())
-        comparison.problem = "value '" + name +
-                             "' of the fast program is none of the oracle's";
+        comparison.problem =
+            "value '" + name + "' of the fast program is none of the oracle's";
       continue;
     }
     auto [index, isNew] =
@@ -330,11 +330,10 @@ void recordDecisions(Comparison &comparison, const rt::Route &route,
     report.kept += mask;
     int8_t given = comparison.given[element];
     if (given >= 0 && mask != given && comparison.problem.empty())
-      comparison.problem =
-          ("route '" + route.name + "', row " + Twine(row) +
-           ": expected the decision that the step gives, " +
-           Twine(int(given)) + ", found " + Twine(int(mask)))
-              .str();
+      comparison.problem = ("route '" + route.name + "', row " + Twine(row) +
+                            ": expected the decision that the step gives, " +
+                            Twine(int(given)) + ", found " + Twine(int(mask)))
+                               .str();
     if (given >= 0)
       continue;
     report.decided += 1;
@@ -342,8 +341,7 @@ void recordDecisions(Comparison &comparison, const rt::Route &route,
     if (mask == !(difference > 0))
       continue;
     report.disagreements += 1;
-    double margin =
-        squares > 0 ? std::abs(difference) / std::sqrt(squares) : 0;
+    double margin = squares > 0 ? std::abs(difference) / std::sqrt(squares) : 0;
     if (std::isnan(difference) || margin > report.largestMargin)
       report.largestMargin = std::isnan(difference) ? difference : margin;
   }
@@ -353,17 +351,15 @@ void recordRoutes(Comparison &comparison, int64_t rows) {
   for (auto [scores, route] :
        zip(comparison.scores, comparison.fast->facts.routes)) {
     const Reference &found = scores.found;
-    if (!scores.seen || found.rows != rows ||
-        found.width != 2 * route.groups) {
+    if (!scores.seen || found.rows != rows || found.width != 2 * route.groups) {
       if (comparison.problem.empty())
-        comparison.problem = ("route '" + route.name +
-                              "': expected scores '" + route.scores + "' of " +
-                              Twine(rows) + " x " + Twine(2 * route.groups) +
-                              " from the oracle, found " +
-                              (scores.seen ? Twine(found.rows) + " x " +
-                                                 Twine(found.width)
-                                           : Twine("none of that name")))
-                                 .str();
+        comparison.problem =
+            ("route '" + route.name + "': expected scores '" + route.scores +
+             "' of " + Twine(rows) + " x " + Twine(2 * route.groups) +
+             " from the oracle, found " +
+             (scores.seen ? Twine(found.rows) + " x " + Twine(found.width)
+                          : Twine("none of that name")))
+                .str();
       return;
     }
     for (int64_t row = 0; row < rows; ++row)
@@ -391,8 +387,8 @@ Error giveDecisions(Comparison &comparison, const WorkloadStep &rows) {
       comparison.sequences.assign(rows.slots, rows.positions);
   rt::RoutedRows routed{numbers, rows.positions};
   if (!comparison.source) {
-    comparison.given = mixDecisions(comparison.fast->facts,
-                                    comparison.report.steps, routed);
+    comparison.given =
+        mixDecisions(comparison.fast->facts, comparison.report.steps, routed);
     return Error::success();
   }
   comparison.given.assign(rows.tokens.size() * comparison.columns(), -1);

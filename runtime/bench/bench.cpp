@@ -141,8 +141,8 @@ static Result<MeasuredSide> openSide(const std::string &path,
   return MeasuredSide::open(path, program, request);
 }
 
-/// The decisions of both sides: one source, so that where both have a route they
-/// keep the same rows of it.
+/// The decisions of both sides: one source, so that where both have a route
+/// they keep the same rows of it.
 static Status takeRoutes(Run &run) {
   const std::string &asked = run.options.routes;
   run.context.router =
@@ -215,8 +215,8 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
                   {"seq", cell.seq}};
     auto fill = [&](const MeasuredSide &side, const std::string &name,
                     SideResult &out) -> Status {
-      Result<Estimate> made = estimateCell(run, side, cell, run.now,
-                                           side.announcedLoads());
+      Result<Estimate> made =
+          estimateCell(run, side, cell, run.now, side.announcedLoads());
       if (!made)
         return made.status();
       out.path = side.runner().path();

@@ -261,8 +261,8 @@ static Status calibrateOn(const std::string &bundle, const Machine &machine,
   Result<MeasuredSide> side = MeasuredSide::open(bundle, *program, request);
   if (!side)
     return side.status();
-  // How near kernels come to the machine's rates does not depend on who decides;
-  // that the work is known does.
+  // How near kernels come to the machine's rates does not depend on who
+  // decides; that the work is known does.
   if (!program->routes.empty())
     if (Status status = side->routeBy("all"); !status.ok())
       return status;

@@ -35,7 +35,7 @@ struct ObservedTimes {
 
 /// What was kept of one route in timed runs.
 struct RouteCount {
-  int64_t kept = 0, rows = 0;           ///< rows times groups
+  int64_t kept = 0, rows = 0;             ///< rows times groups
   int64_t touched = 0, opportunities = 0; ///< steps times groups; with some row
 
   double density() const { return double(kept) / double(rows); }

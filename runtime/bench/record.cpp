@@ -101,28 +101,27 @@ static Json dispatchesJson(const Program &program, const SideResult &side) {
     const Dispatch &d = program.dispatches[i];
     const DispatchEstimate &e = side.estimate.dispatches[i];
     bool gemm = d.gemm.has_value();
-    list.push_back({{"site", d.site},
-                    {"kind", std::string(nameOf(d.kind))},
-                    {"m", gemm ? Json(e.work.m) : Json()},
-                    {"n", gemm ? Json(e.work.n) : Json()},
-                    {"k", gemm ? Json(e.work.k) : Json()},
-                    {"rows", e.work.m > 0 ? e.work.m : e.work.rows},
-                    {"active_rows", e.work.activeRows},
-                    {"executed_rows", e.executedRows},
-                    {"route", d.route ? Json(program
-                                                 .routes[static_cast<size_t>(
-                                                     *d.route)]
-                                                 .name)
-                                      : Json()},
-                    {"arithmetic", std::string(nameOf(e.work.arithmetic))},
-                    {"flops", e.work.flops},
-                    {"bytes", e.work.bytes()},
-                    {"cold_bytes", e.work.coldBytes},
-                    {"bound_s", e.boundSeconds},
-                    {"predicted_s", e.predictedSeconds},
-                    {"measured_s", i < side.dispatchSeconds.size()
-                                       ? number(side.dispatchSeconds[i])
-                                       : Json()}});
+    list.push_back(
+        {{"site", d.site},
+         {"kind", std::string(nameOf(d.kind))},
+         {"m", gemm ? Json(e.work.m) : Json()},
+         {"n", gemm ? Json(e.work.n) : Json()},
+         {"k", gemm ? Json(e.work.k) : Json()},
+         {"rows", e.work.m > 0 ? e.work.m : e.work.rows},
+         {"active_rows", e.work.activeRows},
+         {"executed_rows", e.executedRows},
+         {"route",
+          d.route ? Json(program.routes[static_cast<size_t>(*d.route)].name)
+                  : Json()},
+         {"arithmetic", std::string(nameOf(e.work.arithmetic))},
+         {"flops", e.work.flops},
+         {"bytes", e.work.bytes()},
+         {"cold_bytes", e.work.coldBytes},
+         {"bound_s", e.boundSeconds},
+         {"predicted_s", e.predictedSeconds},
+         {"measured_s", i < side.dispatchSeconds.size()
+                            ? number(side.dispatchSeconds[i])
+                            : Json()}});
   }
   return list;
 }
@@ -376,10 +375,10 @@ static std::string sideTable(const char *name, const Program &program,
         rateOf(e.work, e.boundSeconds, ceilings, seconds).c_str());
     if (d.route) {
       text.pop_back();
-      text += format("  rows: %.1f active, %.1f executed, of %lld\n",
-                     e.work.activeRows, e.executedRows,
-                     static_cast<long long>(e.work.m > 0 ? e.work.m
-                                                         : e.work.rows));
+      text +=
+          format("  rows: %.1f active, %.1f executed, of %lld\n",
+                 e.work.activeRows, e.executedRows,
+                 static_cast<long long>(e.work.m > 0 ? e.work.m : e.work.rows));
     }
   }
   return text;

@@ -118,8 +118,8 @@ void checkRoutesField(const JsonCursor &json, const StepField &field) {
   if (field.shape.size() != 2 || field.shape[0].asSymbol() != symbolRows ||
       field.shape[1].asConstant().value_or(0) < 1 ||
       *field.shape[1].asConstant() > maxRouteColumns)
-    json.at("shape").fail(concat("expected [\"rows\", R] with R in [1, ",
-                                 maxRouteColumns, "]"));
+    json.at("shape").fail(
+        concat("expected [\"rows\", R] with R in [1, ", maxRouteColumns, "]"));
 }
 
 StepField parseStepField(const JsonCursor &json) {
@@ -595,9 +595,9 @@ Program readProgram(const JsonCursor &json) {
     if (json.ok() && field.role == StepRole::Routes)
       program.routeColumns = *field.shape[1].asConstant();
   if (json.has("routes"))
-    parseList(
-        json.at("routes"), program.routes,
-        [&](const JsonCursor &entry) { return parseRoute(entry, program); });
+    parseList(json.at("routes"), program.routes, [&](const JsonCursor &entry) {
+      return parseRoute(entry, program);
+    });
   if (json.ok())
     checkRoutes(json, program);
   parseList(

@@ -54,13 +54,12 @@ static DispatchTime expectedTime(const Dispatch &dispatch, const Work &whole,
                                  const StepShape &step,
                                  const std::vector<KeptRows> &distribution,
                                  const Machine &machine, std::string_view isa,
-                                 int threads, bool cold,
-                                 double &executedRows) {
+                                 int threads, bool cold, double &executedRows) {
   SymbolValues values = symbolsOf(step, dispatch.cost.window);
   double all = static_cast<double>(step.rows()), likeliest = -1;
   auto scaled = [&](int64_t extent, double share) {
-    return std::max<int64_t>(
-        1, std::llround(static_cast<double>(extent) * share));
+    return std::max<int64_t>(1,
+                             std::llround(static_cast<double>(extent) * share));
   };
   DispatchTime sum;
   sum.waves = sum.fraction = 0;
@@ -72,8 +71,8 @@ static DispatchTime expectedTime(const Dispatch &dispatch, const Work &whole,
     work.m = whole.m > 0 ? scaled(whole.m, share) : 0;
     work.rows = scaled(whole.rows, share);
     work.items = countWorkItems(dispatch, values, rows);
-    DispatchTime time = timeOf(dispatchWork(dispatch.kind, work, cold), machine,
-                               isa, threads);
+    DispatchTime time =
+        timeOf(dispatchWork(dispatch.kind, work, cold), machine, isa, threads);
     addTerms(sum, time, probability);
     executedRows += probability * rowsInTiles(work.activeRows, machine);
     if (probability <= likeliest)

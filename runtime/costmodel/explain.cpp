@@ -33,9 +33,9 @@ std::string explain(const Program &program, const Estimate &estimate,
         format(", m %lld n %lld k %lld", static_cast<long long>(work.m),
                static_cast<long long>(work.n), static_cast<long long>(work.k));
   if (dispatch.route)
-    text += format("; %.4g rows active, of those that %s keeps", work.activeRows,
-                   program.routes[static_cast<size_t>(*dispatch.route)]
-                       .name.c_str());
+    text += format(
+        "; %.4g rows active, of those that %s keeps", work.activeRows,
+        program.routes[static_cast<size_t>(*dispatch.route)].name.c_str());
   if (all.steps.size() > 1)
     text += format("; the last of %zu steps", all.steps.size());
   double unpadded = t.workFlops > 0 ? t.workFlops : 1;

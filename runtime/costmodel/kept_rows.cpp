@@ -16,8 +16,8 @@ std::vector<KeptRows> keptRows(int64_t rows, double density) {
     return {{0, 1}};
   if (density >= 1)
     return {{rows, 1}};
-  // Nearly all of the mass is within 9 standard deviations and some; the rest is spread
-  // over what is there.
+  // Nearly all of the mass is within 9 standard deviations and some; the rest
+  // is spread over what is there.
   double n = static_cast<double>(rows), mean = n * density,
          reach = 9 * std::sqrt(mean * (1 - density)) + 12;
   auto low = static_cast<int64_t>(std::max(0.0, std::floor(mean - reach)));
@@ -26,9 +26,9 @@ std::vector<KeptRows> keptRows(int64_t rows, double density) {
   double total = 0;
   for (int64_t k = low; k <= high; ++k) {
     double kept = static_cast<double>(k);
-    double probability = std::exp(logChoose(n, kept) +
-                                  kept * std::log(density) +
-                                  (n - kept) * std::log1p(-density));
+    double probability =
+        std::exp(logChoose(n, kept) + kept * std::log(density) +
+                 (n - kept) * std::log1p(-density));
     exact.push_back({k, probability});
     total += probability;
   }

@@ -197,8 +197,7 @@ static double chanceOfSome(double density, int64_t rows) {
   return 1 - std::pow(1 - density, static_cast<double>(rows));
 }
 
-Work keptWork(const Work &whole, const StepShape &step,
-              const RouteLoad &load) {
+Work keptWork(const Work &whole, const StepShape &step, const RouteLoad &load) {
   double weights = load.weights.value_or(chanceOfSome(load.rows, step.rows())),
          caches = load.caches.value_or(chanceOfSome(load.rows, step.length));
   Work work = whole;
@@ -262,8 +261,7 @@ Result<std::vector<Work>> evaluateWholeWork(const Program &program,
     }
     if (!status.ok())
       return status.at("cost of " + d.site);
-    work.activeRows =
-        static_cast<double>(work.m > 0 ? work.m : work.rows);
+    work.activeRows = static_cast<double>(work.m > 0 ? work.m : work.rows);
 
     double already = 0, cache = 0, allCache = 0;
     for (size_t a = 0; a < d.args.size(); ++a) {

@@ -49,7 +49,8 @@ struct StepShape {
 Result<std::vector<StepShape>> planSteps(const Cell &cell, int64_t maxRows,
                                          int64_t slots, int64_t context);
 
-/// What a route leaves of the work of its dispatches, on the mean of many steps.
+/// What a route leaves of the work of its dispatches, on the mean of many
+/// steps.
 struct RouteLoad {
   double rows = 1; ///< share of rows that are kept
   /// Share of steps in which some row is, so that weights are read, and of

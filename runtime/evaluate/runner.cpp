@@ -102,8 +102,9 @@ Status Runner::routeBy(const std::string &spec) {
 
 Status Runner::recordRoutes() {
   if (facts.routes.empty())
-    return invalidArgument(path() + ": expected a bundle with routes to record, "
-                                    "found one without");
+    return invalidArgument(path() +
+                           ": expected a bundle with routes to record, "
+                           "found one without");
   recorded.emplace(facts);
   return {};
 }
@@ -125,8 +126,8 @@ Status Runner::decide(StepRows &rows) {
 Result<std::vector<int8_t>> Runner::readRoute(size_t route,
                                               int64_t rows) const {
   std::vector<int8_t> mask(size_t(rows * facts.routes[route].groups));
-  if (coppice_status code = coppice_session_read_route(
-          handle.get(), int64_t(route), mask.data()))
+  if (coppice_status code =
+          coppice_session_read_route(handle.get(), int64_t(route), mask.data()))
     return lastFailure(code);
   return mask;
 }

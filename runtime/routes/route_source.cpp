@@ -83,10 +83,11 @@ template <typename T> std::optional<T> parseNumber(std::string_view text) {
 }
 
 Status malformed(const std::string &spec) {
-  return invalidArgument("expected routes router, all, none, "
-                         "bernoulli:P[:SEED] with P in [0, 1] or 'expected', or "
-                         "trace:FILE, found " +
-                         quote(spec));
+  return invalidArgument(
+      "expected routes router, all, none, "
+      "bernoulli:P[:SEED] with P in [0, 1] or 'expected', or "
+      "trace:FILE, found " +
+      quote(spec));
 }
 
 Result<std::unique_ptr<RouteSource>> makeBernoulli(const std::string &spec,

@@ -62,8 +62,9 @@ double RouteTrace::density(const Route &route) const {
   for (const auto &[key, row] : rows)
     kept += std::count(row.begin() + route.column,
                        row.begin() + route.column + route.groups, 1);
-  return rows.empty() ? 1 : double(kept) / double(route.groups) /
-                                double(rows.size());
+  return rows.empty()
+             ? 1
+             : double(kept) / double(route.groups) / double(rows.size());
 }
 
 static Status readRows(const SafetensorsFile &file, const Program &program,
@@ -171,9 +172,9 @@ public:
       const std::vector<int8_t> *row =
           trace.find(rows.sequences[r], rows.positions[r]);
       if (!row)
-        return invalidArgument(concat(
-            path, ": expected decisions for slot ", rows.sequences[r],
-            ", position ", rows.positions[r], ", found no such row"));
+        return invalidArgument(
+            concat(path, ": expected decisions for slot ", rows.sequences[r],
+                   ", position ", rows.positions[r], ", found no such row"));
       out = std::copy(row->begin(), row->end(), out);
     }
     return {};

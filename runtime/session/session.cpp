@@ -33,7 +33,8 @@ SymbolValues largestStep(const StepLimits &limits) {
 int64_t stepFieldElements(const StepField &field, const StepLimits &limits) {
   if (field.role == StepRole::HeadRows)
     return limits.headRows;
-  return limits.rows * (field.role == StepRole::Routes ? limits.routeColumns : 1);
+  return limits.rows *
+         (field.role == StepRole::Routes ? limits.routeColumns : 1);
 }
 
 // Does the dispatch write the mask of the route?
@@ -446,8 +447,8 @@ Status Session::enable(const std::string &group, bool enabled) {
 Status Session::checkRoute(int64_t index) const {
   if (index >= 0 && index < routeCount())
     return {};
-  return invalidArgument(concat("expected a route in [0, ", routeCount(),
-                                "), found ", index));
+  return invalidArgument(
+      concat("expected a route in [0, ", routeCount(), "), found ", index));
 }
 
 Result<coppice_route> Session::route(int64_t index) const {

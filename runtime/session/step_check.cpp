@@ -57,10 +57,10 @@ Status checkRoutes(const coppice_step &step, int64_t columns) {
                            "takes no decisions, found some");
   for (int64_t i = 0; i < step.row_count * columns; ++i)
     if (step.routes[i] < -1 || step.routes[i] > 1)
-      return invalidArgument(concat(
-          "expected -1 (the router decides), 0 or 1 in routes, found ",
-          int(step.routes[i]), " in row ", i / columns, ", column ",
-          i % columns));
+      return invalidArgument(
+          concat("expected -1 (the router decides), 0 or 1 in routes, found ",
+                 int(step.routes[i]), " in row ", i / columns, ", column ",
+                 i % columns));
   return {};
 }
 

@@ -68,9 +68,8 @@ struct VerifyRoutes : testing::Test {
     return {};
   }
 
-  std::string
-  problem(const std::function<void(Json &)> &editFast,
-          const std::function<void(Json &)> &editOracle = nullptr) {
+  std::string problem(const std::function<void(Json &)> &editFast,
+                      const std::function<void(Json &)> &editOracle = nullptr) {
     auto made = compare(editFast, editOracle);
     return made ? "" : llvm::toString(made.takeError());
   }
@@ -103,15 +102,15 @@ TEST_F(VerifyRoutes, DecisionsAreReplayedInTheOracle) {
 }
 
 TEST_F(VerifyRoutes, UndefinedRowsAreThoseOfPartialResultsAlone) {
-  VerifyReport found =
-      report([](Json &program) { program["dispatches"][4]["partial"] = false; });
+  VerifyReport found = report(
+      [](Json &program) { program["dispatches"][4]["partial"] = false; });
   EXPECT_FALSE(found.holds());
   EXPECT_FALSE(valueOf(found, "layers.0.mlp.up").holds());
   EXPECT_TRUE(found.outputs[0].holds());
 }
 
-// The oracle takes the same decisions, so that values hold, though the router is
-// wrong in every row.
+// The oracle takes the same decisions, so that values hold, though the router
+// is wrong in every row.
 TEST_F(VerifyRoutes, ARouterThatDisagreesIsToldApart) {
   VerifyReport found = report(
       [](Json &program) { setKernel(program, 2, "toy_decide_mlp_inverted"); });
@@ -162,12 +161,11 @@ TEST_F(VerifyRoutes, ASourceMayBeNamed) {
 }
 
 TEST_F(VerifyRoutes, ProgramsOfOtherPlansAreRefused) {
-  EXPECT_NE(problem(nullptr,
-                    [](Json &program) {
-                      program["step"][4]["shape"] = {"rows", 3};
-                    })
-                .find("decisions in 2 and in 3 columns"),
-            std::string::npos);
+  EXPECT_NE(
+      problem(nullptr,
+              [](Json &program) { program["step"][4]["shape"] = {"rows", 3}; })
+          .find("decisions in 2 and in 3 columns"),
+      std::string::npos);
   EXPECT_NE(problem([](Json &program) {
               program["routes"][0]["scores"] = "layers.0.mlp.scorer";
             }).find("expected scores 'layers.0.mlp.scorer'"),

@@ -184,9 +184,10 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
                    "threads (default: all of this process)")
       ->check(CLI::Range(1, 4096));
   verify
-      ->add_option("--routes", command->compare.routes,
-                   std::string(rt::routeSourceHelp) +
-                       " (default: a mix of routers and masks that are special)")
+      ->add_option(
+          "--routes", command->compare.routes,
+          std::string(rt::routeSourceHelp) +
+              " (default: a mix of routers and masks that are special)")
       ->type_name("SPEC");
   verify->add_option("--json", command->json,
                      "append one coppice.verify/1 object to this file; - is "

@@ -28,8 +28,8 @@ struct RouteReport {
   /// Of all rows that routes saw (times groups, in all steps): those kept, and
   /// those that a router decided, not the test.
   int64_t rows = 0, kept = 0, decided = 0;
-  /// Decisions of routers that are not the argmax of the oracle's scores, and the
-  /// largest |s0 - s1| / ||scores of the row|| among them.
+  /// Decisions of routers that are not the argmax of the oracle's scores, and
+  /// the largest |s0 - s1| / ||scores of the row|| among them.
   int64_t disagreements = 0;
   double largestMargin = 0;
   double tolerance = 0; ///< on that margin: below it rounding may decide
@@ -57,9 +57,10 @@ struct CompareOptions {
 };
 
 /// Tolerance on ||e||/||ref|| per row by the model's storage type: 1e-4 for
-/// f32; 2e-2 for f16, where a cache entry may round the other way; 3e-2 for bf16,
-/// where attention also rounds the weights of its sums, by up to 2^-9 each. What
-/// a program stores in bf16 its oracle rounds as well (compile --round-like).
+/// f32; 2e-2 for f16, where a cache entry may round the other way; 3e-2 for
+/// bf16, where attention also rounds the weights of its sums, by up to 2^-9
+/// each. What a program stores in bf16 its oracle rounds as well (compile
+/// --round-like).
 double verifyTolerance(llvm::StringRef dtype);
 
 /// Compares every named value that both programs compute, and the logits. Rows

@@ -59,9 +59,9 @@ typedef struct coppice_session_options {
   int32_t allow_nan;     /* 0: weights with NaN or Inf are refused */
   int64_t max_head_rows; /* head rows in one step; 0: max_rows. Logits take most
                             of a small model's arena. */
-  int32_t pin; /* not 0: each thread, the caller's included, is bound to a CPU of
-                  its own of the affinity mask while the session lives; an error
-                  where there are fewer CPUs than threads */
+  int32_t pin; /* not 0: each thread, the caller's included, is bound to a CPU
+                  of its own of the affinity mask while the session lives; an
+                  error where there are fewer CPUs than threads */
   const char *isa; /* NULL: any; else the target's instruction set */
 } coppice_session_options;
 
@@ -124,8 +124,8 @@ int64_t coppice_session_route_columns(const coppice_session *session);
 typedef struct coppice_route {
   size_t struct_size;
   const char *name;
-  int64_t column; /* its first in coppice_step's routes */
-  int64_t groups; /* so many columns */
+  int64_t column;  /* its first in coppice_step's routes */
+  int64_t groups;  /* so many columns */
   double expected; /* share of computed rows that predictions assume */
 } coppice_route;
 

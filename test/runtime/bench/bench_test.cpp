@@ -245,11 +245,11 @@ TEST_F(Bench, RoutesKeepByChanceWhatIsExpected) {
   for (const Json &op : record["dense_ops"]) {
     double seconds = op["measured_s"];
     dense += seconds;
-    left += seconds * (op["site"] == "layers.0.mlp.up" ||
-                               op["site"] == "layers.0.mlp"
-                           ? mlp
-                       : op["site"] == "layers.0.attn" ? attention
-                                                       : 1);
+    left +=
+        seconds *
+        (op["site"] == "layers.0.mlp.up" || op["site"] == "layers.0.mlp" ? mlp
+         : op["site"] == "layers.0.attn" ? attention
+                                         : 1);
   }
   EXPECT_NEAR(double(record["amdahl_speedup"]), dense / left, 1e-9);
   EXPECT_NE(collector.table.find("routes pruned kept"), std::string::npos);
@@ -260,8 +260,7 @@ TEST_F(Bench, RoutesMayBeDecidedOtherwise) {
   writeRouted(options.pruned);
   options.dense.clear();
   options.batches = {3};
-  for (auto [spec, density] :
-       {std::pair("all", 1.0), std::pair("none", 0.0)}) {
+  for (auto [spec, density] : {std::pair("all", 1.0), std::pair("none", 0.0)}) {
     collector = {};
     options.routes = spec;
     Status status = runBench(options, fastMachine(), collector);
@@ -285,6 +284,40 @@ TEST_F(Bench, RoutesMayBeDecidedOtherwise) {
   options.routes = "all";
   status = runBench(options, fastMachine(), collector);
   EXPECT_NE(status.message().find("found one without"), std::string::npos)
+      << status.message();
+}
+
+// Each repeat is of the sequences that the trace has.
+TEST_F(Bench, RecordedDecisionsAreReplayedInEachRepeat) {
+  writeRouted(options.pruned);
+  std::string trace = directory / "trace.safetensors";
+  auto runner = Runner::open(options.pruned, {});
+  ASSERT_TRUE(runner) << runner.status().message();
+  std::vector<float> logits;
+  std::vector<int32_t> tokens = {4, 0, 6, 1, 5, 2, 2, 3};
+  ASSERT_TRUE(runner->recordRoutes().ok());
+  ASSERT_TRUE(runner->feed(tokens, 0, 0, false, logits).ok());
+  ASSERT_TRUE(runner->recordedRoutes().save(trace).ok());
+  options.batches = {1};
+  options.routes = "trace:" + trace;
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const RouteTrace &recorded = runner->recordedRoutes();
+  for (const CellResult &result : collector.results)
+    for (size_t r : {0, 1}) {
+      const Route &route = runner->program().routes[r];
+      size_t column = static_cast<size_t>(route.column);
+      bool prefill = result.cell.phase == Phase::Prefill;
+      int64_t kept = 0; // of a repeat: positions 0 to 6, or 7
+      for (int32_t t = prefill ? 0 : 7; t < (prefill ? 7 : 8); ++t)
+        kept += (*recorded.find(0, t))[column];
+      EXPECT_EQ(result.pruned.routes[r].kept, kept * result.pruned.seconds.n);
+    }
+  // More sequences than it has.
+  collector = {};
+  options.batches = {2};
+  status = runBench(options, fastMachine(), collector);
+  EXPECT_NE(status.message().find("slot 1, position 0"), std::string::npos)
       << status.message();
 }
 

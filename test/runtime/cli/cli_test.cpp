@@ -257,20 +257,23 @@ TEST_F(Cli, RoutesAreDecidedRecordedAndReplayed) {
   EXPECT_EQ(logits("--routes router"), routed);
   EXPECT_EQ(logits("--routes trace:" + trace), routed);
   std::string all = logits("--routes all"), none = logits("--routes none"),
-              chance = logits("--routes bernoulli:0.5:3 --record-routes " +
-                              trace);
+              chance =
+                  logits("--routes bernoulli:0.5:3 --record-routes " + trace);
   EXPECT_NE(all, none);
   EXPECT_EQ(logits("--routes bernoulli:1"), all);
   EXPECT_EQ(logits("--routes bernoulli:0"), none);
   EXPECT_EQ(logits("--routes trace:" + trace), chance);
 
   // Decode goes on with the masks that a prefill of all would have.
-  std::string ids = "generate " + bundle + " --tokens-in 4,1 --ids --greedy "
+  std::string ids = "generate " + bundle +
+                    " --tokens-in 4,1 --ids --greedy "
                     "--tokens 3 --routes bernoulli:0.5:3 --record-routes ";
   Outcome outcome = run(ids + directory / "generated");
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(run("generate " + bundle + " --tokens-in 4,1 --ids --greedy "
-                "--tokens 3 --routes trace:" + directory / "generated")
+  EXPECT_EQ(run("generate " + bundle +
+                " --tokens-in 4,1 --ids --greedy "
+                "--tokens 3 --routes trace:" +
+                directory / "generated")
                 .out,
             outcome.out);
 
@@ -289,8 +292,12 @@ TEST_F(Cli, RoutesAreDecidedRecordedAndReplayed) {
   expectError(1, "logits " + bundle + x + " --routes trace:nowhere", "nowhere");
   expectError(1, "logits " + bundle + x + " --record-routes nowhere/x",
               "nowhere/x");
-  expectError(1, "logits " + bundle + " --tokens 4,1,5,9,1,1 -o x --routes "
-              "trace:" + trace, "slot 0, position 4");
+  expectError(1,
+              "logits " + bundle +
+                  " --tokens 4,1,5,9,1,1 -o x --routes "
+                  "trace:" +
+                  trace,
+              "slot 0, position 4");
   EXPECT_FALSE(std::filesystem::exists(directory / "y.npy"));
   options.routed = false;
   writeToyBundle(bundle, options);
@@ -307,9 +314,9 @@ TEST_F(Cli, InfoListsRoutes) {
             std::string::npos)
       << outcome.out;
   Json json = Json::parse(run("info " + bundle + " --json -").out);
-  EXPECT_EQ(json["routes"][0], (Json{{"name", "layers.0.mlp.route"},
-                                     {"groups", 1},
-                                     {"expected", 0.5}}));
+  EXPECT_EQ(
+      json["routes"][0],
+      (Json{{"name", "layers.0.mlp.route"}, {"groups", 1}, {"expected", 0.5}}));
   EXPECT_EQ(json["dispatches"]["route"], 2);
 }
 

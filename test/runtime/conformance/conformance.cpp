@@ -62,8 +62,7 @@ coppice_status Conformance::run(const std::vector<Row> &rows,
   }
   coppice_step step = {
       sizeof(step),     int64_t(rows.size()),  tokens.data(), slots.data(),
-      positions.data(), int64_t(heads.size()), heads.data(),
-      routes};
+      positions.data(), int64_t(heads.size()), heads.data(),  routes};
   logits.assign(heads.size() * size_t(toyOptions.vocabulary), -12345.0f);
   return coppice_session_step(session.get(), &step, logits.data());
 }

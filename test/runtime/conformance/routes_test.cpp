@@ -1,6 +1,7 @@
 // Routes: decisions of the routers and of the caller, and what is read back.
 #include "conformance.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <random>
 
@@ -115,14 +116,15 @@ TEST_P(Conformance, RoutesMayBeAllOrNothing) {
     std::vector<int8_t> routes(6, decision);
     std::vector<float> logits;
     ASSERT_EQ(run(rows, {2}, logits, routes.data()), COPPICE_OK);
-    EXPECT_EQ(logits, reference.logits({4, 0, 6}, std::vector<ToyDecision>(
-                                                      3, {decision, decision})));
+    EXPECT_EQ(logits,
+              reference.logits({4, 0, 6}, std::vector<ToyDecision>(
+                                              3, {decision, decision})));
   }
   EXPECT_EQ(readRoute(session.get(), 0, 3), (std::vector<int8_t>{1, 1, 1}));
   // What a step has decided is not carried into one that leaves it open.
   std::vector<float> open = feed({4, 0, 6}, 1, 0);
-  EXPECT_EQ(open, reference.logits({4, 0, 6}, std::vector<ToyDecision>(
-                                                  3, {-1, -1})));
+  EXPECT_EQ(open,
+            reference.logits({4, 0, 6}, std::vector<ToyDecision>(3, {-1, -1})));
 }
 
 TEST_P(Conformance, BadDecisionsAreRefusedAndChangeNothing) {
@@ -135,9 +137,9 @@ TEST_P(Conformance, BadDecisionsAreRefusedAndChangeNothing) {
     EXPECT_EQ(run({{3, 0, 2}, {4, 0, 3}}, {1}, logits, routes.data()),
               COPPICE_INVALID_ARGUMENT);
     std::string message = coppice_last_error();
-    EXPECT_NE(message.find("found " + std::to_string(bad) +
-                           " in row 1, column 1"),
-              std::string::npos)
+    EXPECT_NE(
+        message.find("found " + std::to_string(bad) + " in row 1, column 1"),
+        std::string::npos)
         << message;
   }
   EXPECT_EQ(feed({6}, 0, 2),
@@ -187,6 +189,10 @@ TEST_P(Conformance, MasksAreThoseOfTheLastStep) {
   EXPECT_EQ(run({{4, 1, 7}}, {0}, logits), COPPICE_INVALID_ARGUMENT);
   EXPECT_EQ(readRoute(session.get(), 0, 3), (std::vector<int8_t>{1, 0, 1}));
   EXPECT_EQ(readRoute(session.get(), 1, 3), (std::vector<int8_t>{0, 1, 0}));
+  std::fill_n(mask, 17, int8_t(77)); // no more is written than there are rows
+  EXPECT_EQ(coppice_session_read_route(session.get(), 0, mask), COPPICE_OK);
+  EXPECT_EQ(mask[2], 1);
+  EXPECT_EQ(mask[3], 77);
   EXPECT_EQ(coppice_session_read_route(session.get(), 2, mask),
             COPPICE_INVALID_ARGUMENT);
   EXPECT_EQ(coppice_session_read_route(session.get(), 0, nullptr),

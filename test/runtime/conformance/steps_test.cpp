@@ -49,7 +49,7 @@ TEST_P(Conformance, StepWithoutHeadRowsNeedsNoLogits) {
   open();
   std::vector<int32_t> tokens = {3}, slots = {1}, positions = {0};
   coppice_step step = {sizeof(step),     1, tokens.data(), slots.data(),
-                       positions.data(), 0, nullptr, nullptr};
+                       positions.data(), 0, nullptr,       nullptr};
   EXPECT_EQ(coppice_session_step(session.get(), &step, nullptr), COPPICE_OK)
       << coppice_last_error();
   EXPECT_EQ(feed({5}, 1, 1), ToyReference().logits({3, 5}));
@@ -271,7 +271,7 @@ TEST_P(Conformance, SymbolsCountTheStep) {
   std::vector<int32_t> tokens = {1, 2, 3}, slots = {0, 2, 0},
                        positions = {4, 0, 5}, heads = {2, 1};
   coppice_step step = {sizeof(step),     3, tokens.data(), slots.data(),
-                       positions.data(), 2, heads.data(), nullptr};
+                       positions.data(), 2, heads.data(),  nullptr};
   int64_t values[6];
   ASSERT_EQ(coppice_session_symbols(session.get(), &step, values, 6),
             COPPICE_OK)

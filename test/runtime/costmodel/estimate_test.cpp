@@ -192,17 +192,16 @@ TEST(Estimate, ExpectsTimesOfTilesNotTilesOfTheMean) {
   gpu.ceilings[0].best.dram = gpu.ceilings[0].typical.dram = 1e12;
   gpu.ceilings[0].cacheRead[2] = 1e12;
   Program program = routedGemms(0.5);
-  program.dispatches[0].gemm =
-      GemmExtents{Expr::symbol(symbolRows), 16, 16};
+  program.dispatches[0].gemm = GemmExtents{Expr::symbol(symbolRows), 16, 16};
   auto e = estimate(program, {{32, 0, 1, true, 32, 5}}, gpu, "", 1, false);
   ASSERT_TRUE(e.ok()) << e.status().message();
   // P(K > 16) of 32 rows is 0.43: two tiles then, else one.
   double tiles = 0;
   for (int k = 1; k <= 32; ++k)
-    tiles += std::ceil(k / 16.0) * std::exp(std::lgamma(33) -
-                                            std::lgamma(k + 1) -
-                                            std::lgamma(33 - k)) *
-             std::pow(0.5, 32);
+    tiles +=
+        std::ceil(k / 16.0) *
+        std::exp(std::lgamma(33) - std::lgamma(k + 1) - std::lgamma(33 - k)) *
+        std::pow(0.5, 32);
   double perTile = 16 * 30 / 1000.0 / 0.25;
   EXPECT_NEAR(e->dispatches[0].predictedSeconds, tiles * perTile + 0.5,
               1e-3 * tiles * perTile);

@@ -44,10 +44,8 @@ TEST(KeptRows, OfManyRowsKeepMeanVarianceAndTheEmptyCase) {
       double mean = double(rows) * p, variance = mean * (1 - p);
       EXPECT_NEAR(expectationOf(found, [](double) { return 1.0; }), 1, 1e-12);
       EXPECT_NEAR(expectationOf(found, [](double k) { return k; }), mean, 0.5);
-      EXPECT_NEAR(expectationOf(found,
-                                [&](double k) {
-                                  return (k - mean) * (k - mean);
-                                }),
+      EXPECT_NEAR(expectationOf(
+                      found, [&](double k) { return (k - mean) * (k - mean); }),
                   variance, 0.12 * variance + 0.3)
           << rows << " " << p;
       double none = std::pow(1 - p, double(rows));

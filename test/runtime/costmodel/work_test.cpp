@@ -253,17 +253,20 @@ TEST(Work, TheKeptRowsMakeTheItemsOfTheStepsVariant) {
   Dispatch dispatch;
   auto rows = Expr::symbol(symbolRows);
   auto stage = [](Expr grid) { return Stage{"k", grid, ""}; };
-  Expr few = Expr::binary(Expr::Op::Max, Expr::constant(0),
-                          Expr::binary(Expr::Op::Add, Expr::constant(5),
-                                       Expr::binary(Expr::Op::Mul, rows,
-                                                    Expr::constant(-1))));
-  dispatch.variants = {{few, {}, {stage(Expr::constant(1000))}},
-                       {{}, {}, {stage(Expr::binary(Expr::Op::CeilDiv, rows,
-                                                    Expr::constant(4)))}}};
+  Expr few = Expr::binary(
+      Expr::Op::Max, Expr::constant(0),
+      Expr::binary(Expr::Op::Add, Expr::constant(5),
+                   Expr::binary(Expr::Op::Mul, rows, Expr::constant(-1))));
+  dispatch.variants = {
+      {few, {}, {stage(Expr::constant(1000))}},
+      {{},
+       {},
+       {stage(Expr::binary(Expr::Op::CeilDiv, rows, Expr::constant(4)))}}};
   SymbolValues values{};
   values[symbolRows] = 16;
   EXPECT_EQ(countWorkItems(dispatch, values, 16), 4);
-  EXPECT_EQ(countWorkItems(dispatch, values, 3), 1); // not the variant of 3 rows
+  EXPECT_EQ(countWorkItems(dispatch, values, 3),
+            1); // not the variant of 3 rows
   EXPECT_EQ(countWorkItems(dispatch, values, 0), 0);
   values[symbolRows] = 3;
   EXPECT_EQ(countWorkItems(dispatch, values, 3), 1000);

@@ -63,6 +63,12 @@ int main(int argc, char **argv) {
                   fs::copy_options::overwrite_existing);
   };
   seed("fuzz-program", "program.json");
+  coppice::rt::test::ToyOptions routed;
+  routed.routed = true;
+  coppice::rt::test::writeToyBundle((root / "routed.coppice").string(), routed);
+  fs::copy_file(root / "routed.coppice/program.json",
+                root / "fuzz-program/routed.json",
+                fs::copy_options::overwrite_existing);
   seed("fuzz-safetensors", "weights.safetensors");
   fs::create_directories(root / "fuzz-tokenizer");
   coppice::rt::test::writeBytes(

@@ -1,6 +1,6 @@
 // Sources by their names: what they decide, and specs that are refused.
-#include "runtime/routes/bernoulli.h"
 #include "runtime/evaluate/runner.h"
+#include "runtime/routes/bernoulli.h"
 #include "runtime/routes/route_source.h"
 #include "temporary_directory.h"
 #include "toy_bundle.h"
@@ -21,8 +21,8 @@ Program routed() {
 std::vector<int8_t> decide(RouteSource &source, const Program &program,
                            const std::vector<int32_t> &sequences,
                            const std::vector<int32_t> &positions) {
-  std::vector<int8_t> decisions(
-      sequences.size() * size_t(program.routeColumns), -1);
+  std::vector<int8_t> decisions(sequences.size() * size_t(program.routeColumns),
+                                -1);
   Status status = source.decide({sequences, positions}, decisions);
   EXPECT_TRUE(status.ok()) << status.message();
   return decisions;
@@ -75,14 +75,13 @@ TEST(RouteSource, BernoulliIsTheDocumentedFunction) {
   for (int64_t group : {0, 1, 5})
     for (int64_t sequence : {0, 2, 1000})
       for (int64_t position : {0, 1, 4095}) {
-        uint64_t bits =
-            mix(mix(mix((fnv ^ mix(11)) + uint64_t(group)) +
-                    uint64_t(sequence)) +
-                uint64_t(position)) >>
-            40;
+        uint64_t bits = mix(mix(mix((fnv ^ mix(11)) + uint64_t(group)) +
+                                uint64_t(sequence)) +
+                            uint64_t(position)) >>
+                        40;
         double u = double(bits) / 16777216.0;
-        EXPECT_FALSE(
-            drawDecision(11, "layers.1.mlp.route", group, sequence, position, u));
+        EXPECT_FALSE(drawDecision(11, "layers.1.mlp.route", group, sequence,
+                                  position, u));
         EXPECT_TRUE(drawDecision(11, "layers.1.mlp.route", group, sequence,
                                  position, u + 0x1p-24));
       }
@@ -115,8 +114,8 @@ TEST(RouteSource, BernoulliKeepsTheShareThatIsAskedFor) {
   auto first = decide(*half, program, sequences, positions);
   half->renew(1);
   auto second = decide(*half, program, sequences, positions);
-  auto other = decide(*make("bernoulli:0.5:2", program), program, sequences,
-                      positions);
+  auto other =
+      decide(*make("bernoulli:0.5:2", program), program, sequences, positions);
   auto agreement = [&](const std::vector<int8_t> &a, size_t i,
                        const std::vector<int8_t> &b, size_t j) {
     double same = 0;
@@ -137,8 +136,8 @@ TEST(RouteSource, MalformedSpecsAreRefused) {
   for (const char *spec :
        {"", "routers", "bernoulli", "bernoulli:", "bernoulli:x",
         "bernoulli:1.5", "bernoulli:-0.1", "bernoulli:nan", "bernoulli:0.5:",
-        "bernoulli:0.5:-1", "bernoulli:0.5:1x", "bernoulli:0.5 ", "trace:",
-        "all:1", "bernoulli:expected:99999999999999999999"}) {
+        "bernoulli:0.5:-1", "bernoulli:0.5:1x", "bernoulli:0.5 ",
+        "trace:", "all:1", "bernoulli:expected:99999999999999999999"}) {
     auto source = makeRouteSource(spec, program);
     ASSERT_FALSE(source) << spec;
     EXPECT_EQ(source.status().code(), COPPICE_INVALID_ARGUMENT);

@@ -16,8 +16,7 @@ Numbers assign(SequenceNumbers &numbers, const Numbers &slots,
 TEST(SequenceNumbers, AreCountedInTheOrderOfBeginning) {
   SequenceNumbers numbers;
   // In one step the order of rows does not matter, that of slots does.
-  EXPECT_EQ(assign(numbers, {2, 0, 2, 0}, {0, 0, 1, 1}),
-            (Numbers{1, 0, 1, 0}));
+  EXPECT_EQ(assign(numbers, {2, 0, 2, 0}, {0, 0, 1, 1}), (Numbers{1, 0, 1, 0}));
   EXPECT_EQ(assign(numbers, {0, 2}, {2, 2}), (Numbers{0, 1}));
   // Slot 0 begins another sequence, slot 2 goes on; then slot 1 begins.
   EXPECT_EQ(assign(numbers, {2, 0}, {3, 0}), (Numbers{1, 2}));

@@ -1,8 +1,8 @@
 // Traces: what is recorded is replayed, and files that are no traces of the
 // program are refused by name.
-#include "runtime/routes/trace.h"
 #include "runtime/base/safetensors_writer.h"
 #include "runtime/evaluate/runner.h"
+#include "runtime/routes/trace.h"
 #include "temporary_directory.h"
 #include "toy_bundle.h"
 
@@ -79,9 +79,8 @@ TEST_F(Trace, WhatIsRecordedIsReplayed) {
   ASSERT_TRUE(trace) << trace.status().message();
   for (int32_t t = 0; t < 5; ++t) {
     ASSERT_NE(trace->find(0, t), nullptr);
-    EXPECT_EQ(*trace->find(0, t),
-              std::vector<int8_t>(masks[size_t(t)].begin(),
-                                  masks[size_t(t)].end()));
+    EXPECT_EQ(*trace->find(0, t), std::vector<int8_t>(masks[size_t(t)].begin(),
+                                                      masks[size_t(t)].end()));
   }
   EXPECT_EQ(trace->find(0, 5), nullptr);
   // Other tokens, the same decisions: it is the file that decides.

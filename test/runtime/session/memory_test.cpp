@@ -84,8 +84,7 @@ struct Memory : testing::Test {
       }
     coppice_step step = {
         sizeof(step),     int64_t(tokens.size()), tokens.data(), slots.data(),
-        positions.data(), int64_t(heads.size()),  heads.data(),
-        nullptr};
+        positions.data(), int64_t(heads.size()),  heads.data(),  nullptr};
     ASSERT_EQ(coppice_session_step(session.get(), &step, logits.data()),
               COPPICE_OK)
         << coppice_last_error();
