@@ -15,6 +15,7 @@
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Import/BitmaskLayout.h"
 #include "coppice/Import/HuggingFace.h"
 #include "coppice/Schedule/Passes.h"
 #include "runtime/base/atomic_file.h"
@@ -62,6 +63,8 @@ private:
                            ArrayRef<const CheckpointTensor *> tensors);
   LogicalResult writeText(StringRef file, std::string_view text);
   LogicalResult copyTokenizer();
+  LogicalResult compressPatterns(WeightStream &weights,
+                                 HuggingFaceConfigText &config, bool isTied);
   void report(const NarrowModel &model, const HuggingFaceConfigText &config);
 
   /// For what no line of the module is to blame for.
@@ -274,6 +277,33 @@ LogicalResult Exporter::copyTokenizer() {
   return success();
 }
 
+/// Weights that are 2:4 as compressed-tensors stores them, and the key by which
+/// it knows.
+LogicalResult Exporter::compressPatterns(WeightStream &weights,
+                                         HuggingFaceConfigText &config,
+                                         bool isTied) {
+  if (options.patternLayout != PatternLayout::CompressedTensors)
+    return success();
+  std::vector<std::string> others;
+  if (weights.compressPatterns(others) == 0)
+    return emitOutsideError()
+           << "expected weights with 2:4 sparsity and a multiple of 4 columns "
+              "to be stored as compressed-tensors does, found none";
+  if (isTied) // a layer of the model all the same
+    others.push_back("lm_head");
+  llvm::Expected<json::Value> object = json::parse(config.json);
+  if (!object)
+    return emitOutsideError() << llvm::toString(object.takeError());
+  (*object->getAsObject())["quantization_config"] = json::Object{
+      {"quant_method", "compressed-tensors"},
+      {"sparsity_config", json::Object{{"format", StringRef(bitmaskFormat)},
+                                       {"sparsity_structure", "2:4"},
+                                       {"targets", json::Array{"Linear"}},
+                                       {"ignore", json::Array(others)}}}};
+  config.json = llvm::formatv("{0:2}\n", *object).str();
+  return success();
+}
+
 void Exporter::report(const NarrowModel &model,
                       const HuggingFaceConfigText &config) {
   if (!options.talk)
@@ -310,6 +340,7 @@ LogicalResult Exporter::run() {
 
   WeightStream weights(module, *model, options.inputDirectory);
   if (failed(weights.collect(*config->architecture)) ||
+      failed(compressPatterns(weights, *config, model->description.tied)) ||
       failed(writeWeights(weights)) || failed(weights.checkImported()) ||
       failed(copyTokenizer()) || failed(writeText("config.json", config->json)))
     return failure();

@@ -7,6 +7,7 @@
 
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Import/BitmaskLayout.h"
 #include "coppice/Import/HuggingFace.h"
 #include "runtime/base/concat.h"
 #include "runtime/base/sha256.h"
@@ -14,6 +15,7 @@
 #include "llvm/Support/Parallel.h"
 #include "llvm/Support/Path.h"
 
+#include <atomic>
 #include <cstring>
 
 using namespace mlir;
@@ -161,7 +163,9 @@ void WeightStream::addMaps() {
     if (map.width == 0)
       return;
     CheckpointTensor tensor{
-        residualMapKey(sublayer), {map.width}, rt::DType::I32, {}, map.columns};
+        residualMapKey(sublayer), {map.width}, rt::DType::I32, {}};
+    auto columns = std::as_bytes(std::span(map.columns));
+    tensor.table.assign(columns.begin(), columns.end());
     list.push_back(std::move(tensor));
   };
   for (auto [i, layer] : llvm::enumerate(model.description.layers)) {
@@ -182,13 +186,63 @@ LogicalResult WeightStream::collect(const Architecture &architecture) {
     if (known == list.end()) {
       std::vector<int64_t> shape = weight.shape;
       shape[0] = weight.sourceRows;
-      CheckpointTensor tensor{weight.sourceKey, shape, model.dtype, {}, {}};
+      CheckpointTensor tensor{weight.sourceKey, shape, model.dtype, {}};
+      tensor.isLinear = weight.kind == ModelWeight::Kind::Matrix &&
+                        weight.symbol != "embed.weight";
+      tensor.is24 = true;
       known = list.insert(list.end(), std::move(tensor));
     }
+    known->is24 &= is24(weight);
     known->parts.push_back(*std::move(part));
   }
   addMaps();
   return success();
+}
+
+/// Groups of four must be whole, and follow from those of the pattern.
+bool WeightStream::is24(const ModelWeight &weight) const {
+  StringRef site = weight.symbol;
+  site.consume_back(".weight");
+  auto found = model.description.patterns.find(site.str());
+  if (found == model.description.patterns.end() || weight.shape.back() % 4 != 0)
+    return false;
+  SparsityPattern pattern = found->second;
+  return (pattern.of == 4 && pattern.kept <= 2) ||
+         pattern == SparsityPattern{1, 2};
+}
+
+int64_t WeightStream::compressPatterns(std::vector<std::string> &others) {
+  using Role = CheckpointTensor::Role;
+  std::vector<CheckpointTensor> all;
+  int64_t count = 0;
+  for (CheckpointTensor &tensor : list) {
+    if (!tensor.isLinear || !tensor.is24) {
+      if (tensor.isLinear)
+        others.push_back(StringRef(tensor.key).drop_back(7).str());
+      all.push_back(std::move(tensor));
+      continue;
+    }
+    ++count;
+    const int64_t rows = tensor.shape[0], columns = tensor.shape[1];
+    CheckpointTensor shape{
+        bitmaskKey(tensor.key, "shape"), {2, 1}, rt::DType::I64, {}};
+    const int64_t extents[2] = {rows, columns};
+    auto bytes = std::as_bytes(std::span(extents));
+    shape.table.assign(bytes.begin(), bytes.end());
+    CheckpointTensor mask{bitmaskKey(tensor.key, "bitmask"),
+                          {rows, bitmaskBytes(columns)},
+                          rt::DType::U8,
+                          tensor.parts};
+    mask.role = Role::Bitmask;
+    tensor.key = bitmaskKey(tensor.key, "compressed");
+    tensor.shape[1] = columns / 2;
+    tensor.role = Role::Compressed;
+    all.push_back(std::move(tensor));
+    all.push_back(std::move(mask));
+    all.push_back(std::move(shape));
+  }
+  list = std::move(all);
+  return count;
 }
 
 //===----------------------------------------------------------------------===//
@@ -213,6 +267,31 @@ static void fillRows(const CheckpointTensor::Part &part, rt::DType dtype,
   });
 }
 
+/// What a tensor has of a whole row, into `target`. False if more than two of
+/// four elements are not zero.
+static bool compressRow(CheckpointTensor::Role role, rt::DType dtype,
+                        ArrayRef<std::byte> row, std::byte *target) {
+  const int64_t size = rt::sizeOf(dtype),
+                width = static_cast<int64_t>(row.size()) / size;
+  auto isZero = [&](int64_t i) {
+    return rt::loadAsF32(dtype, row.data(), i) == 0.0f;
+  };
+  SmallVector<std::byte> mask(static_cast<size_t>(bitmaskBytes(width)));
+  makeBitmaskRow(width, isZero, mask.data());
+  bool fits = true;
+  for (int64_t i = 0; i < width; ++i) {
+    const bool isTaken = (unsigned(mask[i / 8]) >> (i % 8)) & 1u;
+    fits &= isTaken || isZero(i);
+    if (isTaken && role == CheckpointTensor::Role::Compressed) {
+      std::memcpy(target, row.data() + i * size, static_cast<size_t>(size));
+      target += size;
+    }
+  }
+  if (role == CheckpointTensor::Role::Bitmask)
+    llvm::copy(mask, target);
+  return fits;
+}
+
 LogicalResult WeightStream::write(const CheckpointTensor &tensor,
                                   rt::SafetensorsWriter &writer) {
   auto check = [&](const rt::Status &status) -> LogicalResult {
@@ -222,25 +301,40 @@ LogicalResult WeightStream::write(const CheckpointTensor &tensor,
            << "cannot write weights: " << status.message();
   };
   if (tensor.parts.empty())
-    return check(writer.write(std::as_bytes(std::span(tensor.table))));
-  std::vector<std::byte> buffer;
+    return check(writer.write(tensor.table));
+  const bool isWhole = tensor.role == CheckpointTensor::Role::Whole;
+  std::vector<std::byte> buffer, compressed;
   for (const CheckpointTensor::Part &part : tensor.parts) {
     const int64_t rows = part.layout.rowCount();
     const int64_t rowBytes =
-        rows ? part.layout.packedElements() / rows * rt::sizeOf(tensor.dtype)
+        rows ? part.layout.packedElements() / rows * rt::sizeOf(model.dtype)
              : 0;
+    const int64_t partBytes =
+        isWhole ? 0 : tensor.shape[1] * rt::sizeOf(tensor.dtype);
+    std::atomic<bool> fits = true;
     constexpr int64_t pieceBytes = int64_t(16) << 20;
     const int64_t step =
         std::max<int64_t>(1, pieceBytes / std::max<int64_t>(1, rowBytes));
     for (int64_t begin = 0; begin < rows; begin += step) {
       const int64_t count = std::min(step, rows - begin);
       buffer.resize(size_t(count * rowBytes));
+      compressed.resize(size_t(count * partBytes));
       llvm::parallelFor(0, size_t(count), [&](size_t i) {
         const int64_t row = begin + int64_t(i);
-        fillRows(part, tensor.dtype, row, row + 1,
-                 buffer.data() + int64_t(i) * rowBytes);
+        std::byte *whole = buffer.data() + int64_t(i) * rowBytes;
+        fillRows(part, model.dtype, row, row + 1, whole);
+        if (!isWhole &&
+            !compressRow(tensor.role, model.dtype,
+                         {whole, static_cast<size_t>(rowBytes)},
+                         compressed.data() + int64_t(i) * partBytes))
+          fits = false;
       });
-      if (failed(check(writer.write(buffer))))
+      if (!fits)
+        return ml_program::GlobalOp(part.global)
+            .emitError("expected at most two of each four neighbours along K "
+                       "to be other "
+                       "than zero, as its pattern says, found more");
+      if (failed(check(writer.write(isWhole ? buffer : compressed))))
         return failure();
     }
   }

@@ -30,11 +30,18 @@ struct CheckpointTensor {
     rt::PackedLayout layout;
   };
 
+  /// What of its parts it has: all, or of 2:4 weights the elements or their
+  /// mask (BitmaskLayout.h).
+  enum class Role { Whole, Compressed, Bitmask };
+
   std::string key;
   std::vector<int64_t> shape;
   rt::DType dtype;
   std::vector<Part> parts;
-  std::vector<int32_t> table; // of a tensor without parts
+  std::vector<std::byte> table = {}; // of a tensor without parts
+  Role role = Role::Whole;
+  bool isLinear = false; // the matrix of a GEMM alone
+  bool is24 = false;     // of each four neighbours two are zero
 
   int64_t bytes() const;
 };
@@ -50,6 +57,11 @@ public:
 
   /// Checks that each weight is there with its type and shape.
   mlir::LogicalResult collect(const Architecture &architecture);
+
+  /// Puts what stands for them in the place of the tensors whose weights are
+  /// all 2:4. Returns how many these are, and adds the names of the other
+  /// matrices, without ".weight", to `others`.
+  int64_t compressPatterns(std::vector<std::string> &others);
 
   const std::vector<CheckpointTensor> &tensors() const { return list; }
 
@@ -70,6 +82,7 @@ private:
   mlir::FailureOr<Source *> openFile(mlir::ml_program::GlobalOp global,
                                      llvm::StringRef path);
   void addMaps();
+  bool is24(const ModelWeight &weight) const;
 
   mlir::ModuleOp module;
   const NarrowModel &model;

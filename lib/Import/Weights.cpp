@@ -6,6 +6,8 @@
 // row at a time.
 #include "coppice/Import/Weights.h"
 
+#include "coppice/Import/BitmaskLayout.h"
+
 #include "runtime/base/concat.h"
 #include "runtime/base/json_check.h"
 
@@ -16,6 +18,7 @@
 #include <cmath>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace coppice {
@@ -71,9 +74,82 @@ static rt::Result<TensorView> viewIn(const FoundTensor &found,
                     weight.sourceRows};
 }
 
+/// The weight in what stands for its tensor: two of each four elements, and
+/// which ones. Null if `found` has no such.
+static rt::Result<std::optional<TensorView>>
+viewCompressed(llvm::StringMap<FoundTensor> &found, const ModelWeight &weight) {
+  FoundTensor *parts[3];
+  const char *names[] = {"compressed", "bitmask", "shape"};
+  for (auto [part, name] : llvm::zip_equal(parts, names)) {
+    auto entry = found.find(bitmaskKey(weight.sourceKey, name));
+    if (entry == found.end())
+      return std::optional<TensorView>();
+    part = &entry->second;
+  }
+  auto [compressed, bitmask, shape] = parts;
+  const int64_t rows = weight.sourceRows, columns = weight.shape.back();
+  auto expect = [&](const FoundTensor &part,
+                    const std::vector<int64_t> &expected,
+                    std::optional<rt::DType> dtype) -> rt::Status {
+    if (part.tensor->shape == expected &&
+        (!dtype || part.tensor->dtype == *dtype))
+      return {};
+    return rt::invalidFile(rt::concat(
+        "tensor ", rt::quote(part.tensor->name), ": expected ",
+        dtype ? rt::concat(rt::nameOf(*dtype), " of ") : std::string(),
+        "shape ", shapeText(expected), " for a matrix ",
+        shapeText(std::vector{rows, columns}), ", found ",
+        rt::nameOf(part.tensor->dtype), " of ", shapeText(part.tensor->shape)));
+  };
+  if (weight.shape.size() != 2 || columns % 4 != 0)
+    return rt::invalidFile(rt::concat(
+        "tensor ", rt::quote(compressed->tensor->name),
+        ": expected a matrix with a multiple of 4 columns to be stored as two "
+        "of each four elements, found ",
+        shapeText(weight.shape), " by the configuration"));
+  if (auto s = expect(*compressed, {rows, columns / 2}, std::nullopt); !s.ok())
+    return s;
+  if (auto s = expect(*bitmask, {rows, bitmaskBytes(columns)}, rt::DType::U8);
+      !s.ok())
+    return s;
+  if (auto s = expect(*shape, {2, 1}, rt::DType::I64); !s.ok())
+    return s;
+  int64_t stated[2];
+  std::memcpy(stated, shape->file->data(*shape->tensor).data(), sizeof(stated));
+  if (stated[0] != rows || stated[1] != columns)
+    return rt::invalidFile(rt::concat("tensor ", rt::quote(shape->tensor->name),
+                                      ": expected ", rows, " and ", columns,
+                                      " by the configuration, found ",
+                                      stated[0], " and ", stated[1]));
+  auto data = compressed->file->data(*compressed->tensor);
+  auto masks = bitmask->file->data(*bitmask->tensor);
+  const size_t maskBytes = size_t(bitmaskBytes(columns));
+  for (int64_t row = 0; row < rows; ++row)
+    if (!isBitmask24(masks.subspan(size_t(row) * maskBytes, maskBytes),
+                     columns))
+      return rt::invalidFile(rt::concat(
+          "tensor ", rt::quote(bitmask->tensor->name),
+          ": expected two bits of each four, found others in row ", row));
+  for (FoundTensor *part : parts)
+    part->isUsed = true;
+  const size_t rowBytes = data.size() / size_t(rows);
+  TensorView view{weight.key,
+                  weight.shape,
+                  compressed->tensor->dtype,
+                  data.subspan(size_t(weight.firstRow) * rowBytes,
+                               size_t(weight.shape[0]) * rowBytes),
+                  0,
+                  weight.sourceKey,
+                  weight.firstRow,
+                  rows};
+  view.bitmask = masks.subspan(size_t(weight.firstRow) * maskBytes,
+                               size_t(weight.shape[0]) * maskBytes);
+  return std::optional(std::move(view));
+}
+
 rt::Status matchTensors(std::span<const ModelWeight> expected,
                         llvm::function_ref<bool(llvm::StringRef)> ignorable,
-                        WeightSource &source) {
+                        WeightSource &source, bool hasBitmasks) {
   llvm::StringMap<FoundTensor> found;
   for (const rt::SafetensorsFile &file : source.files)
     for (const rt::TensorInfo &tensor : file.tensors())
@@ -84,6 +160,15 @@ rt::Status matchTensors(std::span<const ModelWeight> expected,
   std::vector<std::string> missing, extra;
   for (const ModelWeight &weight : expected) {
     auto entry = found.find(weight.sourceKey);
+    if (entry == found.end() && hasBitmasks) {
+      auto compressed = viewCompressed(found, weight);
+      if (!compressed)
+        return compressed.status();
+      if (*compressed) {
+        source.tensors.push_back(**std::move(compressed));
+        continue;
+      }
+    }
     if (entry == found.end()) {
       if (!llvm::is_contained(missing, weight.sourceKey))
         missing.push_back(weight.sourceKey);
@@ -244,6 +329,8 @@ public:
                          ? interleavedRow(row, tensor.interleavedHeadDim)
                          : row;
       auto bytes = tensor.data.subspan(size_t(from) * rowBytes, rowBytes);
+      if (!tensor.bitmask.empty())
+        bytes = expand(tensor, bytes, from);
       if (auto status = tensor.dtype == dtype ? writer.write(bytes)
                                               : convert(tensor, bytes);
           !status.ok())
@@ -253,6 +340,18 @@ public:
   }
 
 private:
+  /// The whole row `row`, whose two of each four elements are `bytes`.
+  std::span<const std::byte> expand(const TensorView &tensor,
+                                    std::span<const std::byte> bytes,
+                                    int64_t row) {
+    const int64_t width = tensor.shape.back(), size = rt::sizeOf(tensor.dtype);
+    whole.resize(size_t(width * size));
+    expandBitmaskRow(bytes.data(),
+                     tensor.bitmask.data() + row * bitmaskBytes(width), width,
+                     size, whole.data());
+    return whole;
+  }
+
   rt::Status convert(const TensorView &tensor,
                      std::span<const std::byte> bytes) {
     const int64_t count = int64_t(bytes.size()) / rt::sizeOf(tensor.dtype);
@@ -276,7 +375,7 @@ private:
   rt::DType dtype;
   rt::SafetensorsWriter &writer;
   std::vector<float> wide;
-  std::vector<std::byte> narrow;
+  std::vector<std::byte> narrow, whole;
 };
 } // namespace
 

@@ -18,7 +18,7 @@ class Composer {
 public:
   Composer(ModuleOp module, uint64_t seed, std::string directory)
       : module(module), seed(seed), directory(std::move(directory)),
-        random(seed * 2 + 1),
+        random(seed * 2 + 1), weights(seed * 2),
         builder(OpBuilder::atBlockBegin(module.getBody())) {}
 
   FailureOr<std::string> run();
@@ -38,18 +38,13 @@ private:
     return SetAttr::fromIndices(module.getContext(), all, count);
   }
 
-  /// Of a few sizes, one that no tile divides among them. One channel only
-  /// where weights stay: `verify` has no other to compare the size of its
-  /// values with where new weights are zeros but for it.
-  int64_t pick(const Sublayer &sublayer) {
-    const int64_t count = sublayer.count;
-    const bool isAlone = replaces && sublayer.dimension == Dimension::Channels;
-    const int64_t half = (count + 1) / 2;
-    const int64_t sizes[] = {isAlone ? half : 1, half,
-                             countKeptColumns(count, 0.5)};
+  /// Of a few sizes, one that no tile divides among them.
+  int64_t pick(int64_t count) {
+    const int64_t sizes[] = {1, (count + 1) / 2, countKeptColumns(count, 0.5)};
     return sizes[below(3)];
   }
 
+  SetAttr drawOf(const Sublayer &sublayer);
   void keepSublayers(ArrayRef<Sublayer> sublayers);
   LogicalResult keepBoundaries(ArrayRef<Sublayer> sublayers);
   LogicalResult replaceWeights(ArrayRef<Sublayer> sublayers);
@@ -60,13 +55,26 @@ private:
   ModuleOp module;
   uint64_t seed;
   std::string directory;
-  std::mt19937_64 random;
+  // Two, so that plans without new weights do not hang on those with them.
+  std::mt19937_64 random, weights;
+  bool replaces = false; // weights
   OpBuilder builder;
   PlanOp plan;
   std::string text;
-  bool replaces = false; // weights
 };
 } // namespace
+
+/// One channel alone only where weights stay: where new ones are zeros but for
+/// it, `verify` has no others to measure an error by.
+SetAttr Composer::drawOf(const Sublayer &sublayer) {
+  SetAttr set = draw(pick(sublayer.count), sublayer.count);
+  if (!replaces || sublayer.dimension != Dimension::Channels || set.size() > 1)
+    return set;
+  const int64_t half = (sublayer.count + 1) / 2,
+                first = int64_t(weights() % uint64_t(sublayer.count - half));
+  auto channels = llvm::to_vector(llvm::seq(first, first + half));
+  return SetAttr::fromIndices(module.getContext(), channels, sublayer.count);
+}
 
 /// Sets for single sublayers, and some of these are skipped.
 void Composer::keepSublayers(ArrayRef<Sublayer> sublayers) {
@@ -76,7 +84,7 @@ void Composer::keepSublayers(ArrayRef<Sublayer> sublayers) {
       SkipOp::create(builder, builder.getUnknownLoc(), sublayer.name);
     else if (what < 5)
       KeepOp::create(builder, builder.getUnknownLoc(), sublayer.name,
-                     sublayer.dimension, draw(pick(sublayer), sublayer.count));
+                     sublayer.dimension, drawOf(sublayer));
   }
 }
 
@@ -103,6 +111,9 @@ LogicalResult Composer::keepBoundaries(ArrayRef<Sublayer> sublayers) {
 /// Factors, patterns and zeros anywhere for the weights of single sublayers, or
 /// single weights of them. Ranks are of what the sets leave.
 LogicalResult Composer::replaceWeights(ArrayRef<Sublayer> sublayers) {
+  auto chance = [&](int percent) {
+    return weights() % 100 < uint64_t(percent);
+  };
   // One for the plan, for each has kernels of its own: most often one that is
   // executed as such, else one that is multiplied as dense.
   const auto pattern = chance(75) ? NMAttr::get(module.getContext(), 2, 4)
@@ -117,7 +128,7 @@ LogicalResult Composer::replaceWeights(ArrayRef<Sublayer> sublayers) {
           sublayer.dimension == Dimension::Channels
               ? (chance(50) ? ".down" : ".{gate,up}")
               : (chance(50) ? ".o" : (chance(50) ? ".{q,k}" : ".v"));
-    const uint64_t what = below(10);
+    const uint64_t what = weights() % 10;
     if (what < 4) {
       options.lowRank = 0.5;
       factors = true;
@@ -146,7 +157,7 @@ FailureOr<std::string> Composer::run() {
     return failure();
   plan = PlanOp::create(builder, builder.getUnknownLoc(), "plan");
   builder.setInsertionPointToEnd(&plan.getBody().front());
-  replaces = chance(50);
+  replaces = weights() % 2 == 0;
   if (chance(50)) {
     keepSublayers(*sublayers);
     add("sets of sublayers");

@@ -39,5 +39,17 @@ void driver::addExportCommand(CLI::App &app, int &exitCode) {
                    "split weights into files of at most so many bytes "
                    "[5000000000]")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 60));
-  command->callback([=, &exitCode] { exitCode = runExport(*input, *options); });
+  auto layout = std::make_shared<std::string>("zeros");
+  command
+      ->add_option(
+          "--nm-layout", *layout,
+          "how N:M weights are stored: zeros, which any tool reads, or "
+          "compressed-tensors, that library's sparse-24-bitmask for "
+          "those that are 2:4 [zeros]")
+      ->check(CLI::IsMember({"zeros", "compressed-tensors"}));
+  command->callback([=, &exitCode] {
+    if (*layout == "compressed-tensors")
+      options->patternLayout = PatternLayout::CompressedTensors;
+    exitCode = runExport(*input, *options);
+  });
 }

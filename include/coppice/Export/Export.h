@@ -10,6 +10,12 @@
 
 namespace coppice {
 
+/// How weights with N:M sparsity are stored.
+enum class PatternLayout {
+  Zeros,             // as whole matrices
+  CompressedTensors, // those that are 2:4 as BitmaskLayout.h says
+};
+
 struct ExportOptions {
   /// The directory; replaced only if it is an exported checkpoint.
   std::string output;
@@ -18,6 +24,7 @@ struct ExportOptions {
   /// Weights are split into files of at most so many bytes of tensors; a tensor
   /// that is larger has a file of its own.
   int64_t maxShardBytes = 5'000'000'000;
+  PatternLayout patternLayout = PatternLayout::Zeros;
   /// What was done; may be null.
   llvm::raw_ostream *talk = nullptr;
 };

@@ -35,6 +35,9 @@ struct HuggingFaceConfig {
   std::vector<Stated> stated;
   /// Does it say which weights are two factors? Else the tensors do.
   bool statesRanks = false;
+  /// May matrices be stored as two of each four elements and a mask
+  /// (BitmaskLayout.h)?
+  bool hasBitmasks = false;
 };
 
 /// Anything in it that would change the meaning of the model and is not known

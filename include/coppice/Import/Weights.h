@@ -27,6 +27,9 @@ struct TensorView {
   /// Where it lies: in the rows from `firstRow` on of a tensor of `tensorRows`.
   std::string inTensor = {};
   int64_t firstRow = 0, tensorRows = 0;
+  /// Not empty: `data` is two of each four elements, and this the mask of all
+  /// (BitmaskLayout.h).
+  std::span<const std::byte> bitmask = {};
 
   bool isPartOfTensor() const { return tensorRows > shape.front(); }
 };
@@ -40,10 +43,11 @@ struct WeightSource {
 };
 
 /// Finds each weight of `expected` in the files, and nothing else there.
-/// `ignorable` says which other tensors carry no meaning.
+/// `ignorable` says which other tensors carry no meaning, `hasBitmasks` whether
+/// matrices may be stored as BitmaskLayout.h says.
 rt::Status matchTensors(std::span<const ModelWeight> expected,
                         llvm::function_ref<bool(llvm::StringRef)> ignorable,
-                        WeightSource &source);
+                        WeightSource &source, bool hasBitmasks = false);
 
 /// The type that all tensors have, one of f32, f16 and bf16.
 rt::Result<rt::DType> commonDType(std::span<const TensorView> tensors);

@@ -8,6 +8,8 @@
 // must agree with that, and decide where it says nothing.
 #include "ConfigReader.h"
 
+#include "coppice/Import/BitmaskLayout.h"
+
 #include "runtime/base/concat.h"
 #include "runtime/base/json_check.h"
 
@@ -459,8 +461,41 @@ void ConfigReader::refuseVariants() {
   std::string act = fields.text("hidden_act", std::string("silu"));
   if (act != "silu")
     notUnderstood("hidden_act " + rt::quote(act) + " (known: 'silu')");
-  if (fields.find("quantization_config"))
-    notUnderstood("quantization_config (known: weights in f32, f16 or bf16)");
+  readCompression("quantization_config");
+  readCompression("compression_config"); // its name in older files
+}
+
+/// Of compressed-tensors: the layout of 2:4 weights, and no quantization.
+void ConfigReader::readCompression(StringRef key) {
+  const llvm::json::Value *value = fields.find(key);
+  if (!value)
+    return;
+  std::string what;
+  const llvm::json::Object *object = value->getAsObject();
+  for (const auto &[name, entry] : object ? *object : llvm::json::Object()) {
+    const bool isEmpty =
+        entry.kind() == llvm::json::Value::Null ||
+        (entry.getAsObject() && entry.getAsObject()->empty()) ||
+        (entry.getAsArray() && entry.getAsArray()->empty());
+    if (name == "quant_method" && entry == "compressed-tensors")
+      continue;
+    // These say something of a quantization only.
+    if (!isEmpty && name != "version" && name != "sparsity_config" &&
+        name != "ignore" && name != "format" &&
+        name != "global_compression_ratio" && name != "quantization_status")
+      what = rt::concat(", with ", rt::quote(StringRef(name).str()));
+  }
+  const llvm::json::Object *sparsity =
+      object ? object->getObject("sparsity_config") : nullptr;
+  StringRef format = sparsity ? sparsity->getString("format").value_or("") : "";
+  if (!what.empty() ||
+      (format != StringRef(bitmaskFormat) && format != "dense"))
+    return notUnderstood(
+        rt::concat(key.str(), what,
+                   " (known: weights in f32, f16 or bf16, of "
+                   "compressed-tensors also a sparsity_config of the format '",
+                   bitmaskFormat, "')"));
+  config.hasBitmasks = format == StringRef(bitmaskFormat);
 }
 
 rt::Result<HuggingFaceConfig> parseHuggingFaceConfig(std::string_view json) {

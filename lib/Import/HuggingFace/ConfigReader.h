@@ -55,6 +55,7 @@ private:
   void readScaling(ConfigFields &rope);
   void readTokens();
   void refuseVariants();
+  void readCompression(llvm::StringRef key);
   int64_t largest(llvm::StringRef key, std::optional<int64_t> absent);
 
   rt::Status status;

@@ -11,6 +11,7 @@
 #include "Architecture.h"
 #include "ConfigFields.h"
 #include "LayerSizes.h"
+#include "coppice/Import/BitmaskLayout.h"
 #include "runtime/base/concat.h"
 #include "runtime/base/json_check.h"
 #include "runtime/base/sha256.h"
@@ -144,6 +145,22 @@ static rt::Status readResidualMaps(ModelDescription &model,
   return {};
 }
 
+/// What is stored as 2:4 has that pattern, if none that is known better. Is
+/// there any?
+static bool claimBitmasks(HuggingFaceModel &model) {
+  bool any = false;
+  const std::vector<ModelWeight> weights = weightsOf(model.description);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (model.weights.tensors[i].bitmask.empty())
+      continue;
+    any = true;
+    std::string site = weights[i].symbol;
+    site.resize(site.size() - std::string_view(".weight").size());
+    model.description.patterns.try_emplace(site, SparsityPattern{2, 4});
+  }
+  return any;
+}
+
 rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory) {
   HuggingFaceModel model;
   const std::string configPath = directory + "/config.json";
@@ -173,6 +190,13 @@ rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory) {
         for (const rt::SafetensorsFile &file : files)
           if (const rt::TensorInfo *tensor = file.find(key))
             return tensor->shape;
+        if (!parsed->hasBitmasks)
+          return {};
+        for (const rt::SafetensorsFile &file : files)
+          if (const rt::TensorInfo *tensor =
+                  file.find(bitmaskKey(key, "compressed"));
+              tensor && tensor->shape.size() == 2)
+            return {tensor->shape[0], 2 * tensor->shape[1]};
         return {};
       });
   model.description = parsed->description;
@@ -187,9 +211,10 @@ rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory) {
             return ignorableTensor(name, tied) ||
                    isResidualMap(model.description, name);
           },
-          model.weights);
+          model.weights, parsed->hasBitmasks);
       !s.ok())
     return s.at(where);
+  const bool isCompressed = claimBitmasks(model);
   if (tied)
     if (auto s = checkTiedHead(model.weights); !s.ok())
       return s.at(where);
@@ -201,7 +226,7 @@ rt::Result<HuggingFaceModel> openHuggingFace(const std::string &directory) {
     hashes += model.weightsSha256 + "\n";
   }
   model.sourceSha256 = rt::sha256(hashes);
-  if (names->size() == 1)
+  if (names->size() == 1 && !isCompressed)
     model.singleFile = where;
   return model;
 }
