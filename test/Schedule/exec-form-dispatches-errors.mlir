@@ -71,7 +71,7 @@ func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?
   %rows = tensor.dim %tokens, %c0 : tensor<?xi32>
   %x = tensor.empty(%rows) : tensor<?x4xf32>
   %e = tensor.empty(%rows) : tensor<?x6xf32>
-  // expected-error @below {{expected a GEMM without sets: the cost of a dispatch cannot follow a run-time count yet}}
+  // expected-error @below {{expected a GEMM without sets but of rows that a route keeps: the cost of a dispatch cannot follow another run-time count}}
   %s = prune.gemm "s" %x, %w rows both(%tokens, %n : tensor<?xi32>) into %e : tensor<?x4xf32>, tensor<6x4xf32> -> tensor<?x6xf32>
   return %s : tensor<?x6xf32>
 }

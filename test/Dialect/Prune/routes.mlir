@@ -33,3 +33,11 @@ func.func @rows(%x: tensor<?x6xf32>, %g: tensor<6xf32>, %a: tensor<?x2xf32>, %li
   %q = decoder.rotary "q" %n, %a rows(%list, %count : tensor<?xi32>) {head_dim = 3 : i64} : tensor<?x6xf32>, tensor<?x2xf32>
   return %q : tensor<?x6xf32>
 }
+
+// A name for the value of a product that nothing is fused with.
+// CHECK-LABEL: func @value
+func.func @value(%x: tensor<?x6xf32>, %w: tensor<2x6xf32>) -> tensor<?x2xf32> {
+  // CHECK: prune.gemm "router.out" %{{.*}}, %{{.*}} value "router" : tensor<?x6xf32>, tensor<2x6xf32> -> tensor<?x2xf32>
+  %y = prune.gemm "router.out" %x, %w value "router" : tensor<?x6xf32>, tensor<2x6xf32> -> tensor<?x2xf32>
+  return %y : tensor<?x2xf32>
+}

@@ -553,10 +553,14 @@ ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   if (succeeded(parser.parseOptionalKeyword("into")) &&
       parser.parseOperand(into.emplace_back()))
     return failure();
-  if (succeeded(parser.parseOptionalKeyword("value")) &&
-      parser.parseAttribute(value, getValueAttrName(result.name),
-                            result.attributes))
-    return failure();
+  if (succeeded(parser.parseOptionalKeyword("value"))) {
+    // Not as an attribute, which would take the colon behind it as its own.
+    std::string name;
+    if (parser.parseString(&name))
+      return failure();
+    value = parser.getBuilder().getStringAttr(name);
+    result.addAttribute(getValueAttrName(result.name), value);
+  }
   if (succeeded(parser.parseOptionalKeyword("pattern")) &&
       parser.parseCustomAttributeWithFallback(properties.pattern))
     return failure();
