@@ -109,9 +109,8 @@ Work::Phase Work::prefill(int64_t tokens) const {
 
 Work::Phase Work::decode(int64_t context) const {
   double flops = flopsPerRow + flopsPerHeadRow;
-  double bytes =
-      static_cast<double>(weightBytes - gatheredBytes) + gatheredBytesPerRow -
-      weightBytesPassedBy;
+  double bytes = static_cast<double>(weightBytes - gatheredBytes) +
+                 gatheredBytesPerRow - weightBytesPassedBy;
   for (const Attention &each : attentions) {
     int64_t attended = context + 1;
     if (each.window)

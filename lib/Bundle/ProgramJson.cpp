@@ -192,14 +192,13 @@ FailureOr<JsonValue> ProgramPrinter::print() {
           Object{{"name", toJson(output.getNameAttr())},
                  {"buffer", numbers.lookup(output.getBuffer()).second}});
     } else if (auto route = dyn_cast<exec::RouteOp>(op)) {
-      routes.push_back(
-          Object{{"name", toJson(route.getNameAttr())},
-                 {"buffer", numbers.lookup(route.getMask()).second},
-                 {"column", static_cast<int64_t>(route.getColumn())},
-                 {"groups",
-                  cast<MemRefType>(route.getMask().getType()).getDimSize(1)},
-                 {"expected", route.getExpected().convertToDouble()},
-                 {"scores", toJson(route.getScoresAttr())}});
+      routes.push_back(Object{
+          {"name", toJson(route.getNameAttr())},
+          {"buffer", numbers.lookup(route.getMask()).second},
+          {"column", static_cast<int64_t>(route.getColumn())},
+          {"groups", cast<MemRefType>(route.getMask().getType()).getDimSize(1)},
+          {"expected", route.getExpected().convertToDouble()},
+          {"scores", toJson(route.getScoresAttr())}});
     } else if (failed(printDispatch(cast<exec::DispatchOp>(op)))) {
       return failure();
     }
@@ -229,26 +228,25 @@ FailureOr<JsonValue> ProgramPrinter::print() {
     arena = Array{"+", workspace, getMaximum(workspaces.getArrayRef())};
   }
   exec::LimitsAttr limits = program.getLimits();
-  Object document{
-             {"schema", schemaName},
-             {"producer", rt::producerName()},
-             {"model", std::move(records.model)},
-             {"plan", std::move(records.plan)},
-             {"oracle", program.getOracle()},
-             {"symbols", Array(exec::getSymbolNames())},
-             {"limits", Object{{"rows", limits.getMaxRows()},
-                               {"slots", limits.getMaxSlots()},
-                               {"context", limits.getMaxContext()}}},
-             {"files", std::move(files)},
-             {"step", std::move(step)},
-             {"weights", std::move(weights)},
-             {"states", std::move(states)},
-             {"arena", std::move(arena)},
-             {"workspace", std::move(workspace)},
-             {"buffers", std::move(buffers)},
-             {"outputs", std::move(outputs)},
-             {"targets", std::move(targets)},
-             {"dispatches", std::move(dispatches)}};
+  Object document{{"schema", schemaName},
+                  {"producer", rt::producerName()},
+                  {"model", std::move(records.model)},
+                  {"plan", std::move(records.plan)},
+                  {"oracle", program.getOracle()},
+                  {"symbols", Array(exec::getSymbolNames())},
+                  {"limits", Object{{"rows", limits.getMaxRows()},
+                                    {"slots", limits.getMaxSlots()},
+                                    {"context", limits.getMaxContext()}}},
+                  {"files", std::move(files)},
+                  {"step", std::move(step)},
+                  {"weights", std::move(weights)},
+                  {"states", std::move(states)},
+                  {"arena", std::move(arena)},
+                  {"workspace", std::move(workspace)},
+                  {"buffers", std::move(buffers)},
+                  {"outputs", std::move(outputs)},
+                  {"targets", std::move(targets)},
+                  {"dispatches", std::move(dispatches)}};
   if (!routes.empty())
     document["routes"] = std::move(routes);
   return JsonValue(std::move(document));

@@ -1,10 +1,10 @@
 // The literal meaning of projections and GEMMs, in linalg.
 //
-// In: prune.project, .project_by, .restrict, .extend, .gather, .replace, .decide
-// and .gemm on tensors. Out: linalg and tensor.extract. What a keep-set says becomes a
-// constant table, so that there is nothing here that could be wrong in the way
-// that propagation, folding or packing could be: this is the oracle's side of
-// `coppice verify`.
+// In: prune.project, .project_by, .restrict, .extend, .gather, .replace,
+// .decide and .gemm on tensors. Out: linalg and tensor.extract. What a keep-set
+// says becomes a constant table, so that there is nothing here that could be
+// wrong in the way that propagation, folding or packing could be: this is the
+// oracle's side of `coppice verify`.
 #include "coppice/Conversion/Passes.h"
 
 #include "coppice/Analysis/Sites.h"

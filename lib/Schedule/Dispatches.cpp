@@ -28,8 +28,9 @@ DispatchFormer::createDispatch(Location loc, StringRef site, exec::Kind kind,
   return exec::DispatchOp::create(
       builder, loc, builder.getStringAttr(site),
       exec::KindAttr::get(context, kind), StringAttr(), StringAttr(),
-      ArrayAttr(), StringAttr(), UnitAttr(), args, builder.getDenseI64ArrayAttr(written),
-      builder.getArrayAttr({variant}), cost, exec::GemmAttr());
+      ArrayAttr(), StringAttr(), UnitAttr(), args,
+      builder.getDenseI64ArrayAttr(written), builder.getArrayAttr({variant}),
+      cost, exec::GemmAttr());
 }
 
 /// `prune.kept` with granules expanded: [[axis, [[begin, end], ...]], ...].
@@ -50,12 +51,12 @@ static ArrayAttr getKeptRanges(Operation *op) {
 
 /// The decision whose rows `op` computes; null if it computes all.
 static prune::DecideOp findRoute(Operation *op) {
-  Value list = llvm::TypeSwitch<Operation *, Value>(op)
-                   .Case([](prune::GemmOp gemm) { return gemm.getRows(); })
-                   .Case<decoder::RMSNormOp, decoder::RotaryOp,
-                         decoder::AttentionOp>(
-                       [](auto typed) { return typed.getRowList(); })
-                   .Default(nullptr);
+  Value list =
+      llvm::TypeSwitch<Operation *, Value>(op)
+          .Case([](prune::GemmOp gemm) { return gemm.getRows(); })
+          .Case<decoder::RMSNormOp, decoder::RotaryOp, decoder::AttentionOp>(
+              [](auto typed) { return typed.getRowList(); })
+          .Default(nullptr);
   auto compact = list ? list.getDefiningOp<prune::CompactOp>() : nullptr;
   return compact ? compact.getMask().getDefiningOp<prune::DecideOp>() : nullptr;
 }
@@ -64,8 +65,8 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
   Operation *op = item.op;
   prune::DecideOp route = findRoute(op);
   if (auto gemm = dyn_cast<prune::GemmOp>(op);
-      gemm && (gemm.getPanels() || gemm.getGroups() ||
-               (gemm.getRows() && !route)))
+      gemm &&
+      (gemm.getPanels() || gemm.getGroups() || (gemm.getRows() && !route)))
     return op->emitError("expected a GEMM without sets but of rows that a "
                          "route keeps: the cost of a dispatch cannot follow "
                          "another run-time count");

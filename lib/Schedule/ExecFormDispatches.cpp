@@ -36,11 +36,10 @@ LogicalResult DispatchFormer::run() {
   if (failed(formOutputs()))
     return failure();
   for (prune::DecideOp decision : decisions)
-    exec::RouteOp::create(
-        builder, decision.getLoc(), decision.getSite(),
-        getHome(decision.getMask()), decision.getColumn(),
-        decision.getExpected(),
-        getValueName(decision.getScores().getDefiningOp()));
+    exec::RouteOp::create(builder, decision.getLoc(), decision.getSite(),
+                          getHome(decision.getMask()), decision.getColumn(),
+                          decision.getExpected(),
+                          getValueName(decision.getScores().getDefiningOp()));
   dropOpenGroups();
   forward.erase();
   return success();

@@ -39,8 +39,8 @@ public:
     for (ProjectByOp op : projections)
       form(op);
     // Users first: an op may be left to the rows of those that read it.
-    for (Operation &op : llvm::make_early_inc_range(
-             llvm::reverse(forward.getBody().front())))
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(forward.getBody().front())))
       if (std::optional<RowSet> set = findReaders(&op))
         restrict(&op, *set);
     return formed;
@@ -50,15 +50,14 @@ private:
   /// The rows that `op` is over, if not all.
   static std::optional<RowSet> getRows(Operation *op) {
     auto of = [](auto typed) {
-      return typed.getRowList()
-                 ? std::optional(
-                       RowSet{typed.getRowList(), typed.getRowCount()})
-                 : std::nullopt;
+      return typed.getRowList() ? std::optional(RowSet{typed.getRowList(),
+                                                       typed.getRowCount()})
+                                : std::nullopt;
     };
     if (auto gemm = dyn_cast<GemmOp>(op))
-      return gemm.getRows() ? std::optional(RowSet{gemm.getRows(),
-                                                   gemm.getRowCount()})
-                            : std::nullopt;
+      return gemm.getRows()
+                 ? std::optional(RowSet{gemm.getRows(), gemm.getRowCount()})
+                 : std::nullopt;
     return llvm::TypeSwitch<Operation *, std::optional<RowSet>>(op)
         .Case<decoder::RMSNormOp, decoder::RotaryOp, decoder::AttentionOp>(of)
         .Default(std::nullopt);

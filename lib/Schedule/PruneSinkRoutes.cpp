@@ -1,8 +1,8 @@
 //===- PruneSinkRoutes.cpp - projections of rows below residual sums ------===//
 // In: a propagated @forward with `r + P_m x`, P_m a `prune.project_by`. Out:
-// `P_m (r + x) into r`, which is the same: where the mask keeps nothing, the sum
-// is r. So the sum is the only reader of what the sublayer computes, and can
-// become the epilogue of the product that ends it.
+// `P_m (r + x) into r`, which is the same: where the mask keeps nothing, the
+// sum is r. So the sum is the only reader of what the sublayer computes, and
+// can become the epilogue of the product that ends it.
 //===----------------------------------------------------------------------===//
 #include "coppice/Schedule/Passes.h"
 
@@ -48,8 +48,7 @@ static prune::ProjectByOp findProjected(linalg::GenericOp sum) {
 }
 
 namespace {
-struct PruneSinkRoutes
-    : coppice::impl::PruneSinkRoutesBase<PruneSinkRoutes> {
+struct PruneSinkRoutes : coppice::impl::PruneSinkRoutesBase<PruneSinkRoutes> {
   void runOnOperation() override {
     SmallVector<linalg::GenericOp> sums;
     getOperation()->walk([&](linalg::GenericOp op) {

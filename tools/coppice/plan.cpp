@@ -205,14 +205,14 @@ llvm::json::Value toJson(const PlanShowCommand &command,
   }
   llvm::json::Array routes;
   for (const RoutedRows &rows : routed)
-    routes.push_back(llvm::json::Object{{"site", rows.site},
-                                        {"expected", rows.expected}});
+    routes.push_back(
+        llvm::json::Object{{"site", rows.site}, {"expected", rows.expected}});
   return llvm::json::Object{
-      {"routes", std::move(routes)},
-      {"weights", std::move(weights)}, {"schema", "coppice.plan/1"},
-      {"input", command.input},        {"seq", command.tokens},
-      {"dense", std::move(dense)},     {"pruned", std::move(pruned)},
-      {"removed", std::move(removed)}, {"sites", std::move(sites)}};
+      {"routes", std::move(routes)}, {"weights", std::move(weights)},
+      {"schema", "coppice.plan/1"},  {"input", command.input},
+      {"seq", command.tokens},       {"dense", std::move(dense)},
+      {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
+      {"sites", std::move(sites)}};
 }
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,

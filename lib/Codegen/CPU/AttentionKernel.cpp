@@ -117,14 +117,14 @@ Value PrefillEmitter::countRun(Value row, Value slot, Value position,
   auto equals = arith::CmpIPredicate::eq;
   Value found = loadIndex(op.getPositions(), other);
   Value follows =
-      rowSet ? compare(arith::CmpIPredicate::sgt, found,
-                       loadIndex(op.getPositions(),
-                                 rowAt(sub(number, index(1)))))
-             : compare(equals, found, add(position, count));
+      rowSet
+          ? compare(arith::CmpIPredicate::sgt, found,
+                    loadIndex(op.getPositions(), rowAt(sub(number, index(1)))))
+          : compare(equals, found, add(position, count));
   scf::YieldOp::create(
-      b, ValueRange{arith::AndIOp::create(
-             b, compare(equals, loadIndex(op.getSlots(), other), slot),
-             follows)});
+      b,
+      ValueRange{arith::AndIOp::create(
+          b, compare(equals, loadIndex(op.getSlots(), other), slot), follows)});
   b.setInsertionPointToStart(inside.elseBlock());
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
   scf::YieldOp::create(b, no);

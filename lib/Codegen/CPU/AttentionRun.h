@@ -1,10 +1,11 @@
 //===- AttentionRun.h - a run of rows against a range of keys ---*- C++ -*-===//
 //
 // A *run* is some consecutive rows of one sequence at consecutive positions or,
-// of a set of rows, consecutive ones of the set at ascending positions. With the query heads that share a KV head it makes rows x group *heads*; here
-// is the code that lets all of them attend to a range of positions, by the
-// online softmax (Milakov and Gimelshein, arXiv 1805.02867), blocked as in Dao
-// et al., arXiv 2205.14135:
+// of a set of rows, consecutive ones of the set at ascending positions. With
+// the query heads that share a KV head it makes rows x group *heads*; here is
+// the code that lets all of them attend to a range of positions, by the online
+// softmax (Milakov and Gimelshein, arXiv 1805.02867), blocked as in Dao et al.,
+// arXiv 2205.14135:
 //
 //   for each block of positions:
 //     pack keys, so that a register holds one column of many keys, and values,
@@ -63,7 +64,8 @@ protected:
   }
   /// An element of a vector of i32, as an index.
   Value loadIndex(Value tensor, Value row);
-  /// With a set of rows, rows are counted in it: the row that is number `number`.
+  /// With a set of rows, rows are counted in it: the row that is number
+  /// `number`.
   Value rowAt(Value number) { return rowSet ? rowSet->at(number) : number; }
   /// The step's row count, or that of the set.
   Value countRows();

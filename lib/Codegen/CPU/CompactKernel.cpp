@@ -41,13 +41,13 @@ public:
     loop(shell.begin, min(shell.end, index(1)), 1, [&](Value) {
       ValueRange kept =
           loop(zero, rows, 1, zero, [&](Value row, ValueRange carried) {
-            memref::StoreOp::create(
-                b, arith::IndexCastOp::create(b, i32, row), list, carried[0]);
+            memref::StoreOp::create(b, arith::IndexCastOp::create(b, i32, row),
+                                    list, carried[0]);
             Value isKept =
                 memref::LoadOp::create(b, mask, ValueRange{row, zero});
             return SmallVector<Value>{
-                add(carried[0], arith::IndexCastOp::create(
-                                    b, b.getIndexType(), isKept))};
+                add(carried[0],
+                    arith::IndexCastOp::create(b, b.getIndexType(), isKept))};
           });
       memref::StoreOp::create(b, arith::IndexCastOp::create(b, i32, kept[0]),
                               count, ValueRange());

@@ -102,8 +102,9 @@ protected:
     loop(mul(shell.begin, rows), min(mul(shell.end, rows), extent), 1, body);
   }
 
-  /// Where the share of a call that begins at `bound` of `all` work items begins
-  /// among the `kept` ones: a grid is that of everything, whatever a set keeps.
+  /// Where the share of a call that begins at `bound` of `all` work items
+  /// begins among the `kept` ones: a grid is that of everything, whatever a set
+  /// keeps.
   Value portionOf(Value bound, Value kept, Value all) {
     return mlir::arith::DivUIOp::create(
         b, mlir::arith::MulIOp::create(b, bound, kept), max(all, index(1)));

@@ -31,7 +31,8 @@ public:
   Value at(Value position);
   /// Builds `body` around each unit of the call's share, the call being for
   /// work items of `units` each of `extent` units.
-  void forEach(Value extent, int64_t units, llvm::function_ref<void(Value)> body);
+  void forEach(Value extent, int64_t units,
+               llvm::function_ref<void(Value)> body);
 
 private:
   Value granule(Value position);

@@ -99,10 +99,9 @@ LogicalResult DecoderDialect::verifyRegionArgAttribute(Operation *op,
   auto name = dyn_cast<StringAttr>(attr.getValue());
 
   if (attr.getName() == kStepAttrName) {
-    if (!name ||
-        !llvm::is_contained(
-            {"tokens", "slots", "positions", "head_rows", "routes"},
-            name.getValue()))
+    if (!name || !llvm::is_contained(
+                     {"tokens", "slots", "positions", "head_rows", "routes"},
+                     name.getValue()))
       return op->emitOpError()
              << "expected '" << kStepAttrName
              << "' to be \"tokens\", \"slots\", \"positions\", "

@@ -422,9 +422,8 @@ LogicalResult NMAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 // Routers
 //===----------------------------------------------------------------------===//
 
-LogicalResult
-RouterAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                   RouterKind kind, int64_t rank) {
+LogicalResult RouterAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                 RouterKind kind, int64_t rank) {
   if (kind == RouterKind::Linear ? rank == 0 : rank >= 1)
     return success();
   return emitError() << (kind == RouterKind::Linear
@@ -455,7 +454,7 @@ ParseResult coppice::prune::parseRouter(AsmParser &parser, RouterAttr &router) {
 }
 
 void coppice::prune::printRouter(AsmPrinter &printer, Operation *,
-                                RouterAttr router) {
+                                 RouterAttr router) {
   printer << stringifyRouterKind(router.getKind());
   if (router.getRank())
     printer << "(" << router.getRank() << ")";

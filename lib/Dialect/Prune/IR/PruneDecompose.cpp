@@ -1,12 +1,12 @@
 // What prune.gemm and the ops of routes mean, spelled out in linalg.
 //
-// In: one op, first of all a prune.gemm. Out: linalg on tensors that computes the same value in
-// the most direct way: all products, summed along K in ascending order, then
-// the epilogue. Sets become tables (index to position in the list, or -1),
-// found by comparing every index with every element of the list; rows are
-// gathered by such a table, groups of K and what is not computed are left out
-// by a select. This is the definition that kernels are compared with: it is
-// written to be read, and nothing in it is tuned.
+// In: one op, first of all a prune.gemm. Out: linalg on tensors that computes
+// the same value in the most direct way: all products, summed along K in
+// ascending order, then the epilogue. Sets become tables (index to position in
+// the list, or -1), found by comparing every index with every element of the
+// list; rows are gathered by such a table, groups of K and what is not computed
+// are left out by a select. This is the definition that kernels are compared
+// with: it is written to be read, and nothing in it is tuned.
 //
 // The linalg op that computes the value carries its name as `prune.site`; the
 // steps before it carry "SITE.STEP".
@@ -371,19 +371,18 @@ FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
           return tensor::ExtractOp::create(b, l, table,
                                            ValueRange{row, column});
         };
-        Value forced =
-            at(getForced(), 1, static_cast<int64_t>(getColumn()));
+        Value forced = at(getForced(), 1, static_cast<int64_t>(getColumn()));
         Value zero = arith::ConstantOp::create(b, l, b.getIntegerAttr(i8, 0)),
               one = arith::ConstantOp::create(b, l, b.getIntegerAttr(i8, 1));
-        Value isLess = arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGT,
-                                             at(getScores(), 2, 1),
-                                             at(getScores(), 2, 0));
+        Value isLess =
+            arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGT,
+                                  at(getScores(), 2, 1), at(getScores(), 2, 0));
         Value chosen = arith::SelectOp::create(b, l, isLess, zero, one);
         Value isOpen = arith::CmpIOp::create(b, l, arith::CmpIPredicate::slt,
                                              forced, zero);
         linalg::YieldOp::create(
-            b, l, arith::SelectOp::create(b, l, isOpen, chosen, forced)
-                      .getResult());
+            b, l,
+            arith::SelectOp::create(b, l, isOpen, chosen, forced).getResult());
       });
   nameValue(builder, generic, getSite());
   return SmallVector<Value>{generic.getResult(0)};
@@ -397,11 +396,11 @@ ProjectByOp::decomposeOperation(OpBuilder &builder) {
   Value init = tensor::EmptyOp::create(
       builder, loc, tensor::getMixedSizes(builder, loc, getInput()),
       type.getElementType());
-  AffineMap group = AffineMap::get(
-      2, 0,
-      {builder.getAffineDimExpr(0),
-       builder.getAffineDimExpr(1).floorDiv(width)},
-      builder.getContext());
+  AffineMap group =
+      AffineMap::get(2, 0,
+                     {builder.getAffineDimExpr(0),
+                      builder.getAffineDimExpr(1).floorDiv(width)},
+                     builder.getContext());
   SmallVector<Value> inputs{getInput(), getMask()};
   SmallVector<AffineMap> maps{identity(builder), group, identity(builder)};
   if (getInto()) {
@@ -416,14 +415,15 @@ ProjectByOp::decomposeOperation(OpBuilder &builder) {
             b, l, b.getIntegerAttr(elements[1].getType(), 0));
         Value isKept = arith::CmpIOp::create(b, l, arith::CmpIPredicate::ne,
                                              elements[1], none);
-        Value other =
-            getInto() ? elements[2]
-                      : arith::ConstantOp::create(
-                            b, l, b.getZeroAttr(type.getElementType()))
-                            .getResult();
+        Value other = getInto()
+                          ? elements[2]
+                          : arith::ConstantOp::create(
+                                b, l, b.getZeroAttr(type.getElementType()))
+                                .getResult();
         linalg::YieldOp::create(
-            b, l, arith::SelectOp::create(b, l, isKept, elements[0], other)
-                      .getResult());
+            b, l,
+            arith::SelectOp::create(b, l, isKept, elements[0], other)
+                .getResult());
       });
   nameValue(builder, generic, getSite());
   return SmallVector<Value>{generic.getResult(0)};

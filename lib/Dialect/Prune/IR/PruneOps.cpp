@@ -121,8 +121,8 @@ LogicalResult DecideOp::verify() {
   if (forced.isDynamicDim(1) || column < 0 ||
       column + groups > forced.getDimSize(1))
     return emitOpError() << "expected columns " << column << " to "
-                         << column + groups
-                         << " of what is forced, found " << forced;
+                         << column + groups << " of what is forced, found "
+                         << forced;
   if (!mayEqual(scores.getDimSize(0), mask.getDimSize(0)) ||
       !mayEqual(forced.getDimSize(0), mask.getDimSize(0)))
     return emitOpError() << "expected as many rows of scores, mask and what is "

@@ -76,8 +76,8 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
       if (!layers.insert(name).second)
         continue;
     }
-    RouteOp::create(builder, plan.getLoc(), builder.getStringAttr(name), *router,
-                    builder.getF64FloatAttr(1 - *options.dynamicM),
+    RouteOp::create(builder, plan.getLoc(), builder.getStringAttr(name),
+                    *router, builder.getF64FloatAttr(1 - *options.dynamicM),
                     options.file.empty() ? StringAttr()
                                          : builder.getStringAttr(options.file));
     ++routed;

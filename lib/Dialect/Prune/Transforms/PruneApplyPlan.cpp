@@ -1,8 +1,9 @@
 // Comes in: a dense module, with or without a plan. Goes out: the same program
 // with each matrix multiplication site as a prune.gemm, and each decision of
-// the plan as a prune.project, or, of routes, a prune.project_by. All decisions are checked against the model
-// first and gathered by sublayer; only then is anything written, so that the
-// order of the decisions cannot matter and a wrong plan changes nothing.
+// the plan as a prune.project, or, of routes, a prune.project_by. All decisions
+// are checked against the model first and gathered by sublayer; only then is
+// anything written, so that the order of the decisions cannot matter and a
+// wrong plan changes nothing.
 #include "HiddenPlan.h"
 #include "RoutePlan.h"
 #include "SetFiles.h"
@@ -91,8 +92,8 @@ class PlanReader {
 public:
   /// Relative paths start at `directory`, or if that is empty at the file that
   /// the decision is written in.
-  PlanReader(ModuleOp module, ArrayRef<Sublayer> sublayers,
-             StringRef directory, bool openSources)
+  PlanReader(ModuleOp module, ArrayRef<Sublayer> sublayers, StringRef directory,
+             bool openSources)
       : sublayers(sublayers), directory(directory),
         hidden(sublayers, directory, files),
         routes(module, sublayers, files, {directory, openSources}) {

@@ -81,8 +81,9 @@ LogicalResult RoutePlan::checkFile(RouteOp op, const Sublayer &sublayer,
                                    StringRef name) {
   std::string file = resolvePlanPath(op, *op.getFile(), options.directory);
   for (auto &[key, expected] : weightsOf(op, name, getHidden(sublayer))) {
-    auto shape = files.find(file, key, getStorage(sublayer),
-                            [&] { return op.emitOpError(); }, expected.size());
+    auto shape = files.find(
+        file, key, getStorage(sublayer), [&] { return op.emitOpError(); },
+        expected.size());
     if (failed(shape))
       return failure();
     if (*shape != expected)
@@ -158,10 +159,10 @@ private:
     auto type = cast<RankedTensorType>(input.getType());
     Value vector = load(weight, {type.getDimSize(1)}, 0.02);
     AffineMap all = builder.getMultiDimIdentityMap(2),
-              column =
-                  AffineMap::get(2, 0, builder.getAffineDimExpr(1));
+              column = AffineMap::get(2, 0, builder.getAffineDimExpr(1));
     Value init = tensor::EmptyOp::create(
-        builder, loc(), ArrayRef<OpFoldResult>{rows, builder.getIndexAttr(type.getDimSize(1))},
+        builder, loc(),
+        ArrayRef<OpFoldResult>{rows, builder.getIndexAttr(type.getDimSize(1))},
         type.getElementType());
     auto sum = linalg::GenericOp::create(
         builder, loc(), type, ValueRange{input, vector}, init,
@@ -204,8 +205,8 @@ private:
       source = decoder::FileAttr::get(context, *op.getFile(), symbol,
                                       DenseI64ArrayAttr());
     else if (!openSources)
-      source = decoder::GeneratedAttr::get(context, findSeed(), symbol, stddev,
-                                           0.0);
+      source =
+          decoder::GeneratedAttr::get(context, findSeed(), symbol, stddev, 0.0);
     if (source)
       global->setDiscardableAttr(decoder::kSourceAttrName, source);
     return ml_program::GlobalLoadConstOp::create(
@@ -262,10 +263,10 @@ int64_t RoutePlan::apply() {
     Decision decision = decisions[index];
     Value &mask = masks[decision.name];
     if (!mask)
-      mask = RouterWriter(module, decision.op, decision.name,
-                          options.openSources)
-                 .write(getResidual(sublayer), getStorage(sublayer), forced,
-                        column++);
+      mask =
+          RouterWriter(module, decision.op, decision.name, options.openSources)
+              .write(getResidual(sublayer), getStorage(sublayer), forced,
+                     column++);
     OpBuilder builder(sublayer.residual);
     Value delta = sublayer.delta->get();
     sublayer.delta->set(ProjectByOp::create(builder, decision.op.getLoc(),
