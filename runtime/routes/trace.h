@@ -2,9 +2,8 @@
 //
 // A safetensors file. `slots` I32 [n] and `positions` I32 [n] say which row
 // each entry is of, and for each route NAME U8 [n, groups] holds its decisions,
-// 0 or
-// 1. `slots` are sequence numbers (sequence_numbers.h): of sequences that begin
-// in one step, one in each slot, those are their slots.
+// 0 or 1. `slots` are sequence numbers (sequence_numbers.h): of sequences that
+// begin in one step, one in each slot, those are their slots.
 #ifndef COPPICE_RUNTIME_ROUTES_TRACE_H
 #define COPPICE_RUNTIME_ROUTES_TRACE_H
 
