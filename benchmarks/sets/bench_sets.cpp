@@ -1,5 +1,5 @@
-// bench-sets: what skipping rows, panels or groups of K at run time, or N:M
-// weights, buy over our dense kernels; set_bench.h says how it is measured.
+// bench-sets: what skipping rows, panels or groups of K at run time, for all
+// rows or for each, or N:M weights, buy over our dense kernels; set_bench.h says how it is measured.
 #include "benchmarks/sets/set_bench.h"
 
 #include "runtime/base/concat.h"
@@ -78,7 +78,7 @@ nlohmann::ordered_json recordOf(const SetResult &r) {
 
 void printRow(FILE *table, const SetResult &r) {
   std::fprintf(table,
-               "%-14s %5lld %6lld %6lld %-5s%2d %10.4f %10.4f  %.3f [%.3f, "
+               "%-22s %5lld %6lld %6lld %-5s%2d %10.4f %10.4f  %.3f [%.3f, "
                "%.3f]%s of %.3f\n",
                nameOf(r.cell).c_str(), (long long)r.cell.m, (long long)r.cell.n,
                (long long)r.cell.k,
@@ -109,6 +109,10 @@ Status run(Flags flags) {
       add(SetKind::Panels, granule);
     for (int64_t granule : {64, 128, 256})
       add(SetKind::Groups, granule);
+    for (int64_t granule : {64, 128})
+      add(SetKind::RowsOfPanels, granule);
+    for (int64_t granule : {64, 128, 256})
+      add(SetKind::RowsOfGroups, granule);
     cell.kept = flags.kept;
     cell.granule = 4;
     if (int64_t kept = keptOfGroup(cell); kept == 1 || kept == 2)
@@ -122,7 +126,7 @@ Status run(Flags flags) {
       flags.threads.push_back(rt::usableThreads());
   }
   FILE *table = flags.json == "-" ? stderr : stdout;
-  std::fprintf(table, "%-14s %5s %6s %6s %-5s%2s %10s %10s  %s\n", "set", "m",
+  std::fprintf(table, "%-22s %5s %6s %6s %-5s%2s %10s %10s  %s\n", "set", "m",
                "n", "k", "dtype", "t", "dense ms", "set ms", "dense / set");
   for (int threads : flags.threads)
     for (const std::string &dtype : flags.dtypes)

@@ -34,8 +34,12 @@ std::string nameOf(const SetCell &cell) {
     return "rows";
   if (cell.kind == SetKind::Pattern)
     return rt::concat(keptOfGroup(cell), " of ", cell.granule);
-  return rt::concat(cell.kind == SetKind::Panels ? "panels of " : "groups of ",
-                    cell.granule);
+  bool isOfPanels =
+      cell.kind == SetKind::Panels || cell.kind == SetKind::RowsOfPanels;
+  bool hasLists =
+      cell.kind == SetKind::RowsOfPanels || cell.kind == SetKind::RowsOfGroups;
+  return rt::concat(hasLists ? "rows of " : "",
+                    isOfPanels ? "panels of " : "groups of ", cell.granule);
 }
 
 namespace {
@@ -64,8 +68,12 @@ private:
   Status prepare();
   Status prepareSide(Side &side, const GemmSpec &spec, const CPUTarget &target);
   Status compare();
+  Status compareLists(std::span<const float> expected,
+                      std::span<const float> kept);
   void keepPattern();
   void drawSet();
+  void drawMask();
+  void compact();
   double call(Side &side);
   void sample(Side &side);
 
@@ -75,8 +83,11 @@ private:
   rt::ThreadPool pool;
   AlignedMemory input, weight;
   Side dense, pruned;
-  std::vector<int32_t> list;
-  int32_t count = 0;
+  /// A set's list; of rows, `lists` of them, one behind the other.
+  std::vector<int32_t> list, counts;
+  std::vector<uint8_t> mask; ///< [rows, lists]
+  size_t lists = 0;          ///< of rows
+  int32_t count = 0;         ///< kept, of each
   SetResult found;
 };
 
@@ -171,6 +182,15 @@ Status SetBench::prepare() {
   int64_t extent = cell.m;
   if (cell.kind == SetKind::Rows) {
     spec.rows = GemmSpec::Rows::Gather;
+    lists = 1;
+  } else if (cell.kind == SetKind::RowsOfPanels) {
+    spec.rows = GemmSpec::Rows::PerPanel;
+    spec.panelSize = cell.granule;
+    lists = size_t(spec.getRowLists());
+  } else if (cell.kind == SetKind::RowsOfGroups) {
+    spec.rows = GemmSpec::Rows::PerGroup;
+    spec.groupSize = cell.granule;
+    lists = size_t(spec.getRowLists());
   } else if (cell.kind == SetKind::Panels) {
     spec.panelSize = cell.granule;
     extent = (cell.n + cell.granule - 1) / cell.granule;
@@ -181,7 +201,9 @@ Status SetBench::prepare() {
     spec.groupSize = cell.granule;
     extent = (cell.k + cell.granule - 1) / cell.granule;
   }
-  list.resize(size_t(extent));
+  list.resize(size_t(extent) * std::max<size_t>(1, lists));
+  counts.resize(lists);
+  mask.resize(size_t(cell.m) * lists);
   count = int32_t(std::lround(cell.kept * double(extent)));
   found.ideal = double(extent) / std::max(1, count);
   return prepareSide(pruned, spec, *target);
@@ -208,16 +230,44 @@ void SetBench::drawSet() {
   std::sort(list.begin(), list.begin() + count);
 }
 
+/// Of all rows and lists as many as of a set: with one row, some lists.
+void SetBench::drawMask() {
+  std::fill(mask.begin(), mask.end(), 0);
+  size_t kept = size_t(std::lround(cell.kept * double(mask.size())));
+  std::fill(mask.begin(), mask.begin() + std::ptrdiff_t(kept), 1);
+  std::shuffle(mask.begin(), mask.end(), random);
+}
+
+/// The lists of rows of the mask.
+void SetBench::compact() {
+  pool.parallelFor(int64_t(lists), [&](int64_t begin, int64_t end) {
+    for (auto l = size_t(begin); l < size_t(end); ++l) {
+      int32_t *rows = &list[l * size_t(cell.m)], kept = 0;
+      for (size_t row = 0; row < size_t(cell.m); ++row) {
+        rows[kept] = int32_t(row);
+        kept += mask[row * lists + l];
+      }
+      counts[l] = kept;
+    }
+  });
+}
+
 /// Seconds of one call.
 double SetBench::call(Side &side) {
   side.next = (side.next + 1) % side.weights.size();
   std::vector<const void *> args{input.data(), side.weights[side.next].data()};
-  if (&side == &pruned && cell.kind != SetKind::Pattern) {
+  bool hasLists = &side == &pruned && lists;
+  if (hasLists) {
+    drawMask();
+    args.insert(args.end(), {list.data(), counts.data()});
+  } else if (&side == &pruned && cell.kind != SetKind::Pattern) {
     drawSet();
     args.insert(args.end(), {list.data(), &count});
   }
   args.push_back(side.result.data());
   auto begin = Clock::now();
+  if (hasLists)
+    compact();
   pool.parallelFor(side.gemm->items(cell.m), [&](int64_t from, int64_t to) {
     side.gemm->run(args, cell.m, from, to);
   });
@@ -229,6 +279,22 @@ void SetBench::sample(Side &side) {
   for (int i = 0; i < side.calls; ++i)
     seconds += call(side);
   side.samples.push_back(seconds / side.calls);
+}
+
+/// The same of rows that differ from panel to panel.
+Status SetBench::compareLists(std::span<const float> expected,
+                              std::span<const float> kept) {
+  for (size_t row = 0; row < size_t(cell.m); ++row)
+    for (size_t n = 0; n < size_t(cell.n); ++n)
+      if (size_t at = row * size_t(cell.n) + n;
+          mask[row * lists + n / size_t(cell.granule)] &&
+          kept[at] != expected[at])
+        return rt::internalError(
+            rt::concat("expected ", nameOf(cell),
+                       " to hold what the dense kernel computes, found another "
+                       "value in row ",
+                       row, ", column ", n));
+  return {};
 }
 
 /// What the set keeps is what the dense kernel computes.
@@ -249,7 +315,13 @@ Status SetBench::compare() {
                                         "values"));
   if (cell.kind == SetKind::Pattern)
     return {};
+  if (cell.kind == SetKind::RowsOfPanels)
+    return compareLists(expected, kept);
+  if (cell.kind == SetKind::RowsOfGroups)
+    return {};
   bool isRows = cell.kind == SetKind::Rows;
+  if (isRows)
+    count = counts[0];
   for (int32_t i = 0; cell.kind != SetKind::Groups && i < count; ++i)
     for (int64_t row = 0; row < (isRows ? 1 : cell.m); ++row) {
       int64_t first = isRows ? 0 : list[size_t(i)] * cell.granule;

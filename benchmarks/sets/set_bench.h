@@ -8,8 +8,8 @@
 //     inputs, and weights packed alike, of which there are copies of 4x the
 //     last-level cache, and five at least; calls rotate over them;
 //   - every call with a set gets a fresh one: `kept` of its granules, drawn
-//     without replacement. Making it is not timed: that is what `prune.compact`
-//     will cost, an operation of its own;
+//     without replacement. Of rows it is drawn as a mask, [rows, lists] of bytes,
+//     and making the lists from that (`prune.compact`) is timed, too;
 //   - before anything is timed, what the set keeps is compared with the dense
 //     result to the bit (not with a set along K, whose sums are others);
 //     weights with a pattern have it on both sides;
@@ -28,7 +28,8 @@
 
 namespace coppice::bench {
 
-enum class SetKind { Rows, Panels, Groups, Pattern };
+/// `RowsOfPanels`, `RowsOfGroups`: a set of rows for each panel or group.
+enum class SetKind { Rows, Panels, Groups, Pattern, RowsOfPanels, RowsOfGroups };
 
 struct SetCell {
   SetKind kind;
@@ -59,7 +60,8 @@ struct SetResult {
 /// N of N:M.
 int64_t keptOfGroup(const SetCell &cell);
 
-/// "rows", "panels of 64", "groups of 128", "2 of 4".
+/// "rows", "panels of 64", "groups of 128", "2 of 4", "rows of panels of 64",
+/// "rows of groups of 128".
 std::string nameOf(const SetCell &cell);
 
 rt::Result<SetResult> measureSet(const SetCell &cell,

@@ -87,6 +87,7 @@ static void findWidth(Sublayer &sublayer) {
   sublayer.dimension = Dimension::KVHeads;
   sublayer.count = attention.getKvHeads();
   sublayer.granule = width / sublayer.count;
+  sublayer.unit = attention.getHeadDim();
 }
 
 /// Adds the sublayers of one function.

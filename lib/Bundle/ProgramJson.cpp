@@ -154,6 +154,8 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
                    : JsonValue(Array())}};
   if (dispatch.getRouteAttr())
     entry["route"] = toJson(dispatch.getRouteAttr());
+  if (dispatch.getPassed())
+    entry["passed"] = true;
   if (dispatch.getPartial())
     entry["partial"] = true;
   if (cost.getWindow())
@@ -199,6 +201,9 @@ FailureOr<JsonValue> ProgramPrinter::print() {
           {"groups", cast<MemRefType>(route.getMask().getType()).getDimSize(1)},
           {"expected", route.getExpected().convertToDouble()},
           {"scores", toJson(route.getScoresAttr())}});
+      if (auto columns = route.getColumns())
+        routes.back().getAsObject()->insert(
+            {"columns", static_cast<int64_t>(*columns)});
     } else if (failed(printDispatch(cast<exec::DispatchOp>(op)))) {
       return failure();
     }

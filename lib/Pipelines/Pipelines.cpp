@@ -35,10 +35,11 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
   manager.addPass(prune::createPrunePropagate());
   manager.addPass(prune::createPruneFoldRestricts());
   manager.addPass(createPruneFormGathers());
+  if (!options.taps)
+    manager.addPass(createPruneSinkRoutes());
   if (options.narrowInputs)
     manager.addPass(createPruneNarrowInputs());
   if (!options.taps) {
-    manager.addPass(createPruneSinkRoutes());
     manager.addPass(createPruneFuseEpilogues());
     manager.addNestedPass<func::FuncOp>(createPruneFormRowSets());
   }

@@ -179,7 +179,10 @@ LogicalResult StaticKPlanner::findOpen() {
     StringAttr name = load.getGlobal().getLeafReference();
     auto narrow = copy->lookupSymbol<ml_program::GlobalOp>(name);
     auto dense = module.lookupSymbol<ml_program::GlobalOp>(name);
-    if (!narrow || !dense)
+    // Routers are of the plan, not of the model.
+    if (narrow && !dense)
+      return WalkResult::advance();
+    if (!narrow)
       return plan.emitError()
              << "expected '" << site << "' to have a weight of its own";
     auto type = cast<RankedTensorType>(dense.getType());

@@ -4,6 +4,7 @@
 // home: the weight, step field, state or buffer that holds it.
 //===----------------------------------------------------------------------===//
 #include "DispatchFormer.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -65,7 +66,7 @@ ArrayAttr DispatchFormer::getExtents(Value tensor) {
 
 /// Extents of what `op` makes: those of its destination if it has one; else a
 /// dynamic axis is that of the first operand which has it too (rows follow
-/// rows; a lookup lists its indices first).
+/// rows; a lookup lists its indices first). Lists of rows have room for all.
 FailureOr<ArrayAttr> DispatchFormer::getResultExtents(Operation *op,
                                                       OpResult result) {
   auto type = dyn_cast<RankedTensorType>(result.getType());
@@ -82,6 +83,9 @@ FailureOr<ArrayAttr> DispatchFormer::getResultExtents(Operation *op,
       Attribute extent;
       if (!ShapedType::isDynamic(size))
         extent = builder.getI64IntegerAttr(size);
+      else if (auto compact = dyn_cast<prune::CompactOp>(op))
+        if (ArrayAttr mask = getExtents(compact.getMask()))
+          extent = mask[0];
       for (Value operand : op->getOperands()) {
         auto operandType = dyn_cast<RankedTensorType>(operand.getType());
         if (extent || !operandType ||

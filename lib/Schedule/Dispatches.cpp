@@ -28,7 +28,7 @@ DispatchFormer::createDispatch(Location loc, StringRef site, exec::Kind kind,
   return exec::DispatchOp::create(
       builder, loc, builder.getStringAttr(site),
       exec::KindAttr::get(context, kind), StringAttr(), StringAttr(),
-      ArrayAttr(), StringAttr(), UnitAttr(), args,
+      ArrayAttr(), StringAttr(), UnitAttr(), UnitAttr(), args,
       builder.getDenseI64ArrayAttr(written), builder.getArrayAttr({variant}),
       cost, exec::GemmAttr());
 }
@@ -49,21 +49,21 @@ static ArrayAttr getKeptRanges(Operation *op) {
   return list.empty() ? ArrayAttr() : builder.getArrayAttr(list);
 }
 
-/// The decision whose rows `op` computes; null if it computes all.
-static prune::DecideOp findRoute(Operation *op) {
+/// The lists of the rows that `op` computes; null if it computes all.
+static prune::CompactOp findRows(Operation *op) {
   Value list =
       llvm::TypeSwitch<Operation *, Value>(op)
           .Case([](prune::GemmOp gemm) { return gemm.getRows(); })
           .Case<decoder::RMSNormOp, decoder::RotaryOp, decoder::AttentionOp>(
               [](auto typed) { return typed.getRowList(); })
           .Default(nullptr);
-  auto compact = list ? list.getDefiningOp<prune::CompactOp>() : nullptr;
-  return compact ? compact.getMask().getDefiningOp<prune::DecideOp>() : nullptr;
+  return list ? list.getDefiningOp<prune::CompactOp>() : nullptr;
 }
 
 LogicalResult DispatchFormer::form(const DispatchItem &item) {
   Operation *op = item.op;
-  prune::DecideOp route = findRoute(op);
+  prune::CompactOp rows = findRows(op);
+  auto route = rows ? rows.getMask().getDefiningOp<prune::DecideOp>() : nullptr;
   if (auto gemm = dyn_cast<prune::GemmOp>(op);
       gemm &&
       (gemm.getPanels() || gemm.getGroups() || (gemm.getRows() && !route)))
@@ -146,10 +146,12 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
   }
   if (route) {
     dispatch.setRouteAttr(route.getSiteAttr());
+    dispatch.setPassed(rows.getPassed());
     // What is left out is what was there before, or nothing.
     auto gemm = dyn_cast<prune::GemmOp>(op);
-    dispatch.setPartial(!gemm ||
-                        gemm.getInto().getDefiningOp<tensor::EmptyOp>());
+    dispatch.setPartial(
+        !gemm || (gemm.getInto() &&
+                  gemm.getInto().getDefiningOp<tensor::EmptyOp>()));
   }
   if (item.value &&
       signature.destinations.front().getDefiningOp<exec::BufferOp>()) {

@@ -24,22 +24,39 @@ namespace coppice {
 using namespace mlir;
 using namespace coppice;
 
+/// Columns that a group of a decision is about, as its users say; 0: all.
+static int64_t getGroupColumns(prune::DecideOp decision) {
+  for (Operation *user : decision.getMask().getUsers()) {
+    if (auto project = dyn_cast<prune::ProjectByOp>(user))
+      return static_cast<int64_t>(project.getGroupSize().value_or(0));
+    for (Operation *reader : user->getUsers())
+      if (auto gemm = dyn_cast<prune::GemmOp>(reader);
+          gemm && gemm.hasRowsPerGroup())
+        return static_cast<int64_t>(*gemm.getGroupSize());
+  }
+  return 0;
+}
+
 LogicalResult DispatchFormer::run() {
   if (failed(findForward()) || failed(createProgram()) ||
       failed(declareArguments()))
     return failure();
   nameItems();
   auto decisions = llvm::to_vector(forward.getOps<prune::DecideOp>());
+  auto columns = llvm::map_to_vector(decisions, getGroupColumns);
   for (const DispatchItem &item : items)
     if (failed(form(item)))
       return failure();
   if (failed(formOutputs()))
     return failure();
-  for (prune::DecideOp decision : decisions)
-    exec::RouteOp::create(builder, decision.getLoc(), decision.getSite(),
-                          getHome(decision.getMask()), decision.getColumn(),
-                          decision.getExpected(),
-                          getValueName(decision.getScores().getDefiningOp()));
+  for (auto [decision, size] : llvm::zip_equal(decisions, columns))
+    exec::RouteOp::create(
+        builder, decision.getLoc(), decision.getSiteAttr(),
+        getHome(decision.getMask()), decision.getColumnAttr(),
+        decision.getExpectedAttr(),
+        builder.getStringAttr(
+            getValueName(decision.getScores().getDefiningOp())),
+        size ? builder.getI64IntegerAttr(size) : IntegerAttr());
   dropOpenGroups();
   forward.erase();
   return success();

@@ -21,7 +21,7 @@ using namespace mlir;
 using namespace coppice;
 
 /// Is every element of the result a function of one element of each operand,
-/// at [m, n] or, for vectors, at [n]?
+/// at [m, n] or, for vectors, at [n], or at [m, 0] of one column?
 static bool isElementwise(linalg::GenericOp op) {
   if (op.getNumDpsInits() != 1 || op->getNumResults() != 1 ||
       op.getNumParallelLoops() != 2 || op.getNumLoops() != 2)
@@ -33,10 +33,18 @@ static bool isElementwise(linalg::GenericOp op) {
     return false;
   AffineMap columns =
       AffineMap::get(2, 0, getAffineDimExpr(1, op.getContext()));
+  AffineMap perRow = AffineMap::get(2, 0,
+                                    {getAffineDimExpr(0, op.getContext()),
+                                     getAffineConstantExpr(0, op.getContext())},
+                                    op.getContext());
   for (OpOperand *input : op.getDpsInputOperands()) {
     AffineMap map = op.getMatchingIndexingMap(input);
     auto inputType = dyn_cast<RankedTensorType>(input->get().getType());
-    if (!inputType || !(map.isIdentity() || map == columns))
+    if (!inputType || !(map.isIdentity() || map == columns || map == perRow))
+      return false;
+    // Operands of an epilogue are told apart by their shapes.
+    if (map == perRow && (inputType.getDimSize(1) != 1 ||
+                          inputType.getDimSize(0) != type.getDimSize(0)))
       return false;
     if (map.isIdentity() && inputType.getShape() != type.getShape())
       return false;
@@ -63,7 +71,7 @@ static prune::GemmOp findProducer(linalg::GenericOp op) {
   for (OpOperand *input : op.getDpsInputOperands()) {
     auto gemm = input->get().getDefiningOp<prune::GemmOp>();
     // What sets leave out would not go through the epilogue.
-    if (!gemm || gemm.hasSets() || !gemm->hasOneUse() ||
+    if (!gemm || gemm.leavesOut() || !gemm->hasOneUse() ||
         gemm->getBlock() != op->getBlock() ||
         !canYield(gemm, cast<RankedTensorType>(op.getResult(0).getType())) ||
         !op.getMatchingIndexingMap(input).isIdentity())
@@ -87,6 +95,16 @@ static void fuse(linalg::GenericOp op, prune::GemmOp gemm) {
                             gemm.getSite(), gemm.getInput(), gemm.getWeight());
   fused->setDiscardableAttrs(gemm->getDiscardableAttrDictionary());
   fused.setPatternAttr(gemm.getPatternAttr());
+  if (gemm.getRows())
+    fused.getRowsMutable().assign(gemm.getRows());
+  if (gemm.getRowCount())
+    fused.getRowCountMutable().assign(gemm.getRowCount());
+  fused.setRowSidesAttr(gemm.getRowSidesAttr());
+  if (gemm.getGroups())
+    fused.getGroupsMutable().assign(gemm.getGroups());
+  if (gemm.getGroupCount())
+    fused.getGroupCountMutable().assign(gemm.getGroupCount());
+  fused.setGroupSizeAttr(gemm.getGroupSizeAttr());
   StringRef name = getSite(op);
   if (name.empty())
     fused.setValueAttr(gemm.getValueAttr());

@@ -46,8 +46,10 @@ struct DispatchValue {
   std::string name;             ///< empty: nothing to compare
   std::vector<int64_t> columns; ///< of the dense value; empty: all
   bool keepsRowsOnly = true;    ///< false: kept along an axis other than 1
-  /// Route that leaves rows of it undefined.
+  /// Route that leaves rows of it undefined, or groups of columns of rows; with
+  /// `passed`, those that it keeps.
   std::optional<int64_t> partialRoute;
+  bool passed = false;
 };
 
 /// A bundle with one session.
@@ -144,8 +146,10 @@ Error Program::readJson() {
     return createStringError(read.status().message());
   facts = *std::move(read);
   for (auto [value, dispatch] : zip(values, facts.dispatches))
-    if (dispatch.partial)
+    if (dispatch.partial) {
       value.partialRoute = dispatch.route;
+      value.passed = dispatch.passed;
+    }
   return Error::success();
 }
 
@@ -158,27 +162,32 @@ struct Reference {
 /// Largest relative row error of `fast` [rows, columns.size() or width]. A few
 /// kept columns may all be near zero by chance, and their rounding errors are
 /// those of their whole row; so a row counts as no smaller than its share of
-/// the whole row's norm. Rows that `skipped` says yes of are undefined.
+/// the whole row's norm. Elements [row, column of `fast`] that `skipped` says yes
+/// of are undefined. No row counts as smaller than `smallest`.
 double rowError(const float *fast, const float *oracle, int64_t rows,
                 int64_t oracleWidth, ArrayRef<int64_t> columns,
-                function_ref<bool(int64_t)> skipped = nullptr) {
+                function_ref<bool(int64_t, int64_t)> skipped = nullptr,
+                double smallest = 0) {
   int64_t width = columns.empty() ? oracleWidth : columns.size();
   double worst = 0;
   for (int64_t row = 0; row < rows; ++row) {
-    if (skipped && skipped(row))
-      continue;
     const float *expected = oracle + row * oracleWidth;
     double squaredError = 0, squaredNorm = 0, squaredRow = 0;
     for (int64_t i = 0; i < oracleWidth; ++i)
       squaredRow += double(expected[i]) * expected[i];
+    int64_t defined = 0;
     for (int64_t i = 0; i < width; ++i) {
+      if (skipped && skipped(row, i))
+        continue;
+      ++defined;
       double kept = expected[columns.empty() ? i : columns[i]];
       double error = fast[row * width + i] - kept;
       squaredError += error * error;
       squaredNorm += kept * kept;
     }
     squaredNorm =
-        std::max(squaredNorm, squaredRow * width / double(oracleWidth));
+        std::max(squaredNorm, squaredRow * defined / double(oracleWidth));
+    squaredNorm = std::max(squaredNorm, smallest * smallest);
     double error = squaredNorm > 0 ? std::sqrt(squaredError / squaredNorm)
                                    : std::sqrt(squaredError);
     if (std::isnan(error))
@@ -202,6 +211,21 @@ struct Scores {
   bool seen = false;
 };
 
+/// The norm of the scores of a row, on the mean of all rows so far. Two scores of
+/// a row may both be near zero by chance, and their rounding errors are those of
+/// any row: so no row counts as smaller than this.
+struct ScoreScale {
+  double squares = 0;
+  int64_t rows = 0;
+
+  void add(const Reference &scores) {
+    for (float score : scores.data)
+      squares += double(score) * score;
+    rows += scores.rows;
+  }
+  double norm() const { return rows ? std::sqrt(squares / double(rows)) : 0; }
+};
+
 /// State shared by the two observers of a run.
 struct Comparison {
   const Program *fast = nullptr, *oracle = nullptr;
@@ -210,6 +234,7 @@ struct Comparison {
   StringMap<size_t> indices;                    ///< into report.sites
   std::vector<int8_t> given, masks; ///< of the step: [rows, route columns]
   std::vector<Scores> scores;       ///< by route
+  std::vector<ScoreScale> scales;   ///< by route
   VerifyReport report;
   double tolerance = 0;
   std::string problem;                     ///< first structural mismatch
@@ -222,10 +247,14 @@ struct Comparison {
   Reference incremental;
 
   int64_t columns() const { return fast->facts.routeColumns; }
-  bool isPassedOver(int64_t route, int64_t row) const {
-    const rt::Route &r = fast->facts.routes[route];
-    const int8_t *mask = &masks[row * columns() + r.column];
-    return is_contained(ArrayRef(mask, r.groups), 0);
+  /// Is this element of what the fast program computes undefined?
+  bool isLeftOut(const DispatchValue &value, int64_t row,
+                 int64_t column) const {
+    if (!value.partialRoute)
+      return false;
+    const rt::Route &r = fast->facts.routes[*value.partialRoute];
+    int64_t group = r.columns ? column / r.columns : 0;
+    return masks[row * columns() + r.column + group] == value.passed;
   }
 };
 
@@ -265,15 +294,20 @@ void compareValue(Comparison &comparison, Kept &kept, const float *data,
               .str();
     return;
   }
-  auto skipped = [&](int64_t row) {
-    return value.partialRoute &&
-           comparison.isPassedOver(*value.partialRoute, row);
+  auto skipped = [&](int64_t row, int64_t column) {
+    return comparison.isLeftOut(value, row, column);
   };
   kept.compared = 0;
   for (int64_t row = 0; row < rows; ++row)
-    kept.compared += !skipped(row);
+    kept.compared +=
+        !all_of(seq(wanted), [&](int64_t i) { return skipped(row, i); });
+  double smallest = 0;
+  for (auto [scale, route] :
+       zip(comparison.scales, comparison.fast->facts.routes))
+    if (route.scores == value.name)
+      smallest = scale.norm();
   kept.error = rowError(kept.found.data.data(), data, rows, width,
-                        value.columns, skipped);
+                        value.columns, skipped, smallest);
 }
 
 void observeOracle(void *context, int64_t dispatch, double, const float *data,
@@ -282,13 +316,15 @@ void observeOracle(void *context, int64_t dispatch, double, const float *data,
   const DispatchValue &value = comparison.oracle->values[dispatch];
   if (!data || rank != 2 || value.name.empty())
     return;
-  for (auto [scores, route] :
-       zip(comparison.scores, comparison.fast->facts.routes))
+  for (auto [scores, scale, route] :
+       zip(comparison.scores, comparison.scales,
+           comparison.fast->facts.routes))
     if (route.scores == value.name) {
       scores.seen = true;
       scores.found.rows = shape[0];
       scores.found.width = shape[1];
       scores.found.data.assign(data, data + shape[0] * shape[1]);
+      scale.add(scores.found);
     }
   auto found = comparison.keptByName.find(value.name);
   if (found == comparison.keptByName.end())
@@ -317,12 +353,13 @@ void recordValues(Comparison &comparison) {
 
 /// Holds one row's decisions of a route against the oracle's scores of it.
 void recordDecisions(Comparison &comparison, const rt::Route &route,
-                     const Reference &scores, int64_t row) {
+                     const Reference &scores, double smallest, int64_t row) {
   RouteReport &report = comparison.report.routes;
   const float *s = &scores.data[row * scores.width];
   double squares = 0;
   for (int64_t i = 0; i < scores.width; ++i)
     squares += double(s[i]) * s[i];
+  squares = std::max(squares, smallest * smallest);
   for (int64_t group = 0; group < route.groups; ++group) {
     int64_t element = row * comparison.columns() + route.column + group;
     int8_t mask = comparison.masks[element];
@@ -348,8 +385,9 @@ void recordDecisions(Comparison &comparison, const rt::Route &route,
 }
 
 void recordRoutes(Comparison &comparison, int64_t rows) {
-  for (auto [scores, route] :
-       zip(comparison.scores, comparison.fast->facts.routes)) {
+  for (auto [scores, scale, route] :
+       zip(comparison.scores, comparison.scales,
+           comparison.fast->facts.routes)) {
     const Reference &found = scores.found;
     if (!scores.seen || found.rows != rows || found.width != 2 * route.groups) {
       if (comparison.problem.empty())
@@ -363,7 +401,7 @@ void recordRoutes(Comparison &comparison, int64_t rows) {
       return;
     }
     for (int64_t row = 0; row < rows; ++row)
-      recordDecisions(comparison, route, found, row);
+      recordDecisions(comparison, route, found, scale.norm(), row);
   }
 }
 
@@ -531,6 +569,7 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
   comparison.oracle = oracle->get();
   comparison.tolerance = verifyTolerance((*fast)->dtype);
   comparison.report.routes.routes = (*fast)->facts.routes.size();
+  comparison.scales.resize((*fast)->facts.routes.size());
   comparison.report.routes.tolerance = comparison.tolerance;
   if (!options.routes.empty()) {
     auto source = rt::makeRouteSource(options.routes, (*fast)->facts);

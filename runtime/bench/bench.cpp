@@ -317,17 +317,24 @@ static Status tightenBounds(const Run &run, CellResult &result) {
   result.boundCeilings = best;
   result.measuredRates = medianOf(run.looks);
   auto tighten = [&](const MeasuredSide &side, SideResult &figures) -> Status {
-    std::vector<RouteLoad> loads;
-    for (const RouteCount &route : figures.routes)
-      loads.push_back(route.load());
-    auto raised = estimateCell(run, side, result.cell, machine, loads);
+    auto estimate = [&](const std::vector<RouteCount> &routes) {
+      std::vector<RouteLoad> loads;
+      for (const RouteCount &route : routes)
+        loads.push_back(route.load());
+      return estimateCell(run, side, result.cell, machine, loads);
+    };
+    auto raised = estimate(figures.routes);
     if (!raised)
       return raised.status();
+    // Single dispatches were timed in other repeats than whole steps.
+    auto observed = estimate(figures.observedRoutes);
+    if (!observed)
+      return observed.status();
     figures.estimate.total = raised->total;
     figures.estimate.boundSeconds = raised->boundSeconds;
     for (size_t i = 0; i < raised->dispatches.size(); ++i) {
       DispatchEstimate &told = figures.estimate.dispatches[i];
-      told.boundSeconds = raised->dispatches[i].boundSeconds;
+      told.boundSeconds = observed->dispatches[i].boundSeconds;
       told.work = raised->dispatches[i].work;
       told.executedRows = raised->dispatches[i].executedRows;
     }
@@ -365,10 +372,16 @@ public:
   }
   size_t count() const { return host.size(); }
 
-  /// Medians: a few repeats do not bear one that was interrupted.
-  void fill(SideResult &figures) const {
-    for (const std::vector<double> &seconds : dispatches)
-      figures.dispatchSeconds.push_back(quantile(seconds, 0.5));
+  /// Medians: a few repeats do not bear one that was interrupted. But what
+  /// differs by its masks is met by its mean alone.
+  void fill(SideResult &figures, const Program &program) const {
+    for (size_t d = 0; d < dispatches.size(); ++d)
+      figures.dispatchSeconds.push_back(
+          program.dispatches[d].route
+              ? std::accumulate(dispatches[d].begin(), dispatches[d].end(),
+                                0.0) /
+                    static_cast<double>(dispatches[d].size())
+              : quantile(dispatches[d], 0.5));
     figures.hostSeconds = quantile(host, 0.5);
   }
 
@@ -417,11 +430,16 @@ static Status measureCell(Run &run, CellResult &result) {
   // take time; they come between the blocks, so that drift meets both kinds.
   constexpr size_t observedMost = 5, observedLeast = 3;
   std::vector<ObservedSamples> observed(sides.size());
+  std::vector<std::vector<RouteCount>> observedRoutes;
+  for (MeasuredSide *side : sides)
+    observedRoutes.emplace_back(side->program().routes.size());
   auto observe = [&]() -> Status {
     renewMasks();
     auto inputs = randomInputs(*steps, vocabulary, random);
     for (size_t side = 0; side < sides.size(); ++side) {
+      auto timed = sides[side]->exchangeRouteCounts(observedRoutes[side]);
       auto times = sides[side]->timeDispatches(cell, inputs, run.flusher());
+      observedRoutes[side] = sides[side]->exchangeRouteCounts(timed);
       if (!times)
         return times.status();
       observed[side].add(*times);
@@ -469,7 +487,8 @@ static Status measureCell(Run &run, CellResult &result) {
   auto fill = [&](SideResult &figures, size_t side) {
     figures.seconds = summarize(samples[side]);
     figures.routes = sides[side]->routeCounts();
-    observed[side].fill(figures);
+    figures.observedRoutes = observedRoutes[side];
+    observed[side].fill(figures, sides[side]->program());
   };
   fill(result.pruned, sides.size() - 1);
   if (run.dense) {

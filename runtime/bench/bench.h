@@ -45,10 +45,13 @@ struct SideResult {
   std::string path, sha256;
   Estimate estimate;
   Summary seconds;
-  std::vector<double> dispatchSeconds; ///< median of each dispatch
+  /// Of each dispatch the median; of one with a route the mean, for it is a
+  /// matter of its masks, and with one row all or nothing.
+  std::vector<double> dispatchSeconds;
   double hostSeconds = 0; ///< median, of a step outside of its dispatches
   Gap gap;                ///< of `seconds.mean` to the bound
   std::vector<RouteCount> routes; ///< of the timed repeats
+  std::vector<RouteCount> observedRoutes; ///< of those of `dispatchSeconds`
 
   /// Share of rows that all routes together have kept; NaN without any.
   double density() const;

@@ -7,6 +7,7 @@
 #include "runtime/evaluate/runner.h"
 
 #include <random>
+#include <utility>
 
 namespace coppice::rt {
 
@@ -72,6 +73,10 @@ public:
   /// program without routes.
   const std::vector<RouteCount> &routeCounts() const { return counts; }
   void resetRouteCounts() { counts.assign(program().routes.size(), {}); }
+  /// Goes on with `other`, counts of this side; gives those so far.
+  std::vector<RouteCount> exchangeRouteCounts(std::vector<RouteCount> other) {
+    return std::exchange(counts, std::move(other));
+  }
 
   /// Brings the session to where the cell begins: for decode, `seq` tokens in
   /// each of `batch` slots. Prefill starts its slots afresh by itself.

@@ -247,8 +247,12 @@ Route parseRoute(const JsonCursor &json, const Program &program) {
   route.column = json.at("column").integer(0, maxRouteColumns);
   route.expected = json.at("expected").number();
   route.scores = json.at("scores").text();
+  if (json.has("columns"))
+    route.columns = json.at("columns").integer(1, INT64_MAX);
   if (!json.ok())
     return route;
+  if (route.groups > 1 && !route.columns)
+    json.fail("expected 'columns' of a route of several groups, found none");
   if (!(route.expected >= 0 && route.expected <= 1))
     json.at("expected").expected("a share in [0, 1]");
   if (route.column + route.groups > program.routeColumns)
@@ -447,6 +451,10 @@ Dispatch parseDispatch(const JsonCursor &json, const Program &program) {
   }
   if (json.has("partial"))
     dispatch.partial = json.at("partial").boolean();
+  if (json.has("passed"))
+    dispatch.passed = json.at("passed").boolean();
+  if (json.ok() && dispatch.passed && !dispatch.route)
+    json.at("passed").fail("expected a 'route' beside it, found none");
   if (json.ok() && dispatch.partial && !dispatch.route)
     json.at("partial").fail("expected a 'route' beside it, found none");
   JsonCursor value = json.at("value");

@@ -178,8 +178,8 @@ struct GemmExtents {
   int64_t n = 0, k = 0;
 };
 
-// A decision which rows a sublayer computes, by one dispatch of kind "route":
-// from scores [rows, 2 groups] to a mask [rows, groups] of i8, 1 for computed.
+// A decision which rows a sublayer computes, or which groups of columns of a
+// row, by one dispatch of kind "route": from scores [rows, 2 groups] to a mask [rows, groups] of i8, 1 for computed.
 struct Route {
   std::string name;
   int64_t buffer = 0; // the mask; lives to the end of the step
@@ -187,6 +187,7 @@ struct Route {
   int64_t groups = 1;
   double expected = 1; // share of kept rows that predictions assume
   std::string scores;  // the value name of its scores
+  int64_t columns = 0; // that a group is about; 0: all, and there is one group
 };
 
 struct Dispatch {
@@ -203,6 +204,8 @@ struct Dispatch {
   // Works on the rows that this route keeps alone; its costs and `gemm` are
   // those of all rows.
   std::optional<int64_t> route;
+  // With a route: works on the rows that it does not keep.
+  bool passed = false;
   // With a route: the other rows of what it writes are undefined; else they
   // stay as they were.
   bool partial = false;

@@ -47,3 +47,38 @@ func.func @whole(%r: tensor<?x5xf32>, %m: tensor<?x1xi8>, %wd: tensor<5x5xf32>) 
   %p = prune.project_by "layers.0.mlp" %d, %m : tensor<?x5xf32>, tensor<?x1xi8> into %r : tensor<?x5xf32>
   return %p, %d : tensor<?x5xf32>, tensor<?x5xf32>
 }
+
+// What makes the groups of K is over the rows of each: panels of `up` and of
+// `gate`, which its epilogue reads. The norm is read in the rows of any group, so
+// it is of all.
+// CHECK-LABEL: func @width
+func.func @width(%r: tensor<?x5xf32>, %m: tensor<?x3xi8>, %g: tensor<5xf32>, %wg: tensor<6x5xf32>, %wu: tensor<6x5xf32>, %wd: tensor<5x6xf32>, %e: tensor<?x6xf32>) -> tensor<?x5xf32> {
+  // CHECK: %[[L:.*]], %[[C:.*]] = prune.compact
+  // CHECK: decoder.rms_norm "layers.0.mlp.norm" %{{.*}}, %{{.*}} {divisor
+  %n = decoder.rms_norm "layers.0.mlp.norm" %r, %g {divisor = 5 : i64, epsilon = 1.0e-5 : f32} : tensor<?x5xf32>, tensor<5xf32>
+  // CHECK: %[[G:.*]] = prune.gemm "layers.0.mlp.gate" %{{.*}}, %{{.*}} rows both(%[[L]], %[[C]] : tensor<3x?xi32>) per panel of 2 into
+  %a = prune.gemm "layers.0.mlp.gate" %n, %wg : tensor<?x5xf32>, tensor<6x5xf32> -> tensor<?x6xf32>
+  // CHECK: prune.gemm "layers.0.mlp.up" %{{.*}}, %{{.*}} rows both(%[[L]], %[[C]] : tensor<3x?xi32>) per panel of 2 into %{{.*}} value "layers.0.mlp.act" epilogue(%{{.*}}: f32, %{{.*}}: f32 = %[[G]]
+  %u = prune.gemm "layers.0.mlp.up" %n, %wu : tensor<?x5xf32>, tensor<6x5xf32> -> tensor<?x6xf32>
+  %s = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%a, %u : tensor<?x6xf32>, tensor<?x6xf32>) outs(%e : tensor<?x6xf32>) attrs = {prune.site = "layers.0.mlp.act"} {
+  ^bb0(%x: f32, %y: f32, %o: f32):
+    %t = arith.mulf %x, %y : f32
+    linalg.yield %t : f32
+  } -> tensor<?x6xf32>
+  %p = prune.project_by "layers.0.mlp" %s, %m groups of 2 : tensor<?x6xf32>, tensor<?x3xi8>
+  // CHECK: prune.gemm "layers.0.mlp.down" %{{.*}}, %{{.*}} rows both(%[[L]], %[[C]] : tensor<3x?xi32>) per group of 2 :
+  %d = prune.gemm "layers.0.mlp.down" %p, %wd : tensor<?x6xf32>, tensor<5x6xf32> -> tensor<?x5xf32>
+  return %d : tensor<?x5xf32>
+}
+
+// Heads that a group is not made of whole are computed in all rows.
+// CHECK-LABEL: func @parts_of_heads
+func.func @parts_of_heads(%q: tensor<?x6xf32>, %a: tensor<?x2xf32>, %m: tensor<?x3xi8>, %w: tensor<5x6xf32>) -> tensor<?x5xf32> {
+  // CHECK: decoder.rotary "q" %{{.*}}, %{{.*}} {head_dim
+  %r = decoder.rotary "q" %q, %a {head_dim = 3 : i64} : tensor<?x6xf32>, tensor<?x2xf32>
+  %p = prune.project_by "s" %r, %m groups of 2 : tensor<?x6xf32>, tensor<?x3xi8>
+  // CHECK: prune.gemm "o" %{{.*}} per group of 2
+  %o = prune.gemm "o" %p, %w : tensor<?x6xf32>, tensor<5x6xf32> -> tensor<?x5xf32>
+  return %o : tensor<?x5xf32>
+}

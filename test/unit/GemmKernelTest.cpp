@@ -129,6 +129,16 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
   auto granules = [](int64_t extent, int64_t size) {
     return size ? llvm::divideCeil(extent, size) : 0;
   };
+  bool isPerPanel = spec.rows == Rows::PerPanel,
+       isPerGroup = spec.rows == Rows::PerGroup, hasLists = isPerPanel || isPerGroup;
+  // Of several lists the first has what is asked for, others something else.
+  std::vector<Set> lists;
+  std::vector<int32_t> listed, counts;
+  for (int64_t i = 0; hasLists && i < spec.getRowLists(); ++i) {
+    lists.emplace_back(m, i == 0 ? kept : Kept(pick(0, 3)));
+    listed.insert(listed.end(), lists[i].list.begin(), lists[i].list.end());
+    counts.push_back(lists[i].count);
+  }
   Set rows(m, kept), panels(granules(spec.n, spec.panelSize), kept),
       groups(granules(spec.k, spec.groupSize), kept);
   std::vector<float> a = integers(m * spec.k), w = integers(spec.n * spec.k),
@@ -136,17 +146,19 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
   if (spec.of)
     keepSome(w, spec);
   std::vector<float> expected = before;
-  int64_t count = spec.rows == Rows::All ? m : rows.count;
+  int64_t count = spec.rows == Rows::All || hasLists ? m : rows.count;
   for (int64_t i = 0; i < count; ++i) {
-    int64_t listed = spec.rows == Rows::All ? i : rows.list[i];
+    int64_t listed = spec.rows == Rows::All || hasLists ? i : rows.list[i];
     int64_t from = spec.rows == Rows::Scatter ? i : listed,
             to = spec.rows == Rows::Gather ? i : listed;
     for (int64_t n = 0; n < spec.n; ++n) {
-      if (spec.panelSize && !panels.has(n / spec.panelSize))
+      if (isPerPanel ? !lists[n / spec.panelSize].has(i)
+                     : spec.panelSize && !panels.has(n / spec.panelSize))
         continue;
       float sum = 0;
       for (int64_t k = 0; k < spec.k; ++k)
-        if (!spec.groupSize || groups.has(k / spec.groupSize))
+        if (isPerGroup ? lists[k / spec.groupSize].has(i)
+                       : !spec.groupSize || groups.has(k / spec.groupSize))
           sum += a[from * spec.k + k] * w[n * spec.k + k];
       if (spec.epilogue == GemmSpec::Epilogue::Bias)
         sum += bias[n];
@@ -164,11 +176,15 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
     args.push_back(set.list.data());
     args.push_back(&set.count);
   };
-  if (spec.rows != Rows::All)
+  if (hasLists) {
+    args.push_back(listed.data());
+    args.push_back(counts.data());
+  } else if (spec.rows != Rows::All) {
     addSet(rows);
-  if (spec.panelSize)
+  }
+  if (spec.panelSize && !isPerPanel)
     addSet(panels);
-  if (spec.groupSize)
+  if (spec.groupSize && !isPerGroup)
     addSet(groups);
   args.push_back(output.data());
   // From the last item to the first: they are independent.
@@ -270,6 +286,32 @@ TEST(GemmKernel, RunTimeSetsAreExactOnIntegers) {
       config.least = pick(1, 4); // of all rows, not of those in a set
       check(spec, config, anyTarget());
     }
+}
+
+// Rows that differ from panel to panel, or from group to group, with patterns of
+// weights and without.
+TEST(GemmKernel, ListsOfRowsAreExactOnIntegers) {
+  using Rows = GemmSpec::Rows;
+  using Epilogue = GemmSpec::Epilogue;
+  for (const CPUTarget &target : targets())
+    for (Rows rows : {Rows::PerPanel, Rows::PerGroup})
+      for (StringRef type : {"f32", "bf16"}) {
+        GemmSpec spec = draw(type, type);
+        spec.epilogue = pick(0, 1) ? Epilogue::Residual : Epilogue::Bias;
+        spec.rows = rows;
+        (rows == Rows::PerPanel ? spec.panelSize : spec.groupSize) =
+            16 * pick(1, 6);
+        if (pick(0, 3) == 0) {
+          spec.kept = 2;
+          spec.of = 4;
+        } else if (rows == Rows::PerGroup && pick(0, 1)) {
+          spec.groupSize = 2 * pick(2, 70);
+        }
+        GemmConfig config = drawConfig(spec);
+        config.least = pick(1, 4); // of all rows, not of those in a list
+        config.expand = pick(0, 2);
+        check(spec, config, target);
+      }
 }
 
 // Patterns that kernels make use of, with all that may come with them, and one

@@ -80,7 +80,8 @@ std::vector<NewWeight> listNewWeights(ModuleOp module) {
 /// What a router decides about.
 struct RoutedRows {
   std::string site;
-  double expected; // share of rows that is kept
+  double expected; // share of rows, or of groups of rows, that is kept
+  int64_t groups;  // that it decides about in a row
 };
 
 std::vector<RoutedRows> listRoutes(ModuleOp module) {
@@ -88,7 +89,8 @@ std::vector<RoutedRows> listRoutes(ModuleOp module) {
   module.walk([&](DecideOp op) {
     StringRef site = op.getSite();
     site.consume_back(".route");
-    list.push_back({site.str(), op.getExpected().convertToDouble()});
+    list.push_back({site.str(), op.getExpected().convertToDouble(),
+                    op.getMask().getType().getDimSize(1)});
   });
   return list;
 }
@@ -96,7 +98,12 @@ std::vector<RoutedRows> listRoutes(ModuleOp module) {
 /// Puts the old weights back, and drops the new ones and the routers.
 LogicalResult restoreDense(ModuleOp module) {
   module.walk([](ProjectByOp op) {
-    op.getResult().replaceAllUsesWith(op.getInput());
+    Value dense = op.getInput();
+    // A row scale is of the route, too.
+    auto scaled = dense.getDefiningOp<linalg::GenericOp>();
+    if (scaled && getSite(scaled) == op.getSite().str() + ".scaled")
+      dense = scaled.getInputs()[0];
+    op.getResult().replaceAllUsesWith(dense);
     op.erase();
   });
   for (auto function : module.getOps<func::FuncOp>())
@@ -206,7 +213,9 @@ llvm::json::Value toJson(const PlanShowCommand &command,
   llvm::json::Array routes;
   for (const RoutedRows &rows : routed)
     routes.push_back(
-        llvm::json::Object{{"site", rows.site}, {"expected", rows.expected}});
+        llvm::json::Object{{"site", rows.site},
+                            {"expected", rows.expected},
+                            {"groups", rows.groups}});
   return llvm::json::Object{
       {"routes", std::move(routes)}, {"weights", std::move(weights)},
       {"schema", "coppice.plan/1"},  {"input", command.input},
@@ -235,9 +244,15 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << " (" << width.unit << ")";
     out << "\n";
   }
-  for (const RoutedRows &rows : routed)
-    out << llvm::format("%-20s %.0f%% of rows expected, chosen by a router\n",
-                        rows.site.c_str(), 100 * rows.expected);
+  for (const RoutedRows &rows : routed) {
+    out << llvm::format("%-20s %.0f%% of ", rows.site.c_str(),
+                        100 * rows.expected);
+    if (rows.groups > 1)
+      out << rows.groups << " groups a row";
+    else
+      out << "rows";
+    out << " expected, chosen by a router\n";
+  }
   for (const NewWeight &weight : changed) {
     out << llvm::format("%-20s ", weight.site.c_str());
     if (weight.pattern)

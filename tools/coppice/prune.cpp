@@ -174,7 +174,9 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
                 (1 - flags.staticNKCross.value_or(0)) *
                 (1 - staticK.lowRank.value_or(0)) *
                 (1 - staticK.unstructured.value_or(0)) *
-                (1 - command.dynamic.dynamicM.value_or(0));
+                (1 - command.dynamic.dynamicM.value_or(0)) *
+                (1 - command.dynamic.dynamicN.value_or(0)) *
+                (1 - command.dynamic.dynamicK.value_or(0));
   if (!command.pattern.empty()) {
     FailureOr<NMAttr> pattern =
         parsePattern(plan.getContext(), command.pattern);
@@ -186,7 +188,8 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
   bool isStatic = flags.staticM || flags.staticNK || flags.staticNKCross ||
                   flags.offset != 0;
   // What was asked for, as reports name it; what it removes is counted later.
-  bool isDynamic = command.dynamic.dynamicM.has_value();
+  bool isDynamic = command.dynamic.dynamicM || command.dynamic.dynamicN ||
+                   command.dynamic.dynamicK;
   if (isStatic || staticK.any() || isDynamic)
     plan->setAttr("sparsity",
                   Builder(plan.getContext()).getF64FloatAttr(1 - left));
@@ -467,6 +470,35 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
                        "leave the rows (tokens) of each sublayer to a router, "
                        "which is expected to pass by the fraction S of them")
           ->check(sparsity);
+  CLI::Option *dynamicN =
+      prune
+          ->add_option("--dynamic-n", command->dynamic.dynamicN,
+                       "leave the width of each sublayer to a router, row by "
+                       "row: groups of channels and of query heads, of which "
+                       "it is expected to leave out the fraction S")
+          ->check(sparsity)
+          ->excludes(dynamicM);
+  CLI::Option *dynamicK =
+      prune
+          ->add_option("--dynamic-k", command->dynamic.dynamicK,
+                       "the same of groups of columns of each sublayer's "
+                       "normed input, which its first products read")
+          ->check(sparsity)
+          ->excludes(dynamicM)
+          ->excludes(dynamicN);
+  prune
+      ->add_option("--group", command->dynamic.group,
+                   "columns of a group of --dynamic-n and --dynamic-k; query "
+                   "heads are grouped as far as they fit, at least one [128]")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
+      ->check([=](const std::string &) -> std::string {
+        return *dynamicN || *dynamicK ? "" : "needs --dynamic-n or --dynamic-k";
+      });
+  auto needsRoute = [=](const std::string &) -> std::string {
+    return *dynamicM || *dynamicN || *dynamicK
+               ? ""
+               : "needs --dynamic-m, --dynamic-n or --dynamic-k";
+  };
   prune
       ->add_flag("--layer-routers", command->dynamic.wholeLayers,
                  "one router decides for both sublayers of a layer")
@@ -474,13 +506,13 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
   prune
       ->add_option("--router", command->dynamic.router,
                    "linear, bottleneck(R) or mlp(R) [bottleneck(16)]")
-      ->needs(dynamicM);
+      ->check(needsRoute);
   prune
       ->add_option("--router-weights", command->dynamic.file,
                    "safetensors with the weights of routers; else they are "
                    "generated, which says how long such a model takes and "
                    "nothing about its quality")
-      ->needs(dynamicM);
+      ->check(needsRoute);
   CLI::Option *means =
       prune
           ->add_option(

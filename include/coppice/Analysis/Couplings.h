@@ -24,6 +24,8 @@ struct Sublayer {
   /// Columns of the sink's input for one channel (1) or KV head (all of its
   /// query heads).
   int64_t granule = 1;
+  /// Columns of the sink's input for one channel (1) or one query head.
+  int64_t unit = 1;
 };
 
 /// The sublayers of the functions of `module` in order. A sublayer is a

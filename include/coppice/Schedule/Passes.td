@@ -82,7 +82,7 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
 }
 
 def PruneSinkRoutes : Pass<"prune-sink-routes"> {
-  let summary = "Move projections of rows below the sums that they are added in";
+  let summary = "Move projections of routes to where they can be left out";
   let description = [{
     `r + P_m x`, P_m being a `prune.project_by` that nobody else reads, becomes
     `P_m (r + x)` into r: the rows that the mask does not keep are r either way.
@@ -110,10 +110,18 @@ def PruneSinkRoutes : Pass<"prune-sink-routes"> {
       return %r1
     ```
 
+    Where something stands in for the rows that are passed by, they are sums of
+    their own: `r + (P_m x into f)` becomes `P_m (t + x) into t`, with
+    `t = P_(not m) (r + f) into r`. And a `prune.gemm` that reads a projection of
+    groups of columns becomes one over the rows that each group of K has.
+
     Left alone: projections that others read too, and sums of another form.
   }];
   let dependentDialects = ["::coppice::prune::PruneDialect"];
-  let statistics = [Statistic<"sunkBelow", "sunk", "projections moved below a sum">];
+  let statistics = [
+    Statistic<"sunkBelow", "sunk", "projections moved below a sum">,
+    Statistic<"leftToProducts", "left-to-products", "projections of groups of columns that products leave out">,
+  ];
 }
 
 def PruneFormRowSets : Pass<"prune-form-row-sets", "::mlir::func::FuncOp"> {
@@ -123,7 +131,9 @@ def PruneFormRowSets : Pass<"prune-form-row-sets", "::mlir::func::FuncOp"> {
     over a set of rows, which updates `into`. From there up, products, norms,
     rotary embeddings and attention whose results are read in these rows only
     are over them too: what they leave in the other rows is not defined. The list
-    of rows is made once for a mask, by `prune.compact`.
+    of rows is made once for a mask, by `prune.compact`. Where a GEMM reads the rows
+    of each group of K, those that make its input are over the same rows of each
+    group of columns: `per panel` of a GEMM, heads of attention.
 
     ```mlir
     func.func @mlp(%r: tensor<?x3xf32>, %m: tensor<?x1xi8>, %g: tensor<3xf32>, %up: tensor<5x3xf32>, %down: tensor<3x5xf32>) -> tensor<?x3xf32> {
@@ -144,7 +154,7 @@ def PruneFormRowSets : Pass<"prune-form-row-sets", "::mlir::func::FuncOp"> {
     ```
 
     Left alone: what someone reads whole (keys and values, and the norm ahead of
-    them), elementwise ops that are not part of a GEMM, masks of several groups.
+    them), elementwise ops that are not part of a GEMM.
   }];
   let dependentDialects = ["::coppice::prune::PruneDialect", "::mlir::tensor::TensorDialect"];
   let statistics = [Statistic<"formed", "formed", "ops that compute less than all rows">];

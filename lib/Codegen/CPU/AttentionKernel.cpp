@@ -6,7 +6,8 @@
 // heads that share it. The step is a bag of rows, so the item looks for runs in
 // its block: rows of one slot at consecutive positions. A run attends as one
 // matrix (AttentionRun.h). Any order of the rows is right; a prompt's own order
-// is fast. Causal work grows with the position, so the last blocks come first:
+// is fast. (Where heads have lists of rows of their own, the blocks are those of
+// their lists.) Causal work grows with the position, so the last blocks come first:
 // what is left for the end is small.
 //
 // "attention_split", then "attention_merge", for few rows: a work item is one
@@ -39,6 +40,8 @@ public:
         attention(b, shell, target, op, rows, keys, /*allHeads=*/false) {}
 
   void emit() {
+    if (countLists())
+      return emitLists();
     extent = countRows();
     Value begin = shell.begin, end = shell.end;
     if (rowSet) {
@@ -49,11 +52,28 @@ public:
       begin = portionOf(begin, kept, all);
       end = portionOf(end, kept, all);
     }
-    loop(begin, end, 1, [&](Value item) { emitItem(item); });
+    loop(begin, end, 1, [&](Value item) {
+      emitItem(div(item, kvHeads), rem(item, kvHeads));
+    });
   }
 
 private:
-  void emitItem(Value item);
+  /// Each head has as many items as blocks of all rows: those that its list
+  /// does not fill are empty.
+  void emitLists() {
+    loop(shell.begin, shell.end, 1, [&](Value item) {
+      Value kvHead = rem(item, kvHeads), block = div(item, kvHeads);
+      selectList(kvHead);
+      attention.selectList(kvHead);
+      extent = countRows();
+      auto any = scf::IfOp::create(b, compare(arith::CmpIPredicate::slt,
+                                              mul(block, rows), extent));
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(any.thenBlock());
+      emitItem(block, kvHead);
+    });
+  }
+  void emitItem(Value number, Value kvHead);
   Value countRun(Value row, Value slot, Value position, Value limit);
 
   int64_t rows;
@@ -63,10 +83,9 @@ private:
 
 /// Walks over the runs of a block of rows. Where a run turns out to hold values
 /// that some of its rows must not see, it is done again, row by row.
-void PrefillEmitter::emitItem(Value item) {
+void PrefillEmitter::emitItem(Value number, Value kvHead) {
   Value blocks = ceilDiv(extent, rows);
-  Value block = sub(sub(blocks, index(1)), div(item, kvHeads));
-  Value kvHead = rem(item, kvHeads);
+  Value block = sub(sub(blocks, index(1)), number);
   Value first = mul(block, rows);
   Value end = min(add(first, rows), extent);
 
@@ -157,6 +176,17 @@ protected:
     Value blocks = ceilDiv(max(sub(end, start), index(0)), splits * keys);
     return {position, start, end, mul(blocks, keys)};
   }
+  /// Of work items that are a row of a KV head each: `body` with the row's
+  /// number in the head's list, if that is so long.
+  void forRowOfList(Value item, llvm::function_ref<void(Value, Value)> body) {
+    Value row = div(item, kvHeads), kvHead = rem(item, kvHeads);
+    selectList(kvHead);
+    auto any = scf::IfOp::create(
+        b, compare(arith::CmpIPredicate::slt, row, countRows()));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(any.thenBlock());
+    body(row, kvHead);
+  }
   /// The place of the partial results of a chunk.
   Value offsetOfChunk(Value row, Value kvHead, Value chunk) {
     Value head = add(mul(row, kvHeads), kvHead);
@@ -172,15 +202,42 @@ public:
                const CPUTarget &target, decoder::AttentionOp op, int64_t splits,
                int64_t keys)
       : ChunkedBuilder(b, shell, target, op, splits, keys),
-        attention(b, shell, target, op, /*rows=*/1, keys, /*allHeads=*/true) {}
+        attention(b, shell, target, op, /*rows=*/1, keys,
+                  /*allHeads=*/!countLists()) {}
 
   void emit() {
+    if (countLists())
+      return emitLists();
     auto [begin, end] = itemsOfCall(countRows(), splits);
     loop(begin, end, 1,
          [&](Value item) { emitItem(div(item, splits), rem(item, splits)); });
   }
 
 private:
+  /// An item is a chunk of a row and KV head; empty behind the head's list.
+  void emitLists() {
+    loop(shell.begin, shell.end, 1, [&](Value item) {
+      Value chunk = rem(item, splits);
+      Value number = div(item, splits);
+      forRowOfList(number, [&](Value row, Value kvHead) {
+        attention.selectList(kvHead);
+        Chunks chunks = chunksOf(row);
+        Value from =
+            add(chunks.start, arith::MulIOp::create(b, chunk, chunks.length));
+        Value to = min(chunks.end, add(from, chunks.length));
+        auto any =
+            scf::IfOp::create(b, compare(arith::CmpIPredicate::slt, from, to));
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(any.thenBlock());
+        AttentionRun::Run run{row, index(1),
+                              loadIndex(op.getSlots(), rowAt(row)),
+                              chunks.position, kvHead};
+        attention.attend(run, from, to);
+        attention.storePartial(run, offsetOfChunk(row, kvHead, chunk));
+      });
+    });
+  }
+
   void emitItem(Value row, Value chunk) {
     Chunks chunks = chunksOf(row);
     Value from =
@@ -211,19 +268,30 @@ public:
       : ChunkedBuilder(b, shell, target, op, splits, keys) {}
 
   void emit() {
+    if (countLists()) {
+      loop(shell.begin, shell.end, 1, [&](Value item) {
+        forRowOfList(item, [&](Value row, Value kvHead) {
+          emitItem(row, kvHead);
+        });
+      });
+      return;
+    }
     auto [begin, end] = itemsOfCall(countRows(), kvHeads);
     loop(begin, end, 1, [&](Value item) {
-      Value row = div(item, kvHeads), kvHead = rem(item, kvHeads);
-      Chunks chunks = chunksOf(row);
-      Value length = max(sub(chunks.end, chunks.start), index(0));
-      Value count =
-          arith::CeilDivUIOp::create(b, length, max(chunks.length, index(1)));
-      loop(index(0), index(group), 1,
-           [&](Value line) { emitHead(row, kvHead, line, count); });
+      emitItem(div(item, kvHeads), rem(item, kvHeads));
     });
   }
 
 private:
+  void emitItem(Value row, Value kvHead) {
+    Chunks chunks = chunksOf(row);
+    Value length = max(sub(chunks.end, chunks.start), index(0));
+    Value count =
+        arith::CeilDivUIOp::create(b, length, max(chunks.length, index(1)));
+    loop(index(0), index(group), 1,
+         [&](Value line) { emitHead(row, kvHead, line, count); });
+  }
+
   void emitHead(Value row, Value kvHead, Value line, Value count) {
     auto partOf = [&](Value chunk, int64_t column) {
       return load(shell.workspace, add(add(offsetOfChunk(row, kvHead, chunk),
@@ -271,6 +339,11 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
   // 128 query heads share what packing a key costs; blocks of keys and of
   // values, packed, take turns in the L1 cache.
   int64_t headDim = attention.getHeadDim(), kvHeads = attention.getKvHeads();
+  int64_t lists = 0;
+  if (Value list = attention.getRowList())
+    if (auto type = cast<RankedTensorType>(list.getType()); type.getRank() == 2)
+      lists = type.getDimSize(0);
+  kvHeads = std::max(kvHeads, lists);
   int64_t group = attention.getQueryHeads() / kvHeads;
   int64_t rows = std::max<int64_t>(1, (headDim > 128 ? 64 : 128) / group);
   int64_t keys = headDim > 128 ? 32 : headDim > 64 ? 64 : 128;
@@ -289,7 +362,8 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
                                         {"keys", std::min<int64_t>(keys, 64)}}),
                             makeGrid(grid), suffix.str()});
   };
-  addStage(kAttentionSplit, "split", *extent * kSplits);
+  addStage(kAttentionSplit, "split",
+           *extent * kSplits * (lists ? kvHeads : 1));
   addStage(kAttentionMerge, "merge", *extent * kvHeads);
   split.workspace = makeGrid(getAffineConstantExpr(
       kFewRows * kvHeads * kSplits * group *

@@ -21,12 +21,17 @@ AttentionBuilder::AttentionBuilder(ImplicitLocOpBuilder &b,
                                    decoder::AttentionOp op)
     : KernelBuilder(b, shell), math(b, target), op(op),
       headDim(op.getHeadDim()), kvHeads(op.getKvHeads()),
-      group(op.getQueryHeads() / op.getKvHeads()), lanes(math.lanes()) {
+      lanes(math.lanes()) {
   // Queries are negated where the scale is negative, so that the largest score
   // is that of the largest product.
   scale = std::abs(op.getScale().convertToFloat()) * llvm::numbers::log2ef;
   if (op.getRowList())
     rowSet.emplace(b, shell, op.getRowList(), op.getRowCount(), 1, 1);
+  if (int64_t lists = countLists(); lists > kvHeads) {
+    copies = lists / kvHeads;
+    kvHeads = lists;
+  }
+  group = op.getQueryHeads() / kvHeads;
 }
 
 Value AttentionBuilder::countRows() {
@@ -190,7 +195,8 @@ void AttentionRun::packKeys(const Run &run, const Block &block) {
 void AttentionRun::prefetch(const Run &run, const Block &block, Value offset) {
   if (!block.next)
     return;
-  Value column = min(add(mul(run.kvHead, keys * headDim), offset), block.next);
+  Value column =
+      min(add(mul(cacheHead(run.kvHead), keys * headDim), offset), block.next);
   for (Value cache : {op.getKeys(), op.getValues()})
     memref::PrefetchOp::create(
         b, argumentOf(cache),
@@ -202,7 +208,7 @@ void AttentionRun::packKeyColumns(Value memory, const Run &run,
                                   const Block &block, Value key, Value column,
                                   int64_t count) {
   Type storage = getElementTypeOrSelf(op.getKeys());
-  Value from = add(mul(run.kvHead, headDim), column);
+  Value from = add(mul(cacheHead(run.kvHead), headDim), column);
   Value last = sub(block.count, index(1));
   SmallVector<Value> rows;
   for (int64_t i = 0; i < lanes; ++i) {
@@ -239,7 +245,7 @@ void AttentionRun::packKeyColumns(Value memory, const Run &run,
 void AttentionRun::packValues(const Run &run, const Block &block) {
   Value memory = argumentOf(op.getValues());
   Type storage = getElementTypeOrSelf(op.getValues());
-  Value column = mul(run.kvHead, headDim);
+  Value column = mul(cacheHead(run.kvHead), headDim);
   Value last = sub(block.count, index(1));
   int64_t wide = lanes * depth;
   loop(index(0), ceilDiv(block.count, depth), 1, [&](Value step) {

@@ -67,6 +67,11 @@ protected:
   /// With a set of rows, rows are counted in it: the row that is number
   /// `number`.
   Value rowAt(Value number) { return rowSet ? rowSet->at(number) : number; }
+  /// How many lists of rows there are; 0: none, or one for all heads.
+  int64_t countLists() { return rowSet ? rowSet->lists() : 0; }
+  /// The head of the caches that a KV head is: query heads that share one, but
+  /// are of different lists, are taken for heads of several.
+  Value cacheHead(Value kvHead) { return div(kvHead, copies); }
   /// The step's row count, or that of the set.
   Value countRows();
   /// What the call does of `all` work items, `ofRow` for each row: with a set,
@@ -97,6 +102,11 @@ protected:
   int64_t totalInPartial() const { return largestInPartial() + 16; }
 
 public:
+  /// From here on rows are those of the list of a KV head, if it has its own.
+  void selectList(Value kvHead) {
+    if (int64_t lists = countLists())
+      rowSet->select(div(kvHead, kvHeads / lists));
+  }
   static int64_t partialWidth(int64_t headDim) {
     return llvm::alignTo(headDim, 16) + 32;
   }
@@ -105,7 +115,7 @@ protected:
   VectorMath math;
   std::optional<RunTimeSet> rowSet;
   decoder::AttentionOp op;
-  int64_t headDim, kvHeads, group, lanes;
+  int64_t headDim, kvHeads, group, lanes, copies = 1;
   float scale;
 };
 

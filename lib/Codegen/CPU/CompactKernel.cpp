@@ -1,7 +1,7 @@
-//===- CompactKernel.cpp - a mask of rows to the list of rows -------------===//
+//===- CompactKernel.cpp - a mask of rows to lists of rows ----------------===//
 //
-// In: a kernel that is one `prune.compact`. Out: one pass over the mask, one
-// work item: each row is written behind those that are kept so far, and stays
+// In: a kernel that is one `prune.compact`. Out: a pass over the mask for each
+// of its groups, which is one work item: each row is written behind those that are kept so far, and stays
 // there if it is kept. So there is no branch that could be mispredicted.
 //
 //===----------------------------------------------------------------------===//
@@ -37,20 +37,34 @@ public:
     Value list = shell.arguments[1], count = shell.arguments[2];
     Type i32 = b.getI32Type();
     Value rows = memref::DimOp::create(b, mask, 0), zero = index(0);
-    // No more than one item, however many are asked for.
-    loop(shell.begin, min(shell.end, index(1)), 1, [&](Value) {
+    int64_t groups = op.getMask().getType().getDimSize(1);
+    bool isMatrix =
+        cast<MemRefType>(list.getType()).getRank() == 2;
+    // No more items than groups, however many are asked for.
+    loop(shell.begin, min(shell.end, index(groups)), 1, [&](Value group) {
+      auto inList = [&](ValueRange position) {
+        SmallVector<Value, 2> indices(position);
+        if (isMatrix)
+          indices.insert(indices.begin(), group);
+        return indices;
+      };
       ValueRange kept =
           loop(zero, rows, 1, zero, [&](Value row, ValueRange carried) {
             memref::StoreOp::create(b, arith::IndexCastOp::create(b, i32, row),
-                                    list, carried[0]);
+                                    list, inList(carried[0]));
             Value isKept =
-                memref::LoadOp::create(b, mask, ValueRange{row, zero});
+                memref::LoadOp::create(b, mask, ValueRange{row, group});
+            if (op.getPassed())
+              isKept = arith::XOrIOp::create(
+                  b, isKept,
+                  arith::ConstantOp::create(
+                      b, b.getIntegerAttr(isKept.getType(), 1)));
             return SmallVector<Value>{
                 add(carried[0],
                     arith::IndexCastOp::create(b, b.getIndexType(), isKept))};
           });
       memref::StoreOp::create(b, arith::IndexCastOp::create(b, i32, kept[0]),
-                              count, ValueRange());
+                              count, inList({}));
     });
   }
 };
@@ -58,12 +72,14 @@ public:
 } // namespace
 
 std::optional<FailureOr<KernelPlan>> planCompact(func::FuncOp kernel) {
-  if (!getCompact(kernel))
+  prune::CompactOp op = getCompact(kernel);
+  if (!op)
     return std::nullopt;
   MLIRContext *context = kernel.getContext();
   return FailureOr<KernelPlan>(
       KernelPlan::always(kernel, makeConfig(context, kCompact, {}),
-                         makeGrid(getAffineConstantExpr(1, context))));
+                         makeGrid(getAffineConstantExpr(
+                             op.getMask().getType().getDimSize(1), context))));
 }
 
 FailureOr<func::FuncOp> emitCompact(func::FuncOp kernel) {

@@ -18,6 +18,16 @@ Value GemmEpilogue::convert(Value value, Type element) {
   return convertFloat(b, value, element);
 }
 
+/// Element [row, 0] of a value of one column, in all lanes.
+Value GemmEpilogue::loadOfRow(TypedValue<MemRefType> memref, Type element,
+                              Value row) {
+  Value scalar =
+      memref::LoadOp::create(b, memref, ValueRange{row, index(0)});
+  if (scalar.getType() != element) // halves are given as bits
+    scalar = arith::BitcastOp::create(b, element, scalar);
+  return splat(scalar, VectorType::get(target.lanes(), element));
+}
+
 FailureOr<Value> GemmEpilogue::emit(ValueRange sums, Value row, Value column,
                                     Value mask) {
   if (!gemm.epilogue)
@@ -31,6 +41,11 @@ FailureOr<Value> GemmEpilogue::emit(ValueRange sums, Value row, Value column,
        llvm::zip_equal(gemm.epilogue->getArguments().drop_front(sums.size()),
                        gemm.extras)) {
     TypedValue<MemRefType> memref = argumentOf(extra);
+    if (memref.getType().getRank() == 2 && memref.getType().getDimSize(1) == 1 &&
+        gemm.n() != 1) {
+      mapping.map(scalar, loadOfRow(memref, scalar.getType(), row));
+      continue;
+    }
     SmallVector<Value> indices{column};
     if (memref.getType().getRank() == 2)
       indices.insert(indices.begin(), row);

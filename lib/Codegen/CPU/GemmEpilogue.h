@@ -29,6 +29,8 @@ public:
 
 private:
   Value convert(Value value, mlir::Type element);
+  Value loadOfRow(mlir::TypedValue<mlir::MemRefType> memref, mlir::Type element,
+                  Value row);
 
   const GemmOperands &gemm;
   const CPUTarget &target;

@@ -28,6 +28,10 @@
 // would pay nothing. Few rows are no special case: with one row the weights
 // stream through at the speed of memory. What differs is in the configuration.
 //
+// Where each panel has rows of its own, an item is a block of them. Where each
+// group of K has, an item is a block of all rows, and each group adds to those
+// that are in its list, in the order of the groups: sums are the item's scratch.
+//
 // Sets that are known at run time move no data. Work items are shares of what
 // is kept, in positions of the lists; a row, a panel or a group is looked up
 // where its address is made. A block of K is then as many groups as make up its
@@ -78,7 +82,8 @@ GemmStep chooseDenseStep(const GemmOperands &gemm, const CPUTarget &target) {
 WeightPath choosePath(const GemmOperands &gemm, const GemmConfig &config,
                       const CPUTarget &target) {
   GemmStep dense = chooseDenseStep(gemm, target);
-  // The cache has no room for long granules of a set.
+  // The cache has no room for long granules of a set. (A group of K that has rows
+  // of its own is cut into blocks like any K.)
   bool isShort = !gemm.groups || gemm.groups->size <= 1024;
   bool isMany = config.rows > 4 * tileHeight(config, target);
   // A tile of 256-bit vectors has two of a panel: too few products to widen
@@ -117,6 +122,9 @@ private:
   /// [from, to) along K; with a set of groups, positions in it.
   struct Block {
     Value from, to;
+    /// The item's rows that take part, as positions in a list of them, and the
+    /// item's first row; null: all rows of the item.
+    Value first = {}, count = {}, firstOfItem = {};
   };
 
   /// Which share of the next part of the weights a tile fetches.
@@ -127,13 +135,16 @@ private:
   };
 
   void emitItems();
+  void emitItemsOfPanels(Value extent);
   void emitItem(const Item &item);
+  void emitGroupsOfRows(const Item &item);
   void emitBlock(const Item &item, const Block &block);
   void expandBlock(const Item &item, const Block &block);
   void emitTile(int64_t height, const Item &item, const Block &block,
                 Value row);
   void emitColumns(const Block &block, const GemmProduct::Operands &operands,
-                   const Ahead &ahead, Value scratchRow, Value scratchColumn);
+                   const Ahead &ahead, ValueRange scratchRows,
+                   Value scratchColumn);
   void multiplyBlock(SmallVector<Value> &sums, const Block &block,
                      const GemmProduct::Operands &operands);
   void multiplyGroups(SmallVector<Value> &sums, const Block &block,
@@ -165,9 +176,12 @@ private:
   /// is to stay in L1 all the same.
   int64_t depthOfBlock() {
     // Whole steps of N:M weights.
-    if (gemm.of || path.expands)
-      return llvm::alignTo(std::min<int64_t>(config.depth, 512), kPaddedTo);
-    return isCopied() ? std::min<int64_t>(config.depth, 512) : config.depth;
+    int64_t depth = isCopied() || gemm.of || path.expands
+                        ? std::min<int64_t>(config.depth, 512)
+                        : config.depth;
+    if (gemm.rowsPerGroup)
+      depth = std::min(depth, gemm.rowsPerGroup);
+    return gemm.of || path.expands ? llvm::alignTo(depth, kPaddedTo) : depth;
   }
   /// Groups of a block.
   int64_t groupsOfBlock() {
@@ -181,7 +195,14 @@ private:
     return gemm.groups ? llvm::divideCeil(gemm.k(), gemm.groups->size)
                        : gemm.k();
   }
-  bool isOneBlock() { return unitsAlongK() <= unitsOfBlock(); }
+  /// Are all blocks along K as long?
+  bool isEven() {
+    return gemm.k() % depthOfBlock() == 0 &&
+           gemm.rowsPerGroup % depthOfBlock() == 0;
+  }
+  bool isOneBlock() {
+    return !gemm.rowsPerGroup && unitsAlongK() <= unitsOfBlock();
+  }
   /// Elements from one copied row to the next. A run with zeros behind it may
   /// be longer than a group of a set: of the last one they are in the row, too.
   int64_t copyPitch() {
@@ -325,10 +346,13 @@ void GemmEmitter::emitItems() {
   Value extent = memref::DimOp::create(b, argumentOf(gemm.rowsOfWork()), 0);
   Value begin = shell.begin, end = shell.end, count = extent;
   panelCount = index(panelsOfAll());
-  if (gemm.rows) {
+  if (gemm.rows)
     rows.emplace(b, shell, gemm.rows->list, gemm.rows->count, 1, 1);
+  if (gemm.rowsPerPanel)
+    return emitItemsOfPanels(extent);
+  bool hasRowSet = rows && !gemm.rowsPerGroup;
+  if (hasRowSet)
     count = rows->count();
-  }
   if (gemm.panels) {
     panels.emplace(b, shell, gemm.panels->list, gemm.panels->count,
                    gemm.panels->size / config.panel, panelsOfAll());
@@ -345,7 +369,7 @@ void GemmEmitter::emitItems() {
     return div(add(panels, config.panels - 1), config.panels);
   };
   Value blocks = blocksOf(count), runs = runsOf(panelCount);
-  if (rows || panels) {
+  if (hasRowSet || panels) {
     // The grid is that of everything: an item is its share of what is kept.
     Value kept = arith::MulIOp::create(b, blocks, runs);
     Value all =
@@ -369,6 +393,65 @@ void GemmEmitter::emitItems() {
   });
 }
 
+/// Items where each panel has rows of its own: as many blocks as all rows would
+/// be, of which those are empty that a list does not fill. A run of panels is of
+/// one list.
+void GemmEmitter::emitItemsOfPanels(Value extent) {
+  int64_t ofList = gemm.rowsPerPanel / config.panel,
+          runs = llvm::divideCeil(ofList, config.panels);
+  loop(shell.begin, shell.end, 1, [&](Value number) {
+    Value block = div(number, rows->lists() * runs),
+          run = rem(number, rows->lists() * runs);
+    Value list = div(run, runs);
+    rows->select(list);
+    Value count = rows->count();
+    Value blocks = div(add(count, config.rows - 1), config.rows);
+    auto bound = [&](Value block) -> Value {
+      return arith::DivUIOp::create(b, arith::MulIOp::create(b, block, count),
+                                    max(blocks, index(1)));
+    };
+    Item item;
+    item.first = bound(block);
+    item.count = sub(bound(add(block, 1)), item.first);
+    Value within = mul(rem(run, runs), config.panels);
+    item.panel = add(mul(list, ofList), within);
+    Value left = min(sub(index(ofList), within),
+                     sub(index(panelsOfAll()), item.panel));
+    item.panelCount = min(left, index(config.panels));
+    Value isThere = arith::AndIOp::create(
+        b,
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block, blocks),
+        arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, item.panelCount,
+                              index(0)));
+    auto branch = scf::IfOp::create(b, isThere);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    emitItem(item);
+  });
+}
+
+/// The groups of K in their order, each over those rows of the item that are in
+/// its list.
+void GemmEmitter::emitGroupsOfRows(const Item &item) {
+  int64_t size = gemm.rowsPerGroup;
+  loop(index(0), index(rows->lists()), 1, [&](Value group) {
+    rows->select(group);
+    Value first = rows->lowerBound(item.first);
+    Value count = sub(rows->lowerBound(add(item.first, item.count)), first);
+    auto any = scf::IfOp::create(
+        b, arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, count,
+                                 index(0)));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(any.thenBlock());
+    Value begin = mul(group, size);
+    Value end = min(add(begin, size), index(gemm.k()));
+    loop(begin, end, depthOfBlock(), [&](Value from) {
+      emitBlock(item, {from, min(add(from, depthOfBlock()), end), first, count,
+                       item.first});
+    });
+  });
+}
+
 void GemmEmitter::emitItem(const Item &item) {
   Value all = keptAlongK();
   if (isOneBlock())
@@ -380,6 +463,10 @@ void GemmEmitter::emitItem(const Item &item) {
       vector::StoreOp::create(b, zero, scratch, ValueRange{row, column});
     });
   });
+  if (gemm.rowsPerGroup) {
+    emitGroupsOfRows(item);
+    return emitEpilogue(item, index(0), item.count);
+  }
   loop(index(0), all, unitsOfBlock(), [&](Value from) {
     Value to = add(from, unitsOfBlock());
     if (gemm.groups || gemm.k() % unitsOfBlock())
@@ -390,7 +477,12 @@ void GemmEmitter::emitItem(const Item &item) {
 }
 
 /// Tiles of two heights, one apart, whose rows add up: the taller ones first.
-void GemmEmitter::emitBlock(const Item &item, const Block &block) {
+void GemmEmitter::emitBlock(const Item &whole, const Block &block) {
+  Item item = whole;
+  if (block.first) {
+    item.first = block.first;
+    item.count = block.count;
+  }
   if (path.expands)
     expandBlock(item, block);
   int64_t most = tallest;
@@ -469,7 +561,12 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
   }
 
   int64_t width = widthOf(height);
-  Value scratchRow = isOneBlock() ? index(0) : row;
+  SmallVector<Value> scratchRows;
+  for (int64_t r = 0; r < height; ++r)
+    scratchRows.push_back(
+        block.first
+            ? sub(rows->at(add(add(item.first, row), r)), block.firstOfItem)
+            : add(isOneBlock() ? index(0) : row, r));
   loop(index(0), item.panelCount, 1, [&](Value local) {
     Value panel =
         mul(panelAt(add(item.panel, local)), elementsAlongK(gemm.k()));
@@ -491,7 +588,7 @@ void GemmEmitter::emitTile(int64_t height, const Item &item, const Block &block,
         if (operands.lines && !gemm.groups)
           setAhead(operands, ahead, distanceToNext(item, block, local),
                    bytesAlongK(sub(block.to, block.from)));
-        emitColumns(block, operands, ahead, scratchRow,
+        emitColumns(block, operands, ahead, scratchRows,
                     add(scratchColumn, column));
       });
     }
@@ -552,12 +649,12 @@ void GemmEmitter::setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
 
 void GemmEmitter::emitColumns(const Block &block,
                               const GemmProduct::Operands &operands,
-                              const Ahead &ahead, Value scratchRow,
+                              const Ahead &ahead, ValueRange scratchRows,
                               Value scratchColumn) {
   int64_t height = ahead.height;
   int64_t vectors = tileVectors(config, target, height);
   auto at = [&](int64_t r, int64_t v) {
-    return SmallVector<Value>{add(scratchRow, r),
+    return SmallVector<Value>{scratchRows[r],
                               add(scratchColumn, v * target.lanes())};
   };
   SmallVector<Value> sums;
@@ -580,10 +677,10 @@ void GemmEmitter::multiplyBlock(SmallVector<Value> &sums, const Block &block,
   int64_t stepsOfBlock = depthOfBlock() / product->depth();
   int64_t all = stepsOf(gemm.k());
   Value steps = isOneBlock()                ? index(all)
-                : gemm.k() % depthOfBlock() ? stepsOf(sub(block.to, block.from))
-                                            : index(stepsOfBlock);
-  bool isMultiple =
-      all % unroll == 0 && (isOneBlock() || stepsOfBlock % unroll == 0);
+                : !isEven()    ? stepsOf(sub(block.to, block.from))
+                               : index(stepsOfBlock);
+  bool isMultiple = all % unroll == 0 &&
+                    (isOneBlock() || (isEven() && stepsOfBlock % unroll == 0));
   sums = product->run(sums, operands, steps, isMultiple);
   if (hasHalf())
     multiplyHalf(sums, operands, steps, block.to);
@@ -761,6 +858,14 @@ static GemmConfig chooseConfig(const GemmClass &gemm, const RowBucket &bucket,
   return gemmCandidates(gemm, bucket).front();
 }
 
+/// Runs of panels that a block of rows has.
+static int64_t countRuns(const GemmOperands &gemm, const GemmConfig &config) {
+  if (!gemm.rowsPerPanel)
+    return llvm::divideCeil(gemm.getClass().panelCount(), config.panels);
+  return llvm::divideCeil(gemm.n(), gemm.rowsPerPanel) *
+         llvm::divideCeil(gemm.rowsPerPanel / config.panel, config.panels);
+}
+
 std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
                                               const PlanOptions &options) {
   std::optional<GemmOperands> gemm = getGemmOperands(kernel);
@@ -778,9 +883,8 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
     bool isLast = &bucket == &gemmRowBuckets().back();
     KernelStage stage;
     stage.config = config.toAttr(kernel.getContext());
-    stage.grid = makeGrid(
-        extent->ceilDiv(config.rows) *
-        llvm::divideCeil(gemm->getClass().panelCount(), config.panels));
+    stage.grid =
+        makeGrid(extent->ceilDiv(config.rows) * countRuns(*gemm, config));
     if (!isLast)
       stage.suffix = "m" + std::to_string(bucket.most);
     plan.variants.push_back(

@@ -35,7 +35,7 @@ GemmClass GemmOperands::getClass() const {
           bytes(input),
           bytes(weights.front()),
           static_cast<int64_t>(weights.size()),
-          panels ? panels->size : 0,
+          panels ? panels->size : rowsPerPanel,
           kept,
           of};
 }
@@ -60,8 +60,8 @@ std::optional<rt::NMLayout> getPatternLayout(prune::GemmOp gemm) {
     return std::nullopt;
   auto weight = cast<ShapedType>(gemm.getWeight().getType());
   Type element = weight.getElementType();
-  int64_t panels = gemm.getPanels() ? *gemm.getPanelSize() : 0,
-          groups = gemm.getGroups() ? *gemm.getGroupSize() : 0;
+  int64_t panels = gemm.getPanelSize().value_or(0),
+          groups = gemm.getGroupSize().value_or(0);
   if (!weight.hasStaticShape() || !arePanelsPacked(panels) ||
       !areGroupsPacked(groups, element))
     return std::nullopt;
@@ -84,6 +84,19 @@ static bool readSets(prune::GemmOp gemm, GemmOperands &operands) {
     operands.rows = {gemm.getRows(), gemm.getRowCount(), 1};
     operands.gathersRows = *gemm.getRowSides() != prune::RowSides::Scatter;
     operands.scattersRows = *gemm.getRowSides() != prune::RowSides::Gather;
+  }
+  if (gemm.hasRowsPerPanel()) {
+    operands.rowsPerPanel = static_cast<int64_t>(*gemm.getPanelSize());
+    if (!arePanelsPacked(operands.rowsPerPanel))
+      return false;
+  }
+  if (gemm.hasRowsPerGroup()) {
+    // The epilogue is of all rows.
+    operands.rowsPerGroup = static_cast<int64_t>(*gemm.getGroupSize());
+    operands.scattersRows = false;
+    if (!areGroupsPacked(operands.rowsPerGroup,
+                         elementOf(operands.weights.front())))
+      return false;
   }
   if (gemm.getPanels()) {
     operands.panels = {gemm.getPanels(), gemm.getPanelCount(),

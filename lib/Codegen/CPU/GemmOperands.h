@@ -30,6 +30,8 @@ struct GemmOperands {
   };
   std::optional<Set> rows, panels, groups;
   bool gathersRows = false, scattersRows = false;
+  /// Rows have a list for each so many columns, or values along K; else 0.
+  int64_t rowsPerPanel = 0, rowsPerGroup = 0;
   /// What the pattern of the weights leaves of each group along K, if there is
   /// a way to keep and multiply no more than that; else they are as dense.
   int64_t kept = 0, of = 0;
@@ -37,7 +39,9 @@ struct GemmOperands {
   int64_t n() const;
   int64_t k() const;
   /// The value whose rows are as many as the work has at the most.
-  mlir::Value rowsOfWork() const { return rows ? rows->list : input; }
+  mlir::Value rowsOfWork() const {
+    return rows && !rowsPerPanel && !rowsPerGroup ? rows->list : input;
+  }
   /// How many values along K lie side by side in the packed weights.
   int64_t pack() const;
   std::optional<rt::NMLayout> getNMLayout(int64_t panel) const;

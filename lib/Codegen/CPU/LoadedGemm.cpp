@@ -20,6 +20,22 @@ GemmClass GemmSpec::getClass() const {
   return {n, k, bytesOf(input), bytesOf(weight), 1, panelSize, kept, of};
 }
 
+int64_t GemmSpec::getRowLists() const {
+  switch (rows) {
+  case Rows::All:
+    return 0;
+  case Rows::Gather:
+  case Rows::Scatter:
+  case Rows::Both:
+    return 1;
+  case Rows::PerPanel:
+    return static_cast<int64_t>(llvm::divideCeil(n, panelSize));
+  case Rows::PerGroup:
+    return static_cast<int64_t>(llvm::divideCeil(k, groupSize));
+  }
+  llvm_unreachable("all kinds are handled");
+}
+
 std::string GemmSpec::getSource(StringRef name) const {
   std::string x = formatv("tensor<?x{0}x{1}>", k, input),
               w = formatv("tensor<{0}x{1}x{2}>", n, k, weight),
@@ -58,18 +74,28 @@ std::string GemmSpec::getSource(StringRef name) const {
   auto granules = [](int64_t extent, int64_t size) {
     return std::to_string(llvm::divideCeil(extent, size));
   };
-  if (rows != Rows::All)
+  bool isPerPanel = rows == Rows::PerPanel, isPerGroup = rows == Rows::PerGroup;
+  if (isPerPanel || isPerGroup) {
+    int64_t lists = getRowLists();
+    arguments += formatv(", %rows: tensor<{0}x?xi32> {{exec.dims = [{0}, "
+                         "\"rows\"]}, %counts: tensor<{0}xi32>",
+                         lists);
+    sets += formatv(" rows both(%rows, %counts : tensor<{0}x?xi32>) per {1} "
+                    "of {2}",
+                    lists, isPerPanel ? "panel" : "group",
+                    isPerPanel ? panelSize : groupSize);
+  } else if (rows != Rows::All)
     addSet(rows == Rows::Gather    ? "rows gather"
            : rows == Rows::Scatter ? "rows scatter"
                                    : "rows both",
            "rows", "?", " {exec.dims = [\"rows\"]}");
-  if (panelSize)
+  if (panelSize && !isPerPanel)
     addSet(formatv("panels of {0}", panelSize).str(), "panels",
            granules(n, panelSize));
-  if (groupSize)
+  if (groupSize && !isPerGroup)
     addSet(formatv("groups of {0}", groupSize).str(), "groups",
            granules(k, groupSize));
-  if (rows != Rows::All || panelSize)
+  if ((rows != Rows::All && !isPerGroup) || panelSize)
     sets += " into %out";
   std::string pattern;
   if (of)
@@ -96,6 +122,9 @@ std::optional<rt::NMLayout> LoadedGemm::nmLayout() const {
 
 int64_t LoadedGemm::items(int64_t m) const {
   int64_t panels = llvm::divideCeil(spec.n, config.panel);
+  if (spec.rows == GemmSpec::Rows::PerPanel)
+    return llvm::divideCeil(m, config.rows) * spec.getRowLists() *
+           llvm::divideCeil(spec.panelSize / config.panel, config.panels);
   return llvm::divideCeil(m, config.rows) *
          llvm::divideCeil(panels, config.panels);
 }

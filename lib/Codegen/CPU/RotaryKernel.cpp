@@ -39,17 +39,15 @@ public:
 
   void emit() {
     Value extent = memref::DimOp::create(b, argumentOf(op.getInput()), 0);
-    auto rotateRow = [&](Value row) {
-      for (int64_t v = 0; v < rotated / 2; v += lanes)
-        rotate(row, v);
-      for (int64_t v = rotated; v < headDim; v += lanes)
-        copy(row, v);
-    };
-    if (op.getRowList())
-      RunTimeSet(b, shell, op.getRowList(), op.getRowCount(), 1, 1)
-          .forEach(extent, rows, rotateRow);
-    else
-      forEachRow(extent, rows, rotateRow);
+    if (!op.getRowList())
+      return forEachRow(extent, rows, [&](Value row) {
+        rotateRow(row, index(0), index(width));
+      });
+    RunTimeSet set(b, shell, op.getRowList(), op.getRowCount(), 1, 1);
+    set.forEach(extent, rows, [&](Value row) {
+      auto [from, to] = set.columnsOf(width);
+      rotateRow(row, from, to);
+    });
   }
 
 private:
@@ -64,12 +62,20 @@ private:
     storeVector(b, value, shell.arguments.back(), {row, column}, mask);
   }
 
-  void rotate(Value row, int64_t v) {
+  /// The heads of columns [from, to) of a row.
+  void rotateRow(Value row, Value from, Value to) {
+    for (int64_t v = 0; v < rotated / 2; v += lanes)
+      rotate(row, v, from, to);
+    for (int64_t v = rotated; v < headDim; v += lanes)
+      copy(row, v, from, to);
+  }
+
+  void rotate(Value row, int64_t v, Value from, Value to) {
     int64_t half = rotated / 2;
     Value kept = mask(half - v, lanes);
     Value cosine = load(op.getAngles(), row, index(v), kept);
     Value sine = load(op.getAngles(), row, index(half + v), kept);
-    loop(index(0), index(width), headDim, [&](Value head) {
+    loop(from, to, headDim, [&](Value head) {
       Value low = add(head, v), high = add(head, half + v);
       Value x = load(op.getInput(), row, low, kept);
       Value y = load(op.getInput(), row, high, kept);
@@ -82,9 +88,9 @@ private:
     });
   }
 
-  void copy(Value row, int64_t v) {
+  void copy(Value row, int64_t v, Value from, Value to) {
     Value kept = mask(headDim - v, lanes);
-    loop(index(0), index(width), headDim, [&](Value head) {
+    loop(from, to, headDim, [&](Value head) {
       Value column = add(head, v);
       store(load(op.getInput(), row, column, kept), row, column, kept);
     });

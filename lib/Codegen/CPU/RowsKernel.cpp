@@ -157,19 +157,22 @@ void RowsEmitter::emit(decoder::RMSNormOp op) {
             mask);
     });
   };
-  auto normRow = [&](Value row) {
+  auto normRow = [&](Value row, Value begin, Value end) {
     Row from = rowOf(op.getInput(), row), to = resultRow(op.getResult(), row);
     if (width == columns)
       return norm(from, to, index(0));
-    loop(index(0), index(columns), width,
-         [&](Value first) { norm(from, to, first); });
+    loop(begin, end, width, [&](Value first) { norm(from, to, first); });
   };
   Value extent = extentOf(op.getInput());
-  if (op.getRowList())
-    RunTimeSet(b, shell, op.getRowList(), op.getRowCount(), 1, 1)
-        .forEach(extent, rows, normRow);
-  else
-    forEachRow(extent, rows, normRow);
+  if (!op.getRowList())
+    return forEachRow(extent, rows, [&](Value row) {
+      normRow(row, index(0), index(columns));
+    });
+  RunTimeSet set(b, shell, op.getRowList(), op.getRowCount(), 1, 1);
+  set.forEach(extent, rows, [&](Value row) {
+    auto [begin, end] = set.columnsOf(columns);
+    normRow(row, begin, end);
+  });
 }
 
 void RowsEmitter::prefetch(const Row &row, Value column) {

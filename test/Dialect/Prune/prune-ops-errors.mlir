@@ -129,7 +129,7 @@ func.func @f(%x: tensor<2x3xf32>, %w: tensor<5x3xf32>) {
 // -----
 
 func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>, %b: tensor<3xf32>) {
-  // expected-error @below {{expected epilogue operand 0 to have the result's shape or be a vector of 5, found 'tensor<3xf32>'}}
+  // expected-error @below {{expected epilogue operand 0 to have the result's shape, one column, or be a vector of 5, found 'tensor<3xf32>'}}
   %p = prune.gemm "s" %x, %w epilogue(%acc: f32, %e: f32 = %b : tensor<3xf32>) {
     prune.yield %acc : f32
   } : tensor<?x3xf32>, tensor<5x3xf32> -> tensor<?x5xf32>
@@ -242,7 +242,7 @@ func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: 
 // -----
 
 func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
-  // expected-error @below {{expected no 'into' without a set of rows or panels, found one}}
+  // expected-error @below {{expected no 'into' where sets leave nothing out, found one}}
   %p = prune.gemm "s" %x, %w groups of 2(%l, %n : tensor<?xi32>) into %o : tensor<?x8xf32>, tensor<6x8xf32> -> tensor<?x6xf32>
   return
 }

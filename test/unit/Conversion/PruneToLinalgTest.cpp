@@ -209,6 +209,50 @@ TEST(PruneToLinalg, GemmComputesWhatIsInItsSetsAndKeepsTheRest) {
       }
 }
 
+TEST(PruneToLinalg, GemmHasTheRowsOfEachPanelOrGroup) {
+  const char *text = R"(
+    func.func @f(%a: tensor<?x11xf32>, %w: tensor<7x11xf32>, %o: tensor<?x7xf32>, %r: tensor<3x?xi32>, %n: tensor<3xi32>)
+        -> tensor<?x7xf32> {
+      %c = prune.gemm "c" %a, %w rows both(%r, %n : tensor<3x?xi32>) WHAT
+        : tensor<?x11xf32>, tensor<7x11xf32> -> tensor<?x7xf32>
+      return %c : tensor<?x7xf32>
+    })";
+  std::mt19937 random(5);
+  for (bool perPanel : {true, false})
+    for (int64_t rows : {6, 1}) {
+      Array a = randomIntegers(random, {rows, 11}, -5, 5),
+            w = randomIntegers(random, {7, 11}, -5, 5),
+            o = randomIntegers(random, {rows, 7}, -5, 5);
+      std::vector<float> listed, counts;
+      std::vector<std::vector<Array>> sets;
+      for (int i = 0; i < 3; ++i) {
+        sets.push_back(randomSet(random, rows, rows));
+        const Array &list = sets.back()[0];
+        listed.insert(listed.end(), list.values.begin(), list.values.end());
+        counts.push_back(sets.back()[1].values[0]);
+      }
+      Array expected = o;
+      for (int64_t row = 0; row < rows; ++row)
+        for (int64_t n = 0; n < 7; ++n) {
+          if (perPanel && !isIn(sets[n / 3], row))
+            continue;
+          float sum = 0;
+          for (int64_t k = 0; k < 11; ++k)
+            if (perPanel || isIn(sets[k / 4], row))
+              sum += a.at({row, k}) * w.at({n, k});
+          expected.at({row, n}) = sum;
+        }
+      std::string source = text;
+      source.replace(source.find("WHAT"), 4,
+                     perPanel ? "per panel of 3 into %o" : "per group of 4");
+      auto results = run(
+          source, {a, w, o, Array({3, rows}, listed), Array({3}, counts)});
+      ASSERT_EQ(results.size(), 1u);
+      EXPECT_EQ(results[0].values, expected.values)
+          << (perPanel ? "panels, " : "groups, ") << rows << " rows";
+    }
+}
+
 TEST(PruneToLinalg, GemmOfNoGroupsIsZero) {
   auto results =
       run(R"(

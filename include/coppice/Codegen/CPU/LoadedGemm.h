@@ -36,7 +36,9 @@ struct GemmSpec {
   /// Element types: "f32", "f16" or "bf16".
   std::string input = "f32", weight = "f32", output = "f32";
   Epilogue epilogue = Epilogue::None;
-  enum class Rows { All, Gather, Scatter, Both };
+  /// `PerPanel` and `PerGroup`: a list for each panel or group, instead of a set
+  /// of those.
+  enum class Rows { All, Gather, Scatter, Both, PerPanel, PerGroup };
   Rows rows = Rows::All;
   /// Columns and values along K to a granule of their set; 0: no set.
   int64_t panelSize = 0, groupSize = 0;
@@ -44,6 +46,8 @@ struct GemmSpec {
   int64_t kept = 0, of = 0;
 
   GemmClass getClass() const;
+  /// How many lists of rows there are: 0, none.
+  int64_t getRowLists() const;
   /// The kernel as `exec-form-dispatches` would make it, not yet planned.
   std::string getSource(llvm::StringRef name) const;
 };
@@ -69,7 +73,7 @@ public:
 
   /// Runs work items [begin, end). `args`: A, W, the bias if there is one, list
   /// and count of each set (rows, panels, groups), C. A list of rows has room
-  /// for `m`.
+  /// for `m`; several lists are a matrix, their counts a vector.
   void run(llvm::ArrayRef<const void *> args, int64_t m, int64_t begin,
            int64_t end) const;
 

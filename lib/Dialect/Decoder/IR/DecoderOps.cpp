@@ -43,10 +43,16 @@ parseRowSet(OpAsmParser &parser,
     return success();
   list.emplace();
   count.emplace();
-  countType = RankedTensorType::get({}, parser.getBuilder().getI32Type());
-  return failure(parser.parseLParen() || parser.parseOperand(*list) ||
-                 parser.parseComma() || parser.parseOperand(*count) ||
-                 parser.parseColonType(listType) || parser.parseRParen());
+  if (parser.parseLParen() || parser.parseOperand(*list) ||
+      parser.parseComma() || parser.parseOperand(*count) ||
+      parser.parseColonType(listType) || parser.parseRParen())
+    return failure();
+  SmallVector<int64_t, 1> counts;
+  if (auto type = dyn_cast<RankedTensorType>(listType);
+      type && type.getRank() == 2)
+    counts.push_back(type.getDimSize(0));
+  countType = RankedTensorType::get(counts, parser.getBuilder().getI32Type());
+  return success();
 }
 
 static void printRowSet(OpAsmPrinter &printer, Operation *, Value list,
@@ -121,25 +127,37 @@ static LogicalResult verifyHeads(Operation *op, StringRef what, int64_t width,
 
 /// A set of rows has both its list, with room for the rows of `input`, and its
 /// count, or neither.
+/// `heads` of the input, of which there may be equal groups with a list each; 0:
+/// none, so that there is one list.
 static LogicalResult verifyRowSet(Operation *op, Value list, Value count,
-                                  Type input) {
+                                  Type input, int64_t heads) {
   if (!list != !count)
     return op->emitOpError()
            << "expected a list of rows and their number, found only "
            << (list ? "the list" : "the number");
   if (!list)
     return success();
-  int64_t rows = cast<RankedTensorType>(input).getDimSize(0),
-          room = cast<RankedTensorType>(list.getType()).getDimSize(0);
-  if (room == rows)
+  auto lists = cast<RankedTensorType>(list.getType()),
+       counts = cast<RankedTensorType>(count.getType());
+  if (counts.getShape() != lists.getShape().drop_back())
+    return op->emitOpError() << "expected the number of rows of each list of "
+                             << lists << ", found " << counts;
+  if (lists.getRank() == 2 &&
+      (!heads || lists.isDynamicDim(0) || heads % lists.getDimSize(0)))
+    return op->emitOpError() << "expected lists of rows for equal groups of "
+                             << heads << " heads, found " << lists;
+  int64_t rows = cast<RankedTensorType>(input).getDimSize(0);
+  if (lists.getShape().back() == rows)
     return success();
   return op->emitOpError() << "expected a list with room for the rows of "
                            << input << ", found " << list.getType();
 }
 
 LogicalResult RMSNormOp::verify() {
-  if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
-                          getInput().getType())))
+  int64_t normed = getHeadDimAttr() ? getHeadDimAttr().getInt() : 0;
+  if (failed(verifyRowSet(
+          *this, getRowList(), getRowCount(), getInput().getType(),
+          normed > 0 ? getInput().getType().getDimSize(1) / normed : 0)))
     return failure();
   if (getHeadDimAttr() &&
       failed(verifyHeads(*this, "input", getInput().getType().getDimSize(1),
@@ -177,7 +195,8 @@ LogicalResult RotaryOp::verify() {
   RankedTensorType input = getInput().getType(), angles = getAngles().getType();
   int64_t headDim = getHeadDimAttr().getInt();
   if (failed(verifyHeads(*this, "input", input.getDimSize(1), headDim)) ||
-      failed(verifyRowSet(*this, getRowList(), getRowCount(), input)))
+      failed(verifyRowSet(*this, getRowList(), getRowCount(), input,
+                          input.getDimSize(1) / headDim)))
     return failure();
   if (angles.getDimSize(0) != input.getDimSize(0))
     return emitOpError() << "expected angles for each row of the input, found "
@@ -213,10 +232,11 @@ LogicalResult AppendOp::verify() {
 }
 
 LogicalResult AttentionOp::verify() {
-  if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
-                          getQuery().getType())))
-    return failure();
   int64_t headDim = getHeadDimAttr().getInt();
+  if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
+                          getQuery().getType(),
+                          headDim > 0 ? getQueryHeads() : 0)))
+    return failure();
   if (failed(verifyHeads(*this, "query", getQuery().getType().getDimSize(1),
                          headDim)) ||
       failed(verifyHeads(*this, "caches", getKeys().getType().getDimSize(2),
@@ -226,6 +246,14 @@ LogicalResult AttentionOp::verify() {
     return emitOpError() << "expected the number of KV heads to divide the "
                             "number of query heads, found "
                          << getKvHeads() << " and " << getQueryHeads();
+  if (auto lists = dyn_cast_or_null<RankedTensorType>(
+          getRowList() ? getRowList().getType() : Type());
+      lists && lists.getRank() == 2 && getKvHeads() % lists.getDimSize(0) &&
+      lists.getDimSize(0) % getKvHeads())
+    return emitOpError() << "expected lists of rows for groups of KV heads, or "
+                            "for equal groups of the query heads that share "
+                            "one of "
+                         << getKvHeads() << ", found " << lists;
   if (!getScale().isFinite())
     return emitOpError() << "expected a finite scale, found " << getScaleAttr();
   if (std::optional<uint64_t> window = getWindow();

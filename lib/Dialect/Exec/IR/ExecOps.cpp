@@ -269,6 +269,11 @@ LogicalResult RouteOp::verify() {
   if (static_cast<int64_t>(getColumn()) < 0)
     return emitOpError("expected a column of at least 0, found ")
            << static_cast<int64_t>(getColumn());
+  if (getColumns() ? static_cast<int64_t>(*getColumns()) < 1
+                   : type.getDimSize(1) != 1)
+    return emitOpError("expected the columns of a group of a mask of several, "
+                       "at least 1, found ")
+           << static_cast<int64_t>(getColumns().value_or(0));
   return success();
 }
 
@@ -382,9 +387,11 @@ LogicalResult DispatchOp::verify() {
   if (GemmAttr gemm = getGemmAttr())
     if (failed(verifyExpr(*this, "the rows of a gemm", gemm.getM())))
       return failure();
-  if (getPartial() && !getRoute())
-    return emitOpError("is partial, expected a route that says which rows of "
-                       "the result are defined");
+  if ((getPartial() || getPassed()) && !getRoute())
+    return emitOpError() << "is " << (getPartial() ? "partial" : "of rows that "
+                                      "are passed by")
+                         << ", expected a route that says which rows of the "
+                            "result are defined";
   if ((getKind() == Kind::Gemm) != static_cast<bool>(getGemmAttr()))
     return emitOpError("expected a shape for kind 'gemm', and for no other");
   return verifyKept(*this);

@@ -73,6 +73,7 @@ private:
 
   Value positions(Value list, Value count, OpFoldResult extent,
                   int64_t granule);
+  Value positionsOfLists();
   Value isThere(OpBuilder &b, Location l, Value position);
   Value sourceRows();
   Value gatherRows();
@@ -84,6 +85,7 @@ private:
   GemmOp op;
   OpFoldResult m, n, k;
   Value rows; // of each row of the result, its row of the input, or -1
+  Value lists; // of each list and row, where the row is in the list, or -1
 };
 
 /// For each index below `extent` where its granule is in the set, or -1.
@@ -108,6 +110,32 @@ Value GemmDecomposer::positions(Value list, Value count, OpFoldResult extent,
                        b, l, arith::CmpIPredicate::slt, at, elements[1]);
                    Value isIt = arith::CmpIOp::create(
                        b, l, arith::CmpIPredicate::eq, elements[0], wanted);
+                   Value both = arith::AndIOp::create(b, l, isIn, isIt);
+                   return arith::SelectOp::create(b, l, both, at, elements[2]);
+                 })
+      .getResult(0);
+}
+
+/// [lists, rows]: for each row where it is in each list of rows, or -1.
+Value GemmDecomposer::positionsOfLists() {
+  auto i32 = builder.getI32Type();
+  OpFoldResult count =
+      tensor::getMixedSize(builder, loc, op.getRows(), 0);
+  Value none = filled({count, m}, builder.getI32IntegerAttr(-1), "");
+  return generic({op.getRows(), op.getRowCount()}, none,
+                 {project(3, {0, 2}), project(3, {0}), project(3, {0, 1})},
+                 {kParallel, kParallel, kReduction},
+                 [&](OpBuilder &b, Location l, ValueRange elements) -> Value {
+                   auto loopIndex = [&](int64_t dim) -> Value {
+                     return arith::IndexCastOp::create(
+                         b, l, i32, linalg::IndexOp::create(b, l, dim));
+                   };
+                   Value at = loopIndex(2);
+                   Value isIn = arith::CmpIOp::create(
+                       b, l, arith::CmpIPredicate::slt, at, elements[1]);
+                   Value isIt = arith::CmpIOp::create(
+                       b, l, arith::CmpIPredicate::eq, elements[0],
+                       loopIndex(1));
                    Value both = arith::AndIOp::create(b, l, isIn, isIt);
                    return arith::SelectOp::create(b, l, both, at, elements[2]);
                  })
@@ -190,6 +218,12 @@ linalg::GenericOp GemmDecomposer::product(Value input) {
         positions(op.getGroups(), op.getGroupCount(), k, *op.getGroupSize()));
     maps.push_back(project(3, {2}));
   }
+  if (op.hasRowsPerGroup()) {
+    inputs.push_back(lists);
+    AffineExpr group = builder.getAffineDimExpr(2).floorDiv(*op.getGroupSize());
+    maps.push_back(AffineMap::get(3, 0, {group, builder.getAffineDimExpr(0)},
+                                  builder.getContext()));
+  }
   maps.push_back(project(3, {0, 1}));
   Value zeros =
       filled({m, n}, builder.getZeroAttr(op.getSumType()), nameOf("zero"));
@@ -205,7 +239,7 @@ linalg::GenericOp GemmDecomposer::product(Value input) {
                    Value next = arith::AddFOp::create(
                        b, l, sum, arith::MulFOp::create(b, l, a, w));
                    // Not a factor of 0: what is left out may be Inf or NaN.
-                   if (op.getGroups())
+                   if (op.getGroups() || op.hasRowsPerGroup())
                      next = arith::SelectOp::create(
                          b, l, isThere(b, l, elements[2]), next, sum);
                    return next;
@@ -223,15 +257,29 @@ linalg::GenericOp GemmDecomposer::finish(Value sums) {
     maps.push_back(project(2, dims));
   };
   for (Value extra : op.getExtras()) {
-    if (cast<RankedTensorType>(extra.getType()).getRank() == 1)
+    auto extraType = cast<RankedTensorType>(extra.getType());
+    if (extraType.getRank() == 1) {
       read(extra, {1});
-    else
+    } else if (extraType.getDimSize(1) == 1 && type.getDimSize(1) != 1) {
+      inputs.push_back(extra);
+      maps.push_back(AffineMap::get(2, 0,
+                                    {builder.getAffineDimExpr(0),
+                                     builder.getAffineConstantExpr(0)},
+                                    builder.getContext()));
+    } else {
       read(extra, {0, 1});
+    }
   }
   if (op.getInto())
     read(op.getInto(), {0, 1});
-  if (op.getRows())
+  if (rows)
     read(rows, {0});
+  if (op.hasRowsPerPanel()) {
+    AffineExpr panel = builder.getAffineDimExpr(1).floorDiv(*op.getPanelSize());
+    inputs.push_back(lists);
+    maps.push_back(AffineMap::get(2, 0, {panel, builder.getAffineDimExpr(0)},
+                                  builder.getContext()));
+  }
   if (op.getPanels())
     read(positions(op.getPanels(), op.getPanelCount(), n, *op.getPanelSize()),
          {1});
@@ -271,7 +319,9 @@ Value GemmDecomposer::run() {
       builder, loc, op.getInto() ? Value(op.getInto()) : Value(op.getInput()),
       0);
   Value input = op.getInput();
-  if (op.getRows()) {
+  if (op.hasRowsPerPanel() || op.hasRowsPerGroup()) {
+    lists = positionsOfLists();
+  } else if (op.getRows()) {
     rows = sourceRows();
     input = gatherRows();
   }
@@ -388,21 +438,40 @@ FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
   return SmallVector<Value>{generic.getResult(0)};
 }
 
+/// Of each column of `op` its group of the mask, or -1: of none.
+static SmallVector<int64_t> groupsOfColumns(ProjectByOp op) {
+  auto type = cast<RankedTensorType>(op.getType());
+  SmallVector<int64_t> groups(type.getDimSize(1), -1);
+  int64_t size = op.getGroupSize() ? static_cast<int64_t>(*op.getGroupSize())
+                                   : type.getDimSize(1);
+  SetAttr among = op.getAmongAttr();
+  if (!among)
+    among = SetAttr::all(op.getContext(), type.getDimSize(1));
+  int64_t place = 0;
+  for (IndexRange range : among.getRanges())
+    for (int64_t column = range.begin * among.getGranule();
+         column < range.end * among.getGranule(); ++column)
+      groups[column] = place++ / size;
+  return groups;
+}
+
 FailureOr<SmallVector<Value>>
 ProjectByOp::decomposeOperation(OpBuilder &builder) {
   Location loc = getLoc();
   auto type = cast<RankedTensorType>(getType());
-  int64_t width = type.getDimSize(1) / getMask().getType().getDimSize(1);
   Value init = tensor::EmptyOp::create(
       builder, loc, tensor::getMixedSizes(builder, loc, getInput()),
       type.getElementType());
-  AffineMap group =
-      AffineMap::get(2, 0,
-                     {builder.getAffineDimExpr(0),
-                      builder.getAffineDimExpr(1).floorDiv(width)},
-                     builder.getContext());
-  SmallVector<Value> inputs{getInput(), getMask()};
-  SmallVector<AffineMap> maps{identity(builder), group, identity(builder)};
+  SmallVector<int64_t> groups = groupsOfColumns(*this);
+  Value table = arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(
+          RankedTensorType::get({type.getDimSize(1)}, builder.getI64Type()),
+          ArrayRef<int64_t>(groups)));
+  SmallVector<Value> inputs{getInput(), table};
+  SmallVector<AffineMap> maps{
+      identity(builder),
+      AffineMap::get(2, 0, builder.getAffineDimExpr(1)), identity(builder)};
   if (getInto()) {
     inputs.push_back(getInto());
     maps.push_back(identity(builder));
@@ -411,10 +480,23 @@ ProjectByOp::decomposeOperation(OpBuilder &builder) {
       builder, loc, init.getType(), inputs, init, maps,
       ArrayRef<utils::IteratorType>{kParallel, kParallel},
       [&](OpBuilder &b, Location l, ValueRange elements) {
+        Value first = arith::ConstantIndexOp::create(b, l, 0);
+        Value group =
+            arith::IndexCastOp::create(b, l, b.getIndexType(), elements[1]);
+        Value hasGroup = arith::CmpIOp::create(
+            b, l, arith::CmpIPredicate::sge, group, first);
+        // The extract must stay in bounds even where its value is not used.
+        Value decision = tensor::ExtractOp::create(
+            b, l, getMask(),
+            ValueRange{linalg::IndexOp::create(b, l, 0),
+                       arith::MaxSIOp::create(b, l, group, first)});
         Value none = arith::ConstantOp::create(
-            b, l, b.getIntegerAttr(elements[1].getType(), 0));
-        Value isKept = arith::CmpIOp::create(b, l, arith::CmpIPredicate::ne,
-                                             elements[1], none);
+            b, l, b.getIntegerAttr(decision.getType(), 0));
+        Value isKept = arith::CmpIOp::create(
+            b, l,
+            getPassed() ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ne,
+            decision, none);
+        isKept = arith::AndIOp::create(b, l, isKept, hasGroup);
         Value other = getInto()
                           ? elements[2]
                           : arith::ConstantOp::create(

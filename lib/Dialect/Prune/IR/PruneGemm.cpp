@@ -41,14 +41,19 @@ struct ParsedSet {
   SmallVector<OpAsmParser::UnresolvedOperand, 2> operands; // list and count
   SmallVector<Type, 2> types;
 
-  /// `(` %list `,` %count `:` type of the list `)`
+  /// `(` %list `,` %count `:` type of the list `)`; a matrix is several lists.
   ParseResult parse(OpAsmParser &parser) {
     Type list;
     if (parser.parseLParen() || parser.parseOperand(operands.emplace_back()) ||
         parser.parseComma() || parser.parseOperand(operands.emplace_back()) ||
         parser.parseColonType(list) || parser.parseRParen())
       return failure();
-    types = {list, RankedTensorType::get({}, parser.getBuilder().getI32Type())};
+    auto tensor = dyn_cast<RankedTensorType>(list);
+    SmallVector<int64_t, 1> counts;
+    if (tensor && tensor.getRank() == 2)
+      counts.push_back(tensor.getDimSize(0));
+    types = {list,
+             RankedTensorType::get(counts, parser.getBuilder().getI32Type())};
     return success();
   }
 };
@@ -64,13 +69,31 @@ ParseResult parseSizedSet(OpAsmParser &parser, StringRef keyword,
       set.parse(parser));
 }
 
+/// (`per` (`panel` | `group`) `of` size)?
+ParseResult parseLists(OpAsmParser &parser, IntegerAttr &panelSize,
+                       IntegerAttr &groupSize) {
+  if (failed(parser.parseOptionalKeyword("per")))
+    return success();
+  StringRef keyword;
+  SMLoc at = parser.getCurrentLocation();
+  if (parser.parseKeyword(&keyword))
+    return failure();
+  if (keyword != "panel" && keyword != "group")
+    return parser.emitError(at)
+           << "expected 'panel' or 'group', found '" << keyword << "'";
+  return failure(
+      parser.parseKeyword("of") ||
+      parser.parseAttribute(keyword == "panel" ? panelSize : groupSize,
+                            parser.getBuilder().getI64Type()));
+}
+
 void printSet(OpAsmPrinter &printer, Value list, Value count) {
   printer << "(" << list << ", " << count << " : " << list.getType() << ")";
 }
 } // namespace
 
 // $site $input `,` $weight
-// (`rows` $row_sides set)? (`panels` `of` $panel_size set)?
+// (`rows` $row_sides set (`per` (`panel` | `group`) `of` size)?)? (`panels` `of` $panel_size set)?
 // (`groups` `of` $group_size set)? (`into` $into)? (`value` $value)?
 // (`pattern` $pattern)? attr-dict
 ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
@@ -96,7 +119,8 @@ ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
              << "expected 'gather', 'scatter' or 'both', found '" << keyword
              << "'";
     properties.row_sides = RowSidesAttr::get(parser.getContext(), *sides);
-    if (rows.parse(parser))
+    if (rows.parse(parser) ||
+        parseLists(parser, properties.panel_size, properties.group_size))
       return failure();
   }
   if (parseSizedSet(parser, "panels", properties.panel_size, panels) ||
@@ -175,6 +199,10 @@ void GemmOp::print(OpAsmPrinter &printer) {
     printer << " rows " << stringifyRowSides(*getRowSides());
     printSet(printer, getRows(), getRowCount());
   }
+  if (hasRowsPerPanel())
+    printer << " per panel of " << *getPanelSize();
+  if (hasRowsPerGroup())
+    printer << " per group of " << *getGroupSize();
   if (getPanels()) {
     printer << " panels of " << *getPanelSize();
     printSet(printer, getPanels(), getPanelCount());
@@ -245,6 +273,42 @@ static LogicalResult verifySet(GemmOp op, StringRef name, Value list,
                           << name << " that there are, found one of " << length;
 }
 
+/// A list of rows for each panel or group: as many as there are of those, and
+/// no other set.
+static LogicalResult verifyLists(GemmOp op) {
+  auto list = cast<RankedTensorType>(op.getRows().getType());
+  auto count = cast_or_null<RankedTensorType>(
+      op.getRowCount() ? op.getRowCount().getType() : Type());
+  if (op.getPanels() || op.getGroups() ||
+      op.hasRowsPerPanel() == op.hasRowsPerGroup())
+    return op.emitOpError() << "expected several lists of rows to be per panel "
+                               "or per group, without another set";
+  if (op.getRowSides() != RowSides::Both)
+    return op.emitOpError() << "expected several lists of rows to be of both "
+                               "sides, found "
+                            << op.getRowSidesAttr();
+  int64_t extent = op.getWeight().getType().getDimSize(op.hasRowsPerPanel() ? 0
+                                                                            : 1),
+          size = static_cast<int64_t>(op.hasRowsPerPanel() ? *op.getPanelSize()
+                                                           : *op.getGroupSize());
+  if (size < 1)
+    return op.emitOpError()
+           << "expected a size of at least 1 to a list of rows, found " << size;
+  int64_t lists = list.getDimSize(0);
+  if (ShapedType::isDynamic(lists) || ShapedType::isDynamic(extent) ||
+      lists != int64_t(llvm::divideCeil(extent, size)))
+    return op.emitOpError() << "expected a list of rows for each " << size
+                            << " of " << extent << ", found " << list;
+  if (!count || count.getRank() != 1 || count.getDimSize(0) != lists)
+    return op.emitOpError() << "expected a count of each of " << lists
+                            << " lists of rows, found " << count;
+  if (!mayEqual(list.getDimSize(1), op.getInput().getType().getDimSize(0)))
+    return op.emitOpError() << "expected lists with room for the rows of the "
+                               "input, found "
+                            << list;
+  return success();
+}
+
 /// Do the sets fit the operands, and is there an `into` where it is needed?
 static LogicalResult verifySets(GemmOp op) {
   int64_t m = op.getInput().getType().getDimSize(0),
@@ -252,7 +316,12 @@ static LogicalResult verifySets(GemmOp op) {
           k = op.getWeight().getType().getDimSize(1);
   auto result = cast<RankedTensorType>(op.getType());
   bool isScattered = op.getRowSides() == RowSides::Scatter;
-  if (failed(verifySet(op, "rows", op.getRows(), op.getRowCount(),
+  bool hasLists =
+      op.getRows() && cast<ShapedType>(op.getRows().getType()).getRank() == 2;
+  if (hasLists) {
+    if (failed(verifyLists(op)))
+      return failure();
+  } else if (failed(verifySet(op, "rows", op.getRows(), op.getRowCount(),
                        op.getRowSidesAttr(),
                        isScattered ? result.getDimSize(0) : m)) ||
       failed(verifySet(op, "panels", op.getPanels(), op.getPanelCount(),
@@ -261,20 +330,20 @@ static LogicalResult verifySets(GemmOp op) {
                        op.getGroupSizeAttr(), k)))
     return failure();
 
-  bool needsInto = op.getRows() || op.getPanels();
+  bool needsInto = op.leavesOut();
   if (needsInto != bool(op.getInto()))
     return op.emitOpError()
            << (needsInto ? "expected an 'into' for what the sets leave out, "
                            "found none"
-                         : "expected no 'into' without a set of rows or "
-                           "panels, found one");
+                         : "expected no 'into' where sets leave nothing out, "
+                           "found one");
   if (needsInto && op.getInto().getType() != result)
     return op.emitOpError() << "expected an 'into' of the result's type "
                             << result << ", found " << op.getInto().getType();
   if (!op.getRows())
     return success();
 
-  int64_t length = op.getRows().getType().getDimSize(0);
+  int64_t length = cast<ShapedType>(op.getRows().getType()).getShape().back();
   auto requireRows = [&](StringRef what, int64_t found, StringRef like,
                          int64_t expected) -> LogicalResult {
     if (mayEqual(expected, found))
@@ -324,9 +393,12 @@ LogicalResult GemmOp::verify() {
     bool isLikeResult = type.getRank() == 2 &&
                         mayEqual(type.getDimSize(0), result.getDimSize(0)) &&
                         mayEqual(type.getDimSize(1), result.getDimSize(1));
-    if (!isVector && !isLikeResult)
+    bool isPerRow = type.getRank() == 2 && type.getDimSize(1) == 1 &&
+                    mayEqual(type.getDimSize(0), result.getDimSize(0));
+    if (!isVector && !isLikeResult && !isPerRow)
       return emitOpError() << "expected epilogue operand " << index
-                           << " to have the result's shape or be a vector of "
+                           << " to have the result's shape, one column, or be "
+                              "a vector of "
                            << result.getDimSize(1) << ", found " << type;
   }
   return success();

@@ -35,6 +35,33 @@ static void printRatio(OpAsmPrinter &printer, Operation *, NMAttr pattern) {
   printer << pattern.getKept() << " of " << pattern.getOf();
 }
 
+// `axis` `(` (`M` `)` | (`N` | `K`) `)` `groups` `of` size)
+static ParseResult parseRouteAxis(OpAsmParser &parser, IntegerAttr &groupSize,
+                                  UnitAttr &reduction) {
+  StringRef axis;
+  if (parser.parseKeyword("axis") || parser.parseLParen())
+    return failure();
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseKeyword(&axis) || parser.parseRParen())
+    return failure();
+  if (axis == "M")
+    return success();
+  if (axis != "N" && axis != "K")
+    return parser.emitError(loc)
+           << "expected the axis 'M', 'N' or 'K', found '" << axis << "'";
+  if (axis == "K")
+    reduction = parser.getBuilder().getUnitAttr();
+  return failure(
+      parser.parseKeyword("groups") || parser.parseKeyword("of") ||
+      parser.parseAttribute(groupSize, parser.getBuilder().getI64Type()));
+}
+static void printRouteAxis(OpAsmPrinter &printer, Operation *,
+                           IntegerAttr groupSize, UnitAttr reduction) {
+  printer << "axis(" << (reduction ? "K" : groupSize ? "N" : "M") << ")";
+  if (groupSize)
+    printer << " groups of " << groupSize.getInt();
+}
+
 #define GET_OP_CLASSES
 #include "coppice/Dialect/Prune/IR/PruneOps.cpp.inc"
 
@@ -100,6 +127,23 @@ static LogicalResult verifyShare(Operation *op, StringRef what,
 }
 
 LogicalResult RouteOp::verify() {
+  auto requirePositive = [&](StringRef what,
+                             std::optional<uint64_t> size) -> LogicalResult {
+    if (!size || static_cast<int64_t>(*size) >= 1)
+      return success();
+    return emitOpError() << "expected " << what << " of at least 1, found "
+                         << static_cast<int64_t>(*size);
+  };
+  if (failed(requirePositive("groups", getGroupSize())) ||
+      failed(requirePositive("a width between the products of a forecast",
+                             getForecast())))
+    return failure();
+  if (getReduction() && !getGroupSize())
+    return emitOpError("expected 'groups of' a size with axis(K)");
+  if (getGroupSize() && (getScaled() || getForecast()))
+    return emitOpError() << "expected 'scaled' and 'forecast' with axis(M) "
+                            "only, found it with groups: of a row that computes some "
+                            "groups, neither is defined";
   return verifyShare(*this, "an expected share of rows", getExpected());
 }
 
@@ -130,10 +174,28 @@ LogicalResult DecideOp::verify() {
 
 LogicalResult ProjectByOp::verify() {
   RankedTensorType input = getInput().getType(), mask = getMask().getType();
-  int64_t groups = mask.getDimSize(1);
-  if (input.isDynamicDim(1) || input.getDimSize(1) % groups != 0)
-    return emitOpError() << "expected a width that is " << groups
-                         << " equal groups of columns, found " << input;
+  int64_t groups = mask.getDimSize(1), width = input.getDimSize(1);
+  if (getGroupSize()) {
+    int64_t size = static_cast<int64_t>(*getGroupSize());
+    if (getInto() || getPassed())
+      return emitOpError() << "expected neither 'into' nor 'passed' of groups "
+                              "of columns, found one";
+    if (SetAttr among = getAmongAttr()) {
+      if (among.getExtent() != width)
+        return emitOpError() << "expected a set of the " << width
+                             << " columns of the input, found " << among;
+      width = among.getKeptExtent();
+    }
+    if (size < 1 || ShapedType::isDynamic(width) ||
+        llvm::divideCeil(width, size) != groups)
+      return emitOpError() << "expected a mask of a column for each group of "
+                           << size << " of " << width << " columns, found "
+                           << mask;
+  } else if (groups != 1 || getAmongAttr()) {
+    return emitOpError() << "expected a mask of one column and no 'among' "
+                            "without 'groups of', found "
+                         << mask;
+  }
   if (failed(verifyCompatibleDims({input.getDimSize(0), mask.getDimSize(0)})))
     return emitOpError() << "expected a mask of as many rows as the input, "
                             "found "
@@ -146,13 +208,21 @@ LogicalResult ProjectByOp::verify() {
 
 LogicalResult CompactOp::verify() {
   RankedTensorType mask = getMask().getType();
-  if (mask.getDimSize(1) != 1)
-    return emitOpError() << "expected a mask of one group, found " << mask;
-  if (int64_t length = getList().getType().getDimSize(0);
-      length != mask.getDimSize(0))
+  auto list = cast<RankedTensorType>(getList().getType()),
+       count = cast<RankedTensorType>(getCount().getType());
+  if (count.getRank() + 1 != list.getRank())
+    return emitOpError() << "expected a count for each list, found " << count
+                         << " for " << list;
+  if (int64_t groups = list.getRank() == 1 ? 1 : list.getDimSize(0);
+      groups != mask.getDimSize(1) ||
+      (list.getRank() == 2 && count.getDimSize(0) != groups))
+    return emitOpError() << "expected a list and a count for each of the "
+                         << mask.getDimSize(1) << " groups of the mask, found "
+                         << list << " and " << count;
+  if (list.getShape().back() != mask.getDimSize(0))
     return emitOpError() << "expected a list with room for all rows of the "
                             "mask, found "
-                         << getList().getType() << " for " << mask;
+                         << list << " for " << mask;
   return success();
 }
 

@@ -42,15 +42,59 @@ static FailureOr<RouterAttr> parseRouterText(PlanOp plan, StringRef text) {
                           << text << "'";
 }
 
+namespace {
+/// What the flags ask of every sublayer.
+struct Asked {
+  StringRef flag;
+  std::optional<double> sparsity; // none: not asked
+};
+} // namespace
+
+/// The one of the axes that is asked for.
+static FailureOr<Asked> findAsked(PlanOp plan,
+                                  const DynamicPlanOptions &options) {
+  Asked asked;
+  for (const Asked &one : {Asked{"--dynamic-m", options.dynamicM},
+                           Asked{"--dynamic-n", options.dynamicN},
+                           Asked{"--dynamic-k", options.dynamicK}}) {
+    if (!one.sparsity)
+      continue;
+    if (!(*one.sparsity >= 0 && *one.sparsity <= 1))
+      return plan.emitError() << "expected a sparsity of " << one.flag
+                              << " from 0 to 1, found " << *one.sparsity;
+    if (asked.sparsity)
+      return plan.emitError()
+             << "expected one of --dynamic-m, --dynamic-n and --dynamic-k, for "
+                "a sublayer has one router, found "
+             << asked.flag << " and " << one.flag
+             << "; a plan may route each sublayer by another axis";
+    asked = one;
+  }
+  if (options.group < 1)
+    return plan.emitError() << "expected a --group of at least 1, found "
+                            << options.group;
+  return asked;
+}
+
+/// Query heads of a group of no more than `columns`, at least one: whole KV
+/// heads, or equal parts of one.
+static int64_t headsOfGroup(const Sublayer &sublayer, int64_t columns) {
+  int64_t shared = sublayer.granule / sublayer.unit,
+          all = sublayer.count * shared;
+  int64_t heads = std::clamp<int64_t>(columns / sublayer.unit, 1, all);
+  while (all % heads || (shared % heads && heads % shared))
+    --heads;
+  return heads;
+}
+
 LogicalResult
 coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
                                     const DynamicPlanOptions &options) {
-  if (!options.dynamicM)
+  FailureOr<Asked> asked = findAsked(plan, options);
+  if (failed(asked))
+    return failure();
+  if (!asked->sparsity)
     return success();
-  if (!(*options.dynamicM >= 0 && *options.dynamicM <= 1))
-    return plan.emitError() << "expected a sparsity of dynamic M from 0 to 1, "
-                               "found "
-                            << *options.dynamicM;
   FailureOr<RouterAttr> router = parseRouterText(plan, options.router);
   if (failed(router))
     return failure();
@@ -76,15 +120,25 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
       if (!layers.insert(name).second)
         continue;
     }
-    RouteOp::create(builder, plan.getLoc(), builder.getStringAttr(name),
-                    *router, builder.getF64FloatAttr(1 - *options.dynamicM),
-                    options.file.empty() ? StringAttr()
-                                         : builder.getStringAttr(options.file));
+    auto route = RouteOp::create(
+        builder, plan.getLoc(), builder.getStringAttr(name), IntegerAttr(),
+        UnitAttr(), *router, builder.getF64FloatAttr(1 - *asked->sparsity),
+        UnitAttr(), UnitAttr(), IntegerAttr(),
+        options.file.empty() ? StringAttr()
+                             : builder.getStringAttr(options.file));
+    if (options.dynamicN || options.dynamicK) {
+      bool hasHeads =
+          options.dynamicN && sublayer.dimension == Dimension::KVHeads;
+      route.setGroupSize(hasHeads ? headsOfGroup(sublayer, options.group)
+                                  : options.group);
+      route.setReduction(options.dynamicK.has_value());
+    }
     ++routed;
   }
   if (routed)
     return success();
-  return plan.emitError() << "expected a sublayer for --dynamic-m that the "
+  return plan.emitError() << "expected a sublayer for " << asked->flag
+                          << " that the "
                              "plan neither skips nor routes, found none"
                           << (options.sites.empty() ? "" : " of '")
                           << options.sites

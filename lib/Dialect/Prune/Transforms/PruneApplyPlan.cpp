@@ -193,7 +193,7 @@ LogicalResult PlanReader::checkRoutes() {
         << "', is here";
     return diagnostic;
   }
-  return success();
+  return routes.check([&](size_t index) { return decisions[index].keep; });
 }
 
 LogicalResult PlanReader::decide(size_t index, Decision decision) {

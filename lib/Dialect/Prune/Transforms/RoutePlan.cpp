@@ -1,13 +1,14 @@
-// In: decisions that leave rows of sublayers to routers. Out: for each router
-// its products, `prune.decide`, and a `prune.project_by` on what the sublayers
-// of the route add to the residual; and one argument of the function for all
+// In: decisions that leave rows of sublayers, or groups of their columns, to
+// routers. Out: for each router its products, `prune.decide`, and a
+// `prune.project_by` on what the sublayers of the route add to the residual, or
+// on what their last product reads; and one argument of the function for all
 // decisions that are forced from outside.
 #include "RoutePlan.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "llvm/ADT/StringSet.h"
 #include <cmath>
 
 using namespace mlir;
@@ -29,6 +30,18 @@ static Type getStorage(const Sublayer &sublayer) {
   if (sublayer.sink)
     return getElementTypeOrSelf(getGemmOperands(sublayer.sink).weight->get());
   return Float32Type::get(sublayer.delta->get().getContext());
+}
+
+/// What the sublayer's own products read: its residual, normed. Null if there
+/// is no such norm.
+static Value findNormed(const Sublayer &sublayer) {
+  Value found;
+  sublayer.residual->getParentOfType<func::FuncOp>().walk(
+      [&](decoder::RMSNormOp norm) {
+        if (norm.getSite() == sublayer.name + ".norm")
+          found = norm.getResult();
+      });
+  return found;
 }
 
 //===----------------------------------------------------------------------===//
@@ -57,30 +70,103 @@ LogicalResult RoutePlan::read(RouteOp op, ArrayRef<size_t> indices,
       return op.emitOpError()
              << "expected '" << sublayer.name
              << "' to add rows of f32 of static width, found " << type;
-    if (op.getFile() && failed(checkFile(op, sublayer, decision.name)))
-      return failure();
     decisions[index] = decision;
   }
   return success();
 }
 
-/// Names and shapes of a router's weights.
-SmallVector<std::pair<std::string, SmallVector<int64_t>>>
-RoutePlan::weightsOf(RouteOp op, StringRef name, int64_t hidden) {
-  std::string router = (name + ".router").str();
-  int64_t rank = op.getRouter().getRank();
-  if (op.getRouter().getKind() == RouterKind::Linear)
-    return {{router + ".weight", {2, hidden}}};
-  return {{router + ".in.weight", {rank, hidden}},
-          {router + ".in.bias", {rank}},
-          {router + ".out.weight", {2, rank}},
-          {router + ".out.bias", {2}}};
+/// How many groups there are of what is left, and of which columns.
+LogicalResult RoutePlan::countGroups(Decision &decision,
+                                     const Sublayer &sublayer, SetAttr kept) {
+  RouteOp op = decision.op;
+  if (decision.name != sublayer.name)
+    return op.emitOpError() << "'" << op.getSites()
+                            << "' names whole layers, expected sublayers such "
+                               "as '"
+                            << sublayer.name << "' with groups";
+  int64_t size = static_cast<int64_t>(*op.getGroupSize());
+  if (op.getReduction()) {
+    if (!findNormed(sublayer))
+      return op.emitOpError()
+             << "expected '" << sublayer.name
+             << ".norm' to make what axis(K) is of, found no such norm";
+    int64_t hidden = getHidden(sublayer);
+    decision.groups = static_cast<int64_t>(llvm::divideCeil(hidden, size));
+    decision.groupColumns = size;
+    decision.among = SetAttr::all(op.getContext(), hidden);
+    return success();
+  }
+  if (!sublayer.sink)
+    return op.emitOpError()
+           << "'" << sublayer.name
+           << "' does not end with a matrix multiplication of static width, "
+              "so there are no groups of columns to choose from";
+  auto all = SetAttr::all(op.getContext(), sublayer.count);
+  decision.among = (kept ? kept : all).expand(sublayer.granule);
+  int64_t left = decision.among.getKeptExtent() / sublayer.unit;
+  decision.groups = static_cast<int64_t>(llvm::divideCeil(left, size));
+  decision.groupColumns = size * sublayer.unit;
+  if (sublayer.dimension != Dimension::KVHeads)
+    return success();
+  // Heads that share keys are attended to together.
+  int64_t shared = sublayer.granule / sublayer.unit;
+  if (left % size == 0 && (shared % size == 0 || size % shared == 0))
+    return success();
+  return op.emitOpError()
+         << "expected groups of '" << sublayer.name
+         << "' to divide the " << left << " query heads that are left, and to "
+         << "be a divisor or a multiple of the " << shared
+         << " that share a KV head, found groups of " << size;
 }
 
-LogicalResult RoutePlan::checkFile(RouteOp op, const Sublayer &sublayer,
-                                   StringRef name) {
+LogicalResult RoutePlan::check(function_ref<SetAttr(size_t)> keptOf) {
+  for (auto &[index, decision] : decisions) {
+    const Sublayer &sublayer = sublayers[index];
+    if (decision.op.getGroupSize() &&
+        failed(countGroups(decision, sublayer, keptOf(index))))
+      return failure();
+    if (decision.op.getForecast() && !findNormed(sublayer))
+      return decision.op.emitOpError()
+             << "expected '" << sublayer.name
+             << ".norm' to make what 'forecast' reads, found no such norm";
+    if (decision.op.getFile() && failed(checkFile(decision, sublayer)))
+      return failure();
+  }
+  return success();
+}
+
+using NamedShapes = SmallVector<std::pair<std::string, SmallVector<int64_t>>>;
+
+/// Names and shapes of a router's weights, which makes `scores`.
+static NamedShapes weightsOfRouter(RouterAttr attr, StringRef name,
+                                   int64_t hidden, int64_t scores) {
+  std::string router = (name + ".router").str();
+  int64_t rank = attr.getRank();
+  if (attr.getKind() == RouterKind::Linear)
+    return {{router + ".weight", {scores, hidden}}};
+  return {{router + ".in.weight", {rank, hidden}},
+          {router + ".in.bias", {rank}},
+          {router + ".out.weight", {scores, rank}},
+          {router + ".out.bias", {scores}}};
+}
+
+static NamedShapes weightsOfForecast(const Sublayer &sublayer, int64_t rank) {
+  std::string forecast = sublayer.name + ".forecast";
+  int64_t hidden = getHidden(sublayer);
+  return {{forecast + ".in.weight", {rank, hidden}},
+          {forecast + ".out.weight", {hidden, rank}}};
+}
+
+LogicalResult RoutePlan::checkFile(const Decision &decision,
+                                   const Sublayer &sublayer) {
+  RouteOp op = decision.op;
   std::string file = resolvePlanPath(op, *op.getFile(), options.directory);
-  for (auto &[key, expected] : weightsOf(op, name, getHidden(sublayer))) {
+  NamedShapes weights =
+      weightsOfRouter(op.getRouter(), decision.name, getHidden(sublayer),
+                      2 * decision.groups);
+  if (op.getForecast())
+    llvm::append_range(weights, weightsOfForecast(sublayer, *op.getForecast()));
+  for (auto &[key, expected] : weights) {
     auto shape = files.find(
         file, key, getStorage(sublayer), [&] { return op.emitOpError(); },
         expected.size());
@@ -99,38 +185,98 @@ LogicalResult RoutePlan::checkFile(RouteOp op, const Sublayer &sublayer,
 //===----------------------------------------------------------------------===//
 
 namespace {
-/// Writes one router and its decision.
-class RouterWriter {
+/// Writes what routes compute beside the model: routers, their decisions, and
+/// what stands in for rows that are passed by.
+class RouteWriter {
 public:
-  RouterWriter(ModuleOp module, RouteOp op, StringRef name, bool openSources)
-      : symbols(module), op(op), name(name.str()), openSources(openSources),
+  RouteWriter(ModuleOp module, RouteOp op, Type storage, bool openSources)
+      : symbols(module), op(op), storage(storage), openSources(openSources),
         builder(op.getContext()) {}
 
-  /// The mask of the rows of `input`, right behind it.
-  Value write(Value input, Type storage, Value forced, int64_t column) {
-    this->storage = storage;
-    builder.setInsertionPointAfterValue(input);
-    rows = tensor::getMixedSize(builder, loc(), input, 0);
-    Value scores = makeScores(input);
-    auto type = RankedTensorType::get({rowsOf(input), 1}, builder.getI8Type());
-    return DecideOp::create(builder, loc(), type, name + ".route", scores,
-                            forced, static_cast<uint64_t>(column),
+  /// The mask of the rows of `input`, right behind it: of `groups` columns,
+  /// forced by as many columns of `forced`, from `column` on.
+  Value writeDecision(StringRef name, Value input, int64_t groups, Value forced,
+                      int64_t column) {
+    startBehind(input);
+    Value scores = makeScores(name.str() + ".router", input, 2 * groups);
+    auto type =
+        RankedTensorType::get({rowsOf(input), groups}, builder.getI8Type());
+    return DecideOp::create(builder, loc(), type, (name + ".route").str(),
+                            scores, forced, static_cast<uint64_t>(column),
                             op.getExpected());
   }
 
+  /// `delta` times the probability of keeping the row, by the scores of its
+  /// decision: 1 / (1 + exp(s1 - s0)).
+  Value writeScaled(StringRef name, Value delta, Value mask) {
+    startBehind(delta);
+    Value scores = mask.getDefiningOp<DecideOp>().getScores();
+    auto perRow = RankedTensorType::get({rowsOf(delta), 1}, builder.getF32Type());
+    Value weight = elementwise(
+        (name + ".scale").str(), perRow, {}, {},
+        [&](OpBuilder &b, Location l, ValueRange) -> Value {
+          Value row = linalg::IndexOp::create(b, l, 0);
+          auto at = [&](int64_t column) {
+            return tensor::ExtractOp::create(
+                b, l, scores,
+                ValueRange{row, arith::ConstantIndexOp::create(b, l, column)});
+          };
+          Value one = arith::ConstantOp::create(b, l, b.getF32FloatAttr(1));
+          Value odds = math::ExpOp::create(
+              b, l, arith::SubFOp::create(b, l, at(1), at(0)));
+          return arith::DivFOp::create(b, l, one,
+                                       arith::AddFOp::create(b, l, one, odds));
+        });
+    AffineMap row = AffineMap::get(
+        2, 0, {builder.getAffineDimExpr(0), builder.getAffineConstantExpr(0)},
+        builder.getContext());
+    return elementwise((name + ".scaled").str(),
+                       cast<RankedTensorType>(delta.getType()), {delta, weight},
+                       {builder.getMultiDimIdentityMap(2), row},
+                       [](OpBuilder &b, Location l, ValueRange in) -> Value {
+                         return arith::MulFOp::create(b, l, in[0], in[1]);
+                       });
+  }
+
+  /// silu(x V^T) U^T of the normed rows x.
+  Value writeForecast(StringRef name, Value normed, int64_t rank) {
+    startBehind(normed);
+    std::string site = (name + ".forecast").str();
+    int64_t hidden = cast<RankedTensorType>(normed.getType()).getDimSize(1);
+    Value inner = product(site + ".in", normed, site + ".in.weight", rank);
+    inner = elementwise(site + ".act", cast<RankedTensorType>(inner.getType()),
+                        inner, builder.getMultiDimIdentityMap(2),
+                        [](OpBuilder &b, Location l, ValueRange in) -> Value {
+                          Value one = arith::ConstantOp::create(
+                              b, l, b.getF32FloatAttr(1));
+                          Value e = math::ExpOp::create(
+                              b, l, arith::NegFOp::create(b, l, in[0]));
+                          return arith::DivFOp::create(
+                              b, l, in[0], arith::AddFOp::create(b, l, one, e));
+                        });
+    Value result = product(site + ".out", inner, site + ".out.weight", hidden);
+    result.getDefiningOp<GemmOp>().setValue(site);
+    return result;
+  }
+
 private:
+  using Body = function_ref<Value(OpBuilder &, Location, ValueRange)>;
+
   Location loc() { return op.getLoc(); }
   static int64_t rowsOf(Value value) {
     return cast<RankedTensorType>(value.getType()).getDimSize(0);
   }
+  void startBehind(Value value) {
+    builder.setInsertionPointAfterValue(value);
+    rows = tensor::getMixedSize(builder, loc(), value, 0);
+  }
 
-  Value makeScores(Value input) {
-    std::string site = name + ".router";
+  Value makeScores(const std::string &site, Value input, int64_t count) {
     RouterAttr router = op.getRouter();
     if (router.getKind() == RouterKind::Linear) {
       // A site below the router's name, as the others have: what is said of
       // `layers.*.mlp.*` is not said of routers.
-      Value scores = product(site + ".out", input, site + ".weight", 2);
+      Value scores = product(site + ".out", input, site + ".weight", count);
       scores.getDefiningOp<GemmOp>().setValue(site);
       return scores;
     }
@@ -138,7 +284,7 @@ private:
         product(site + ".in", input, site + ".in.weight", router.getRank());
     hidden = bias(site + ".in.bias", hidden, site + ".in.bias",
                   /*isRectified=*/router.getKind() == RouterKind::MLP);
-    Value scores = product(site + ".out", hidden, site + ".out.weight", 2);
+    Value scores = product(site + ".out", hidden, site + ".out.weight", count);
     return bias(site, scores, site + ".out.bias", /*isRectified=*/false);
   }
 
@@ -153,6 +299,26 @@ private:
         site, input, w);
   }
 
+  /// A named value of f32, element by element.
+  Value elementwise(const std::string &site, RankedTensorType type,
+                    ValueRange inputs, ArrayRef<AffineMap> inputMaps,
+                    Body body) {
+    SmallVector<AffineMap> maps(inputMaps);
+    maps.push_back(builder.getMultiDimIdentityMap(2));
+    Value init = tensor::EmptyOp::create(
+        builder, loc(),
+        ArrayRef<OpFoldResult>{rows, builder.getIndexAttr(type.getDimSize(1))},
+        type.getElementType());
+    auto made = linalg::GenericOp::create(
+        builder, loc(), type, inputs, init, maps,
+        SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
+        [&](OpBuilder &b, Location l, ValueRange in) {
+          linalg::YieldOp::create(b, l, body(b, l, in));
+        });
+    setSite(made, site);
+    return made.getResult(0);
+  }
+
   /// `x + bias`, then, if it is rectified, the larger of that and 0.
   Value bias(const std::string &site, Value input, const std::string &weight,
              bool isRectified) {
@@ -160,15 +326,9 @@ private:
     Value vector = load(weight, {type.getDimSize(1)}, 0.02);
     AffineMap all = builder.getMultiDimIdentityMap(2),
               column = AffineMap::get(2, 0, builder.getAffineDimExpr(1));
-    Value init = tensor::EmptyOp::create(
-        builder, loc(),
-        ArrayRef<OpFoldResult>{rows, builder.getIndexAttr(type.getDimSize(1))},
-        type.getElementType());
-    auto sum = linalg::GenericOp::create(
-        builder, loc(), type, ValueRange{input, vector}, init,
-        ArrayRef<AffineMap>{all, column, all},
-        SmallVector<utils::IteratorType>(2, utils::IteratorType::parallel),
-        [&](OpBuilder &b, Location l, ValueRange in) {
+    return elementwise(
+        site, type, {input, vector}, {all, column},
+        [&](OpBuilder &b, Location l, ValueRange in) -> Value {
           Value added = in[1];
           if (!added.getType().isF32())
             added = arith::ExtFOp::create(b, l, b.getF32Type(), added);
@@ -177,10 +337,8 @@ private:
             result = arith::MaximumFOp::create(
                 b, l, result,
                 arith::ConstantOp::create(b, l, b.getF32FloatAttr(0)));
-          linalg::YieldOp::create(b, l, result);
+          return result;
         });
-    setSite(sum, site);
-    return sum.getResult(0);
   }
 
   /// A new weight, from the plan's file or generated.
@@ -225,28 +383,80 @@ private:
 
   SymbolTable symbols;
   RouteOp op;
-  std::string name;
+  Type storage;
   bool openSources;
   OpBuilder builder;
-  Type storage;
   OpFoldResult rows;
 };
 } // namespace
 
+/// What a route's router reads.
+Value RoutePlan::findRouted(size_t index, const Decision &decision) const {
+  RouteOp op = decision.op;
+  if (op.getSameOrder())
+    for (size_t other = 0; other < index; ++other)
+      if (sublayers[other].layer == sublayers[index].layer)
+        return getResidual(sublayers[other]);
+  return getResidual(sublayers[index]);
+}
+
+/// Writes what the mask keeps of a sublayer.
+void RoutePlan::project(const Sublayer &sublayer, const Decision &decision,
+                        Value mask) {
+  RouteOp op = decision.op;
+  auto makeProjection = [&](OpBuilder builder, Value input, Value into) {
+    auto made = ProjectByOp::create(builder, op.getLoc(), input.getType(),
+                                    sublayer.name, input, mask, into,
+                                    /*passed=*/false, IntegerAttr(), SetAttr());
+    if (op.getGroupSize()) {
+      made.setGroupSize(decision.groupColumns);
+      if (!decision.among.isFull())
+        made.setAmongAttr(decision.among);
+    }
+    return made;
+  };
+  if (op.getReduction()) {
+    Value normed = findNormed(sublayer);
+    OpBuilder builder(op.getContext());
+    builder.setInsertionPointAfterValue(normed);
+    ProjectByOp made = makeProjection(builder, normed, Value());
+    normed.replaceAllUsesExcept(made, made);
+    return;
+  }
+  if (op.getGroupSize()) {
+    OpOperand &input = *getGemmOperands(sublayer.sink).input;
+    input.set(makeProjection(OpBuilder(input.getOwner()), input.get(),
+                             Value()));
+    return;
+  }
+  RouteWriter writer(module, op, getStorage(sublayer), options.openSources);
+  Value delta = sublayer.delta->get(), forecast;
+  if (op.getScaled())
+    delta = writer.writeScaled(sublayer.name, delta, mask);
+  if (op.getForecast())
+    forecast = writer.writeForecast(sublayer.name, findNormed(sublayer),
+                                    static_cast<int64_t>(*op.getForecast()));
+  sublayer.delta->set(makeProjection(OpBuilder(sublayer.delta->getOwner()),
+                                     delta, forecast));
+}
+
 int64_t RoutePlan::apply() {
   if (decisions.empty())
     return 0;
-  // One column of what is forced for each route, in the order of the model.
-  llvm::StringSet<> names;
-  for (auto &[index, decision] : decisions)
-    names.insert(decision.name);
+  // Columns of what is forced for each route, in the order of the model.
   auto routed = llvm::to_vector(llvm::make_first_range(decisions));
   llvm::sort(routed);
+  llvm::StringMap<int64_t> columnOf;
+  int64_t columns = 0;
+  for (size_t index : routed) {
+    const Decision &decision = decisions[index];
+    if (columnOf.try_emplace(decision.name, columns).second)
+      columns += decision.groups;
+  }
   auto forward =
       sublayers[routed.front()].residual->getParentOfType<func::FuncOp>();
-  auto type = RankedTensorType::get(
-      {ShapedType::kDynamic, static_cast<int64_t>(names.size())},
-      IntegerType::get(module.getContext(), 8));
+  auto type = RankedTensorType::get({ShapedType::kDynamic, columns},
+                                    IntegerType::get(module.getContext(), 8));
   Builder attributes(module.getContext());
   unsigned position = forward.getNumArguments();
   (void)forward.insertArgument(
@@ -257,21 +467,17 @@ int64_t RoutePlan::apply() {
   Value forced = forward.getArgument(position);
 
   llvm::StringMap<Value> masks;
-  int64_t column = 0;
   for (size_t index : routed) {
     const Sublayer &sublayer = sublayers[index];
-    Decision decision = decisions[index];
+    const Decision &decision = decisions[index];
     Value &mask = masks[decision.name];
     if (!mask)
-      mask =
-          RouterWriter(module, decision.op, decision.name, options.openSources)
-              .write(getResidual(sublayer), getStorage(sublayer), forced,
-                     column++);
-    OpBuilder builder(sublayer.residual);
-    Value delta = sublayer.delta->get();
-    sublayer.delta->set(ProjectByOp::create(builder, decision.op.getLoc(),
-                                            delta.getType(), sublayer.name,
-                                            delta, mask, Value()));
+      mask = RouteWriter(module, decision.op, getStorage(sublayer),
+                         options.openSources)
+                 .writeDecision(decision.name, findRouted(index, decision),
+                                decision.groups, forced,
+                                columnOf.lookup(decision.name));
+    project(sublayer, decision, mask);
   }
   return static_cast<int64_t>(routed.size());
 }

@@ -1,4 +1,5 @@
-// What a plan says about routes: which sublayers pass rows by, and who decides.
+// What a plan says about routes: which sublayers pass rows by, or compute parts
+// of them, and who decides.
 #ifndef COPPICE_DIALECT_PRUNE_TRANSFORMS_ROUTEPLAN_H
 #define COPPICE_DIALECT_PRUNE_TRANSFORMS_ROUTEPLAN_H
 
@@ -9,7 +10,8 @@
 namespace coppice::prune {
 
 /// Reads the routes of one plan, then writes them: routers, their decisions,
-/// and a projection of the rows of what each sublayer adds.
+/// and a projection of the rows of what each sublayer adds, or of groups of the
+/// columns that its last product reads.
 class RoutePlan {
 public:
   struct Options {
@@ -28,6 +30,11 @@ public:
   mlir::LogicalResult read(RouteOp op, llvm::ArrayRef<size_t> indices,
                            bool isLayer);
 
+  /// Checks what depends on the sets that other decisions keep: `keptOf` gives
+  /// that of a sublayer, in its own units, null where all is kept.
+  mlir::LogicalResult
+  check(llvm::function_ref<SetAttr(size_t sublayer)> keptOf);
+
   /// The route of a sublayer, null if there is none.
   RouteOp getDecision(size_t sublayer) const {
     return decisions.lookup(sublayer).op;
@@ -40,12 +47,18 @@ private:
   struct Decision {
     RouteOp op;       // null: nothing
     std::string name; // of the sublayer or the layer that decides
+    int64_t groups = 1;
+    int64_t groupColumns = 0; // of the sink's input; axis(N)
+    SetAttr among;            // those that are left of it; axis(N)
   };
 
-  static llvm::SmallVector<std::pair<std::string, llvm::SmallVector<int64_t>>>
-  weightsOf(RouteOp op, llvm::StringRef name, int64_t hidden);
-  mlir::LogicalResult checkFile(RouteOp op, const Sublayer &sublayer,
-                                llvm::StringRef name);
+  mlir::LogicalResult countGroups(Decision &decision, const Sublayer &sublayer,
+                                  SetAttr kept);
+  mlir::LogicalResult checkFile(const Decision &decision,
+                                const Sublayer &sublayer);
+  mlir::Value findRouted(size_t index, const Decision &decision) const;
+  void project(const Sublayer &sublayer, const Decision &decision,
+               mlir::Value mask);
 
   mlir::ModuleOp module;
   llvm::ArrayRef<Sublayer> sublayers;

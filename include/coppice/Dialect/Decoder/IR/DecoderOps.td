@@ -47,8 +47,11 @@ class Decoder_IndexPerRow<string of, string indices> : TypesMatchWith<
 /// A set of rows that is known at run time only: the numbers of rows that anyone
 /// reads of the result, ascending, and how many the list holds. The others need
 /// not be computed, and may hold anything.
-def Decoder_RowList : 1DTensorOf<[I32]>;
-def Decoder_RowCount : 0DTensorOf<[I32]>;
+///
+/// There may be a list for each of so many equal groups of heads, as the rows of a
+/// matrix: then it is those heads of its rows that anyone reads.
+def Decoder_RowList : AnyTypeOf<[1DTensorOf<[I32]>, 2DTensorOf<[I32]>]>;
+def Decoder_RowCount : AnyTypeOf<[0DTensorOf<[I32]>, 1DTensorOf<[I32]>]>;
 
 //===----------------------------------------------------------------------===//
 // Ops

@@ -99,8 +99,10 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
     `value` names the value of the dense program that the first written argument
     corresponds to, and `kept` which of its indices that argument holds:
     `[axis, half-open ranges]`, one entry a narrowed axis. With a `route`, a
-    kernel computes the rows that it keeps; cost and shape are those of all rows.
-    `partial` says that what the other rows of the result hold is not defined.
+    kernel computes the rows that it keeps, or of each group of columns those that
+    it keeps of the group, or with `passed` the rows that it does not keep; cost and
+    shape are those of all rows. `partial` says that what the rest of the result
+    holds is not defined.
 
     Rules: `writes` are the trailing arguments, ascending, as many as the kernel
     has results, and neither weights nor step fields; every kernel exists and
@@ -116,13 +118,13 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
   }];
   let arguments = (ins StrAttr:$site, Exec_KindAttr:$kind, OptionalAttr<StrAttr>:$group,
                        OptionalAttr<StrAttr>:$value, OptionalAttr<ArrayAttr>:$kept,
-                       OptionalAttr<StrAttr>:$route, UnitAttr:$partial,
+                       OptionalAttr<StrAttr>:$route, UnitAttr:$passed, UnitAttr:$partial,
                        Variadic<Exec_Memory>:$args, DenseI64ArrayAttr:$writes,
                        Exec_VariantArrayAttr:$variants, OptionalAttr<Exec_CostAttr>:$cost,
                        OptionalAttr<Exec_GemmAttr>:$gemm);
   let assemblyFormat = [{
     $site `` $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)?
-    (`route` $route^)? (`partial` $partial^)? ` ` `(` $args `)` `writes` $writes
+    (`route` $route^)? (`passed` $passed^)? (`partial` $partial^)? ` ` `(` $args `)` `writes` $writes
     `variants` $variants (`cost` $cost^)? (`shape` $gemm^)? attr-dict `:` type($args)
   }];
   let extraClassDeclaration = [{
@@ -142,14 +144,16 @@ def Exec_RouteOp : Exec_Op<"route", [HasParent<"ProgramOp">]> {
     `mask` is what was decided in a step, `[rows, groups]` of i8; it lives to the
     end of the step. Column `column + g` of the step field `routes` overrides it
     for group g. `expected` is the share of rows that predictions assume to be
-    kept, `scores` the value that the decision is made from.
+    kept, `scores` the value that the decision is made from. With `columns`, a
+    group is about so many neighbouring columns of what is computed, not all.
 
     ```mlir
     exec.route "layers.0.mlp.route" %mask column 3 expected 5.0e-01 scores "layers.0.mlp.router" : memref<?x1xi8>
     ```
   }];
-  let arguments = (ins StrAttr:$name, Exec_Memory:$mask, I64Attr:$column, F64Attr:$expected, StrAttr:$scores);
-  let assemblyFormat = "$name $mask `column` $column `expected` $expected `scores` $scores attr-dict `:` type($mask)";
+  let arguments = (ins StrAttr:$name, Exec_Memory:$mask, I64Attr:$column, F64Attr:$expected, StrAttr:$scores,
+                       OptionalAttr<I64Attr>:$columns);
+  let assemblyFormat = "$name $mask `column` $column `expected` $expected `scores` $scores (`columns` $columns^)? attr-dict `:` type($mask)";
   let hasVerifier = 1;
 }
 

@@ -168,17 +168,33 @@ def Prune_MaskOp : Prune_Op<"mask", [
 
 def Prune_RouteOp : Prune_Op<"route", [
     HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
-  let summary = "Dynamic M: let a router pass rows by a sublayer";
+  let summary = "Dynamic M and token-wise width: let a router choose what a row computes";
   let description = [{
-    Each sublayer (`layers.N.attn`, `layers.N.mlp`) that matches computes only
-    the rows (tokens) that its router chooses, anew in each step; to the others
-    it adds nothing. Of a layer (`layers.N`) one router decides for both of its
-    sublayers. A router reads the residual as the sublayer, or the layer, finds
-    it. Keys and values are computed of all rows, so that whoever attends later
-    finds them.
+    `axis(M)`: each sublayer (`layers.N.attn`, `layers.N.mlp`) that matches
+    computes only the rows (tokens) that its router chooses, anew in each step;
+    to the others it adds nothing. Of a layer (`layers.N`) one router decides for
+    both of its sublayers.
 
-    `expected` is the share of rows that predictions assume to be kept. It
-    changes nothing that is computed.
+    `axis(N) groups of G`: a row computes only those groups of G channels of an
+    MLP, or of G query heads of an attention, that its router chooses for it; the
+    others are zero in what the sublayer's last product reads. Groups are counted
+    along what other decisions leave; the last one of an MLP may be short.
+
+    `axis(K) groups of G`: the same of groups of G columns of the sublayer's
+    normed input, which its first products read.
+
+    Keys and values are computed of all rows, so that whoever attends later finds
+    them. A router reads the residual as the sublayer, or the layer,
+    finds it; with `order(same)` that of an MLP reads it as the attention of its
+    layer does.
+
+    `scaled` multiplies what is added in a kept row by the router's probability
+    (softmax) of keeping it. `forecast(R)` adds, in a row that is passed by, what
+    two products H -> R -> H with SiLU between them make of the sublayer's normed
+    input. Both are for `axis(M)`.
+
+    `expected` is the share of rows, or of groups of rows, that predictions
+    assume to be kept. It changes nothing that is computed.
 
     Weights are those of a safetensors file, tensors `SITE.router.weight` and so
     on as the globals are called, or generated.
@@ -186,13 +202,21 @@ def Prune_RouteOp : Prune_Op<"route", [
     ```mlir
     prune.route "layers.*.mlp" axis(M) by bottleneck(16) expected = 0.5
     prune.route "layers.3" axis(M) by linear from "routers.safetensors"
+    prune.route "layers.*.mlp" axis(N) groups of 128 by bottleneck(32) expected = 0.5
+    prune.route "layers.*.attn" axis(K) groups of 256 by linear
+    prune.route "layers.2.mlp" axis(M) by mlp(24) order(same) scaled forecast(100)
     ```
   }];
-  let arguments = (ins StrAttr:$sites, Prune_RouterAttr:$router,
+  let arguments = (ins StrAttr:$sites, OptionalAttr<I64Attr>:$group_size,
+                       UnitAttr:$reduction, Prune_RouterAttr:$router,
                        DefaultValuedAttr<F64Attr, "0.5">:$expected,
+                       UnitAttr:$same_order, UnitAttr:$scaled,
+                       OptionalAttr<I64Attr>:$forecast,
                        OptionalAttr<StrAttr>:$file);
   let assemblyFormat = [{
-    $sites `axis` `(` `M` `)` `by` custom<Router>($router) (`expected` `=` $expected^)? (`from` $file^)? attr-dict
+    $sites custom<RouteAxis>($group_size, $reduction) `by` custom<Router>($router)
+    (`expected` `=` $expected^)? (`order` `(` `same` $same_order^ `)`)? (`scaled` $scaled^)?
+    (`forecast` `(` $forecast^ `)`)? (`from` $file^)? attr-dict
   }];
   let hasVerifier = 1;
 }
@@ -300,6 +324,9 @@ def Prune_RowMask : Type<And<[
 // the tensor holds.
 def Prune_IndexList : 1DTensorOf<[I32]>;
 def Prune_IndexCount : 0DTensorOf<[I32]>;
+// The same of rows, of which there may be a list for each group of columns.
+def Prune_RowLists : AnyTypeOf<[1DTensorOf<[I32]>, 2DTensorOf<[I32]>]>;
+def Prune_RowCounts : AnyTypeOf<[0DTensorOf<[I32]>, 1DTensorOf<[I32]>]>;
 
 def Prune_DecideOp : Prune_Op<"decide", [Pure,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
@@ -330,38 +357,50 @@ def Prune_ProjectByOp : Prune_Op<"project_by", [Pure,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
   let summary = "P of a route: set what a mask does not keep to zero";
   let description = [{
-    Of G groups of columns, N / G each: `result[r, c] = mask[r, c / (N / G)] ?
-    input[r, c] : into[r, c]`, zero where there is no `into`. With one group this
-    is a projection along M. What is not kept may be Inf or NaN.
+    With one group: `result[r, c] = mask[r, 0] ? input[r, c] : into[r, c]`, zero
+    where there is no `into`; a projection along M. What is not kept may be Inf
+    or NaN. With `passed` it is the rows that the mask does not keep that stay.
+
+    With `groups of S` columns it is a projection along N or K that differs from
+    row to row: `mask[r, p / S]` decides, p being the column, or with `among` its
+    place among the columns of that set. The last group may be short, and columns
+    that are not in the set are zero.
 
     ```mlir
     %p = prune.project_by "layers.0.mlp" %down, %m : tensor<?x64xf32>, tensor<?x1xi8>
     %s = prune.project_by "layers.0.mlp" %sum, %m : tensor<?x64xf32>, tensor<?x1xi8> into %r : tensor<?x64xf32>
+    %f = prune.project_by "layers.0.mlp" %sum, %m passed : tensor<?x64xf32>, tensor<?x1xi8> into %r : tensor<?x64xf32>
+    %g = prune.project_by "layers.0.mlp" %act, %n groups of 32 among <[0:80, 96] of 172> : tensor<?x172xf32>, tensor<?x3xi8>
     ```
   }];
   let arguments = (ins StrAttr:$site, 2DTensorOf<[AnyFloat]>:$input, Prune_RowMask:$mask,
-                       Optional<2DTensorOf<[AnyFloat]>>:$into);
+                       Optional<2DTensorOf<[AnyFloat]>>:$into,
+                       UnitAttr:$passed, OptionalAttr<I64Attr>:$group_size,
+                       OptionalAttr<Prune_SetAttr>:$among);
   let results = (outs 2DTensorOf<[AnyFloat]>:$result);
   let assemblyFormat = [{
-    $site $input `,` $mask attr-dict `:` type($input) `,` type($mask) (`into` $into^ `:` type($into))?
+    $site $input `,` $mask (`passed` $passed^)? (`groups` `of` $group_size^)? (`among` $among^)? attr-dict
+    `:` type($input) `,` type($mask) (`into` $into^ `:` type($into))?
   }];
   let hasVerifier = 1;
 }
 
 def Prune_CompactOp : Prune_Op<"compact", [Pure]> {
-  let summary = "The rows that a mask keeps, as a list";
+  let summary = "The rows that a mask keeps, as lists";
   let description = [{
-    Of a mask of one group: the numbers of its rows that are 1, ascending, and
-    how many there are. What the list holds behind them means nothing. It is made
-    once, for all that share the decision.
+    Of each group of a mask the numbers of its rows that are 1, ascending, and
+    how many there are; with `passed`, of those that are 0. What a list holds
+    behind them means nothing. Lists are made once, for all that share the
+    decision. Those of a mask of several groups are the rows of a matrix.
 
     ```mlir
     %list, %count = prune.compact "layers.0.mlp.rows" %m : tensor<?x1xi8> -> tensor<?xi32>, tensor<i32>
+    %lists, %counts = prune.compact "layers.1.mlp.rows" %g : tensor<?x4xi8> -> tensor<4x?xi32>, tensor<4xi32>
     ```
   }];
-  let arguments = (ins StrAttr:$site, Prune_RowMask:$mask);
-  let results = (outs Prune_IndexList:$list, Prune_IndexCount:$count);
-  let assemblyFormat = "$site $mask attr-dict `:` type($mask) `->` type($list) `,` type($count)";
+  let arguments = (ins StrAttr:$site, Prune_RowMask:$mask, UnitAttr:$passed);
+  let results = (outs Prune_RowLists:$list, Prune_RowCounts:$count);
+  let assemblyFormat = "$site $mask (`passed` $passed^)? attr-dict `:` type($mask) `->` type($list) `,` type($count)";
   let hasVerifier = 1;
 }
 
@@ -434,8 +473,8 @@ def Prune_GemmOp : Prune_Op<"gemm", [
     is rounded once, to nearest even.
 
     The epilogue is applied to each sum, which is its first argument; the other arguments are the elements of further operands,
-    which have the result's shape (element [m, n]) or are `[N]` vectors
-    (element [n]). Without a region the product itself is the result. `value`
+    which have the result's shape (element [m, n]), are `[M, 1]` (element
+    [m, 0]) or are `[N]` vectors (element [n]). Without a region the product itself is the result. `value`
     names what a fused GEMM computes, where that is no longer the site.
     `pattern` says that the weight has N:M sparsity along K: what it leaves out
     is zero, so that it changes what a kernel may do and not what is computed.
@@ -460,8 +499,14 @@ def Prune_GemmOp : Prune_Op<"gemm", [
       - `scatter`: result row r comes from input row i;
       - `both`: result row r comes from input row r.
 
-    What the epilogue reads has the shape of the result, and it reads where it writes. Elements of the result that are not computed,
-    for their row or their column is in no set, are those of `into`, which is there if and only if there are `rows` or `panels`. In a
+    Rows may differ from panel to panel, or from group to group (token-wise width): then there is a list of rows for each, all of
+    them in a matrix, a vector of counts, and no other set.
+
+    - `rows both(..) per panel of P`: element [r, n] of the result is computed where r is in list n / P.
+    - `rows both(..) per group of G`: all rows are computed, the sum of row r over those k where r is in list k / G.
+
+    What the epilogue reads has the shape of the result, `[M, 1]` (element [m, 0]) or `[N]`, and it reads where it writes. Elements of the result that are not computed,
+    for their row or their column is in no set, are those of `into`, which is there if and only if there are such elements. In a
     kernel that is the destination, of which those elements are not touched: a residual that is added to itself passes through,
     a destination of zeros is a projection, and what nobody reads costs nothing.
 
@@ -478,7 +523,7 @@ def Prune_GemmOp : Prune_Op<"gemm", [
     2DTensorOf<[AnyFloat]>:$input,
     2DTensorOf<[AnyFloat]>:$weight,
     Variadic<AnyRankedTensor>:$extras,
-    Optional<Prune_IndexList>:$rows, Optional<Prune_IndexCount>:$row_count,
+    Optional<Prune_RowLists>:$rows, Optional<Prune_RowCounts>:$row_count,
     Optional<Prune_IndexList>:$panels, Optional<Prune_IndexCount>:$panel_count,
     Optional<Prune_IndexList>:$groups, Optional<Prune_IndexCount>:$group_count,
     Optional<2DTensorOf<[AnyFloat]>>:$into,
@@ -501,6 +546,11 @@ def Prune_GemmOp : Prune_Op<"gemm", [
   let extraClassDeclaration = [{
     bool hasEpilogue() { return !getEpilogue().empty(); }
     bool hasSets() { return getRows() || getPanels() || getGroups(); }
+    /// Is there a list of rows for each panel, or each group of K?
+    bool hasRowsPerPanel() { return getRows() && !getPanels() && getPanelSize(); }
+    bool hasRowsPerGroup() { return getRows() && !getGroups() && getGroupSize(); }
+    /// Can there be elements of the result that are not computed?
+    bool leavesOut() { return (getRows() && !hasRowsPerGroup()) || getPanels(); }
     /// The type of products and sums, and of the epilogue's first argument.
     ::mlir::Type getSumType();
     /// The name of what this op computes: `value`, or the site if not fused.

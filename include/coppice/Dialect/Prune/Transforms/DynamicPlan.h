@@ -12,6 +12,13 @@ struct DynamicPlanOptions {
   /// Fraction of the rows of each sublayer that routers are expected to pass
   /// by.
   std::optional<double> dynamicM;
+  /// Fraction of the groups of each sublayer's width that routers are expected
+  /// to leave out in a row, and the channels of a group. An attention has groups
+  /// of as many query heads as have no more columns, at least one.
+  std::optional<double> dynamicN;
+  /// The same of groups of columns of each sublayer's normed input.
+  std::optional<double> dynamicK;
+  int64_t group = 128;
   /// One router decides for both sublayers of a layer.
   bool wholeLayers = false;
   /// `linear`, `bottleneck(R)` or `mlp(R)`, as a plan has it; empty:

@@ -24,8 +24,10 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
       given; the other new weights say nowhere where they come from yet:
       `coppice prune` computes them.
     - `prune.route` writes a router behind the residual that it reads, its
-      `prune.decide`, and a `prune.project_by` on what the sublayer adds. The
-      function gets one more step field, `routes`, a column for each route.
+      `prune.decide`, and a `prune.project_by`: of axis(M) on what the sublayer
+      adds, of axis(N) on the columns that enter the GEMM that ends it, of
+      axis(K) on its normed input. The function gets one more step field,
+      `routes`, a column for each route, or for each group of columns.
 
     Indices refer to the dense model, so the module must hold no projection yet.
     An external set is read and written into the plan. Errors: a glob, or one of
@@ -76,9 +78,9 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
     Statistic<"numGemms", "gemms", "Number of sites that became prune.gemm">,
     Statistic<"numProjections", "projections", "Number of projections written">,
     Statistic<"numReplaced", "replaced", "Number of weights that are replaced">,
-    Statistic<"numRoutes", "routes", "Number of sublayers whose rows are left to a router">,
+    Statistic<"numRoutes", "routes", "Number of sublayers left to a router">,
   ];
-  let dependentDialects = ["::coppice::prune::PruneDialect"];
+  let dependentDialects = ["::coppice::prune::PruneDialect", "::mlir::math::MathDialect"];
 }
 
 def PruneExpandReplaced : Pass<"prune-expand-replaced"> {
