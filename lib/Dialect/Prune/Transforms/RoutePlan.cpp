@@ -209,7 +209,10 @@ public:
   /// `delta` times the probability of keeping the row, by the scores of its
   /// decision: 1 / (1 + exp(s1 - s0)).
   Value writeScaled(StringRef name, Value delta, Value mask) {
-    startBehind(delta);
+    // Rows are not asked of what is added: its product then has one reader, and
+    // takes the scale into its epilogue.
+    builder.setInsertionPointAfterValue(delta);
+    rows = tensor::getMixedSize(builder, loc(), mask, 0);
     Value scores = mask.getDefiningOp<DecideOp>().getScores();
     auto perRow = RankedTensorType::get({rowsOf(delta), 1}, builder.getF32Type());
     Value weight = elementwise(
