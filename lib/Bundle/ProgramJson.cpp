@@ -201,6 +201,10 @@ FailureOr<JsonValue> ProgramPrinter::print() {
           {"groups", cast<MemRefType>(route.getMask().getType()).getDimSize(1)},
           {"expected", route.getExpected().convertToDouble()},
           {"scores", toJson(route.getScoresAttr())}});
+      if (double margin = route.getMargin().convertToDouble())
+        routes.back().getAsObject()->insert({"margin", margin});
+      if (auto top = route.getTop())
+        routes.back().getAsObject()->insert({"top", top->convertToDouble()});
       if (auto columns = route.getColumns())
         routes.back().getAsObject()->insert(
             {"columns", static_cast<int64_t>(*columns)});

@@ -56,7 +56,8 @@ LogicalResult DispatchFormer::run() {
         decision.getExpectedAttr(),
         builder.getStringAttr(
             getValueName(decision.getScores().getDefiningOp())),
-        size ? builder.getI64IntegerAttr(size) : IntegerAttr());
+        size ? builder.getI64IntegerAttr(size) : IntegerAttr(),
+        decision.getMarginAttr(), decision.getTopAttr());
   dropOpenGroups();
   forward.erase();
   return success();

@@ -351,9 +351,44 @@ void recordValues(Comparison &comparison) {
   }
 }
 
+/// What scores decide, and how far they are from deciding otherwise.
+struct Ruling {
+  bool keeps;
+  double margin;
+};
+
+/// The rule of a route (runtime/bundle/program.h) for one row and group.
+Ruling ruleOn(const rt::Route &route, const Reference &scores,
+              ArrayRef<int32_t> slots, int64_t row, int64_t group) {
+  auto preference = [&](int64_t r) {
+    const float *s = &scores.data[r * scores.width + 2 * group];
+    return double(s[0]) - s[1];
+  };
+  double mine = preference(row);
+  if (route.top == 0)
+    return {!(-mine > route.margin), std::abs(mine + route.margin)};
+  SmallVector<std::pair<double, int64_t>> order; // the first to be kept first
+  for (int64_t r = 0; r < scores.rows; ++r)
+    if (slots[r] == slots[row])
+      order.push_back({-preference(r), r});
+  llvm::sort(order);
+  auto kept = static_cast<size_t>(
+      std::ceil(float(route.top) * static_cast<float>(order.size())));
+  size_t place = std::distance(
+      order.begin(),
+      find_if(order, [&](auto &entry) { return entry.second == row; }));
+  bool keeps = place < kept;
+  // The nearest on the other side of the line.
+  size_t other = keeps ? kept : kept - 1;
+  double margin = other < order.size() ? std::abs(mine + order[other].first)
+                                       : std::numeric_limits<double>::max();
+  return {keeps, margin};
+}
+
 /// Holds one row's decisions of a route against the oracle's scores of it.
 void recordDecisions(Comparison &comparison, const rt::Route &route,
-                     const Reference &scores, double smallest, int64_t row) {
+                     const Reference &scores, double smallest,
+                     ArrayRef<int32_t> slots, int64_t row) {
   RouteReport &report = comparison.report.routes;
   const float *s = &scores.data[row * scores.width];
   double squares = 0;
@@ -374,17 +409,18 @@ void recordDecisions(Comparison &comparison, const rt::Route &route,
     if (given >= 0)
       continue;
     report.decided += 1;
-    double difference = double(s[2 * group + 1]) - s[2 * group];
-    if (mask == !(difference > 0))
+    Ruling ruling = ruleOn(route, scores, slots, row, group);
+    if (mask == ruling.keeps)
       continue;
     report.disagreements += 1;
-    double margin = squares > 0 ? std::abs(difference) / std::sqrt(squares) : 0;
-    if (std::isnan(difference) || margin > report.largestMargin)
-      report.largestMargin = std::isnan(difference) ? difference : margin;
+    double margin = squares > 0 ? ruling.margin / std::sqrt(squares) : 0;
+    if (std::isnan(margin) || margin > report.largestMargin)
+      report.largestMargin = margin;
   }
 }
 
-void recordRoutes(Comparison &comparison, int64_t rows) {
+void recordRoutes(Comparison &comparison, ArrayRef<int32_t> slots) {
+  auto rows = static_cast<int64_t>(slots.size());
   for (auto [scores, scale, route] :
        zip(comparison.scores, comparison.scales,
            comparison.fast->facts.routes)) {
@@ -401,7 +437,7 @@ void recordRoutes(Comparison &comparison, int64_t rows) {
       return;
     }
     for (int64_t row = 0; row < rows; ++row)
-      recordDecisions(comparison, route, found, scale.norm(), row);
+      recordDecisions(comparison, route, found, scale.norm(), slots, row);
   }
 }
 
@@ -473,7 +509,7 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
                            expected.data.data()))
     return runtimeError("the oracle's step failed");
   recordValues(comparison);
-  recordRoutes(comparison, step.row_count);
+  recordRoutes(comparison, ArrayRef(step.slots, step.row_count));
   if (!comparison.problem.empty())
     return createStringError(comparison.problem);
   record(comparison.report.outputs.front(),

@@ -247,12 +247,18 @@ Route parseRoute(const JsonCursor &json, const Program &program) {
   route.column = json.at("column").integer(0, maxRouteColumns);
   route.expected = json.at("expected").number();
   route.scores = json.at("scores").text();
+  if (json.has("margin"))
+    route.margin = json.at("margin").number();
+  if (json.has("top"))
+    route.top = json.at("top").number();
   if (json.has("columns"))
     route.columns = json.at("columns").integer(1, INT64_MAX);
   if (!json.ok())
     return route;
   if (route.groups > 1 && !route.columns)
     json.fail("expected 'columns' of a route of several groups, found none");
+  if (!(route.top >= 0 && route.top <= 1))
+    json.at("top").expected("a share in [0, 1]");
   if (!(route.expected >= 0 && route.expected <= 1))
     json.at("expected").expected("a share in [0, 1]");
   if (route.column + route.groups > program.routeColumns)

@@ -188,6 +188,9 @@ struct Route {
   double expected = 1; // share of kept rows that predictions assume
   std::string scores;  // the value name of its scores
   int64_t columns = 0; // that a group is about; 0: all, and there is one group
+  // The rule: kept unless scores[r, 2g + 1] > scores[r, 2g] + margin; or, with
+  // top > 0, the ceil(top n) of a slot's n rows with the largest difference.
+  double margin = 0, top = 0;
 };
 
 struct Dispatch {

@@ -150,3 +150,17 @@ func.func @heads(%x: tensor<?x6xf32>, %a: tensor<?x2xf32>, %l: tensor<2x?xi32>, 
   %q = decoder.rotary "q" %x, %a rows(%l, %c : tensor<2x?xi32>) {head_dim = 2 : i64} : tensor<?x6xf32>, tensor<?x2xf32>
   return
 }
+
+// -----
+
+prune.plan @p {
+  // expected-error @below {{expected either a threshold or a top, found both}}
+  prune.route "layers.0.mlp" axis(M) by linear threshold = 0.5 top = 0.5
+}
+
+// -----
+
+prune.plan @p {
+  // expected-error @below {{expected a top between 0 and 1, found 1.5}}
+  prune.route "layers.0.mlp" axis(M) by linear top = 1.5
+}

@@ -15,13 +15,21 @@ prune.plan @plan {
   prune.route "layers.5.attn" axis(K) groups of 7 by linear
   // CHECK-NEXT: prune.route "layers.6.mlp" axis(M) by linear order(same) scaled forecast(100)
   prune.route "layers.6.mlp" axis(M) by linear order(same) scaled forecast(100)
+  // CHECK-NEXT: prune.route "layers.7.mlp" axis(M) by linear threshold = 7.500000e-01 expected = 2.500000e-01
+  prune.route "layers.7.mlp" axis(M) by linear threshold = 0.75 expected = 0.25
+  // CHECK-NEXT: prune.route "layers.7.attn" axis(M) by linear top = 2.500000e-01
+  prune.route "layers.7.attn" axis(M) by linear top = 0.25
 }
 
 // CHECK-LABEL: func @routes
-func.func @routes(%scores: tensor<?x2xf32>, %forced: tensor<?x5xi8>, %x: tensor<?x7xf32>, %r: tensor<?x7xf32>)
+func.func @routes(%scores: tensor<?x2xf32>, %forced: tensor<?x5xi8>, %slots: tensor<?xi32>, %x: tensor<?x7xf32>, %r: tensor<?x7xf32>)
     -> (tensor<?x7xf32>, tensor<?x7xf32>, tensor<?xi32>, tensor<i32>) {
   // CHECK: %[[M:.*]] = prune.decide "layers.0.mlp.route" %{{.*}} forced %{{.*}} column 4 expected 5.000000e-01 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
   %m = prune.decide "layers.0.mlp.route" %scores forced %forced column 4 expected 0.5 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
+  // CHECK: prune.decide "layers.1.mlp.route" %{{.*}} forced %{{.*}} column 3 margin 2.500000e-01 expected 5.000000e-01 : tensor<?x2xf32>
+  %n = prune.decide "layers.1.mlp.route" %scores forced %forced column 3 margin 0.25 expected 0.5 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
+  // CHECK: prune.decide "layers.2.mlp.route" %{{.*}} forced %{{.*}} column 3 top 5.000000e-01 of %{{.*}} : tensor<?xi32> expected 5.000000e-01 : tensor<?x2xf32>
+  %t = prune.decide "layers.2.mlp.route" %scores forced %forced column 3 top 0.5 of %slots : tensor<?xi32> expected 0.5 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
   // CHECK: prune.project_by "layers.0.mlp" %{{.*}}, %[[M]] : tensor<?x7xf32>, tensor<?x1xi8>{{$}}
   %p = prune.project_by "layers.0.mlp" %x, %m : tensor<?x7xf32>, tensor<?x1xi8>
   // CHECK: prune.project_by "layers.0.mlp" %{{.*}}, %[[M]] : tensor<?x7xf32>, tensor<?x1xi8> into %{{.*}} : tensor<?x7xf32>

@@ -14,6 +14,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
@@ -395,9 +396,125 @@ static void nameValue(OpBuilder &builder, Operation *op, StringRef site) {
     op->setAttr("prune.site", builder.getStringAttr(site));
 }
 
+namespace {
+/// Of each row and group how many rows of its slot there are, and how many are
+/// ahead of it.
+class RankCounter {
+public:
+  RankCounter(OpBuilder &builder, DecideOp op)
+      : builder(builder), loc(op.getLoc()), op(op) {}
+
+  /// [rows, groups] of i32.
+  Value countRows() {
+    return count([](OpBuilder &b, Location l, Value, Value, Value, Value,
+                    Value) -> Value {
+      return arith::ConstantOp::create(b, l, b.getBoolAttr(true));
+    });
+  }
+  Value countAhead() {
+    return count([](OpBuilder &b, Location l, Value row, Value mine,
+                    Value other, Value theirs, Value) -> Value {
+      using P = arith::CmpFPredicate;
+      Value isLarger = arith::CmpFOp::create(b, l, P::OGT, theirs, mine),
+            isEqual = arith::CmpFOp::create(b, l, P::OEQ, theirs, mine),
+            isFirst = arith::CmpIOp::create(b, l, arith::CmpIPredicate::ult,
+                                            other, row);
+      return arith::OrIOp::create(
+          b, l, isLarger, arith::AndIOp::create(b, l, isEqual, isFirst));
+    });
+  }
+
+private:
+  using Body = llvm::function_ref<Value(OpBuilder &, Location, Value, Value,
+                                        Value, Value, Value)>;
+
+  /// Counts the rows of the same slot that `isCounted` says yes of, given this
+  /// row and how much it is to be kept, and the other row and the same of it.
+  Value count(Body isCounted) {
+    Value zero =
+        arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
+    Value empty = tensor::EmptyOp::create(
+        builder, loc,
+        {tensor::getMixedSize(builder, loc, op.getScores(), 0),
+         builder.getIndexAttr(op.getMask().getType().getDimSize(1))},
+        builder.getI32Type());
+    Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
+    MLIRContext *context = builder.getContext();
+    auto map = [&](ArrayRef<unsigned> dims) {
+      SmallVector<AffineExpr> results;
+      for (unsigned dim : dims)
+        results.push_back(getAffineDimExpr(dim, context));
+      return AffineMap::get(3, 0, results, context);
+    };
+    return linalg::GenericOp::create(
+               builder, loc, init.getType(), op.getSlots(), init,
+               ArrayRef<AffineMap>{map({2}), map({0, 1})},
+               ArrayRef<utils::IteratorType>{kParallel, kParallel, kReduction},
+               [&](OpBuilder &b, Location l, ValueRange elements) {
+                 Value row = linalg::IndexOp::create(b, l, 0),
+                       group = linalg::IndexOp::create(b, l, 1),
+                       other = linalg::IndexOp::create(b, l, 2);
+                 Value slot =
+                     tensor::ExtractOp::create(b, l, op.getSlots(), row);
+                 Value isSame = arith::CmpIOp::create(
+                     b, l, arith::CmpIPredicate::eq, slot, elements[0]);
+                 Value counts = arith::AndIOp::create(
+                     b, l, isSame,
+                     isCounted(b, l, row, preference(b, l, row, group), other,
+                               preference(b, l, other, group), group));
+                 Value one = arith::ExtUIOp::create(b, l, b.getI32Type(), counts);
+                 linalg::YieldOp::create(
+                     b, l,
+                     arith::AddIOp::create(b, l, elements[1], one).getResult());
+               })
+        .getResult(0);
+  }
+
+  /// scores[row, 2 group] - scores[row, 2 group + 1]
+  Value preference(OpBuilder &b, Location l, Value row, Value group) {
+    Value two = arith::ConstantIndexOp::create(b, l, 2),
+          one = arith::ConstantIndexOp::create(b, l, 1);
+    Value keep = arith::MulIOp::create(b, l, group, two);
+    Value pass = arith::AddIOp::create(b, l, keep, one);
+    auto at = [&](Value column) {
+      return tensor::ExtractOp::create(b, l, op.getScores(),
+                                       ValueRange{row, column});
+    };
+    return arith::SubFOp::create(b, l, at(keep), at(pass));
+  }
+
+  OpBuilder &builder;
+  Location loc;
+  DecideOp op;
+};
+} // namespace
+
+/// Is a row, of so many of its slot, not among the `top` share of them, if so
+/// many are ahead of it?
+static Value isBehindTop(OpBuilder &b, Location l, Value count, Value ahead,
+                         double top) {
+  Type f32 = b.getF32Type();
+  Value share = arith::ConstantOp::create(
+      b, l, b.getF32FloatAttr(static_cast<float>(top)));
+  Value kept = math::CeilOp::create(
+      b, l,
+      arith::MulFOp::create(b, l, arith::SIToFPOp::create(b, l, f32, count),
+                            share));
+  return arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGE,
+                               arith::SIToFPOp::create(b, l, f32, ahead), kept);
+}
+
 FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
   Location loc = getLoc();
   Type i8 = builder.getI8Type();
+  SmallVector<Value> counts; // of each row and group: of its slot, ahead of it
+  SmallVector<AffineMap> maps;
+  if (getTop()) {
+    RankCounter ranks(builder, *this);
+    counts = {ranks.countRows(), ranks.countAhead()};
+    maps.assign(2, identity(builder));
+  }
+  maps.push_back(identity(builder));
   Value init = tensor::EmptyOp::create(
       builder, loc,
       {tensor::getMixedSize(builder, loc, getScores(), 0),
@@ -406,9 +523,9 @@ FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
   // The tables are wider than the result, so their elements are extracted: an
   // operand that is tiled with it would be cut past its end.
   auto generic = linalg::GenericOp::create(
-      builder, loc, init.getType(), ValueRange(), init, identity(builder),
+      builder, loc, init.getType(), counts, init, maps,
       ArrayRef<utils::IteratorType>{kParallel, kParallel},
-      [&](OpBuilder &b, Location l, ValueRange) {
+      [&](OpBuilder &b, Location l, ValueRange elements) {
         Value row = linalg::IndexOp::create(b, l, 0),
               group = linalg::IndexOp::create(b, l, 1);
         auto at = [&](Value table, int64_t factor, int64_t first) -> Value {
@@ -424,9 +541,22 @@ FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
         Value forced = at(getForced(), 1, static_cast<int64_t>(getColumn()));
         Value zero = arith::ConstantOp::create(b, l, b.getIntegerAttr(i8, 0)),
               one = arith::ConstantOp::create(b, l, b.getIntegerAttr(i8, 1));
-        Value isLess =
-            arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGT,
-                                  at(getScores(), 2, 1), at(getScores(), 2, 0));
+        Value isLess;
+        if (getTop()) {
+          isLess = isBehindTop(b, l, elements[0], elements[1],
+                               getTop()->convertToDouble());
+        } else {
+          Value least = at(getScores(), 2, 0);
+          if (!getMargin().isZero())
+            least = arith::AddFOp::create(
+                b, l, least,
+                arith::ConstantOp::create(
+                    b, l,
+                    b.getF32FloatAttr(
+                        static_cast<float>(getMargin().convertToDouble()))));
+          isLess = arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGT,
+                                         at(getScores(), 2, 1), least);
+        }
         Value chosen = arith::SelectOp::create(b, l, isLess, zero, one);
         Value isOpen = arith::CmpIOp::create(b, l, arith::CmpIPredicate::slt,
                                              forced, zero);

@@ -138,6 +138,19 @@ LogicalResult RouteOp::verify() {
       failed(requirePositive("a width between the products of a forecast",
                              getForecast())))
     return failure();
+  auto requireShare = [&](StringRef name,
+                          std::optional<APFloat> share) -> LogicalResult {
+    double value = share ? share->convertToDouble() : 0.5;
+    if (value > 0 && value < 1)
+      return success();
+    return emitOpError() << "expected a " << name
+                         << " between 0 and 1, found " << value;
+  };
+  if (failed(requireShare("threshold", getThreshold())) ||
+      failed(requireShare("top", getTop())))
+    return failure();
+  if (getThreshold() && getTop())
+    return emitOpError("expected either a threshold or a top, found both");
   if (getReduction() && !getGroupSize())
     return emitOpError("expected 'groups of' a size with axis(K)");
   if (getGroupSize() && (getScaled() || getForecast()))
@@ -169,6 +182,13 @@ LogicalResult DecideOp::verify() {
     return emitOpError() << "expected as many rows of scores, mask and what is "
                             "forced, found "
                          << scores << ", " << mask << " and " << forced;
+  if (bool(getTop()) != bool(getSlots()))
+    return emitOpError("expected the slots of the rows with 'top', and without "
+                       "it none");
+  if (getTop() && failed(verifyShare(*this, "a top share", *getTop())))
+    return failure();
+  if (!getMargin().isFinite())
+    return emitOpError("expected a finite margin");
   return verifyShare(*this, "an expected share of rows", getExpected());
 }
 

@@ -122,7 +122,8 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
     }
     auto route = RouteOp::create(
         builder, plan.getLoc(), builder.getStringAttr(name), IntegerAttr(),
-        UnitAttr(), *router, builder.getF64FloatAttr(1 - *asked->sparsity),
+        UnitAttr(), *router, FloatAttr(), FloatAttr(),
+        builder.getF64FloatAttr(1 - *asked->sparsity),
         UnitAttr(), UnitAttr(), IntegerAttr(),
         options.file.empty() ? StringAttr()
                              : builder.getStringAttr(options.file));

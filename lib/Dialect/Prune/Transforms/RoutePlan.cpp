@@ -196,14 +196,23 @@ public:
   /// The mask of the rows of `input`, right behind it: of `groups` columns,
   /// forced by as many columns of `forced`, from `column` on.
   Value writeDecision(StringRef name, Value input, int64_t groups, Value forced,
-                      int64_t column) {
+                      int64_t column, Value slots) {
     startBehind(input);
     Value scores = makeScores(name.str() + ".router", input, 2 * groups);
     auto type =
         RankedTensorType::get({rowsOf(input), groups}, builder.getI8Type());
-    return DecideOp::create(builder, loc(), type, (name + ".route").str(),
-                            scores, forced, static_cast<uint64_t>(column),
-                            op.getExpected());
+    // The probability of keeping is at least P where the other score is no
+    // more than log((1 - P) / P) above.
+    double margin = 0;
+    if (op.getThreshold()) {
+      double least = op.getThreshold()->convertToDouble();
+      margin = std::log((1 - least) / least);
+    }
+    return DecideOp::create(
+        builder, loc(), type, builder.getStringAttr(name + ".route"), scores,
+        forced, op.getTop() ? slots : Value(),
+        builder.getI64IntegerAttr(column), builder.getF64FloatAttr(margin),
+        op.getTopAttr(), op.getExpectedAttr());
   }
 
   /// `delta` times the probability of keeping the row, by the scores of its
@@ -469,6 +478,12 @@ int64_t RoutePlan::apply() {
       forward.getLoc());
   Value forced = forward.getArgument(position);
 
+  Value slots;
+  for (BlockArgument argument : forward.getArguments())
+    if (auto step = forward.getArgAttrOfType<StringAttr>(
+            argument.getArgNumber(), decoder::kStepAttrName);
+        step && step == "slots")
+      slots = argument;
   llvm::StringMap<Value> masks;
   for (size_t index : routed) {
     const Sublayer &sublayer = sublayers[index];
@@ -479,7 +494,7 @@ int64_t RoutePlan::apply() {
                          options.openSources)
                  .writeDecision(decision.name, findRouted(index, decision),
                                 decision.groups, forced,
-                                columnOf.lookup(decision.name));
+                                columnOf.lookup(decision.name), slots);
     project(sublayer, decision, mask);
   }
   return static_cast<int64_t>(routed.size());

@@ -146,14 +146,16 @@ def Exec_RouteOp : Exec_Op<"route", [HasParent<"ProgramOp">]> {
     for group g. `expected` is the share of rows that predictions assume to be
     kept, `scores` the value that the decision is made from. With `columns`, a
     group is about so many neighbouring columns of what is computed, not all.
+    `margin` and `top` are the rule of the decision (`prune.decide`).
 
     ```mlir
     exec.route "layers.0.mlp.route" %mask column 3 expected 5.0e-01 scores "layers.0.mlp.router" : memref<?x1xi8>
     ```
   }];
   let arguments = (ins StrAttr:$name, Exec_Memory:$mask, I64Attr:$column, F64Attr:$expected, StrAttr:$scores,
-                       OptionalAttr<I64Attr>:$columns);
-  let assemblyFormat = "$name $mask `column` $column `expected` $expected `scores` $scores (`columns` $columns^)? attr-dict `:` type($mask)";
+                       OptionalAttr<I64Attr>:$columns,
+                       DefaultValuedAttr<F64Attr, "0.0">:$margin, OptionalAttr<F64Attr>:$top);
+  let assemblyFormat = "$name $mask `column` $column `expected` $expected `scores` $scores (`columns` $columns^)? (`margin` $margin^)? (`top` $top^)? attr-dict `:` type($mask)";
   let hasVerifier = 1;
 }
 

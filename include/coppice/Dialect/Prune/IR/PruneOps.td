@@ -193,6 +193,12 @@ def Prune_RouteOp : Prune_Op<"route", [
     two products H -> R -> H with SiLU between them make of the sublayer's normed
     input. Both are for `axis(M)`.
 
+    A row, or a group of it, is kept if its score of being kept is not the smaller
+    one; with `threshold = P` if its probability (softmax) is at least P; with
+    `top = F` if it is among the `ceil(F n)` rows with the largest probability of
+    the n rows that its sequence has in the step. The last is not causal: it
+    depends on rows that come later, and on how a prompt is cut into steps.
+
     `expected` is the share of rows, or of groups of rows, that predictions
     assume to be kept. It changes nothing that is computed.
 
@@ -205,16 +211,20 @@ def Prune_RouteOp : Prune_Op<"route", [
     prune.route "layers.*.mlp" axis(N) groups of 128 by bottleneck(32) expected = 0.5
     prune.route "layers.*.attn" axis(K) groups of 256 by linear
     prune.route "layers.2.mlp" axis(M) by mlp(24) order(same) scaled forecast(100)
+    prune.route "layers.4.mlp" axis(M) by linear threshold = 0.7 expected = 0.3
+    prune.route "layers.5.mlp" axis(M) by linear top = 0.5 scaled
     ```
   }];
   let arguments = (ins StrAttr:$sites, OptionalAttr<I64Attr>:$group_size,
                        UnitAttr:$reduction, Prune_RouterAttr:$router,
+                       OptionalAttr<F64Attr>:$threshold, OptionalAttr<F64Attr>:$top,
                        DefaultValuedAttr<F64Attr, "0.5">:$expected,
                        UnitAttr:$same_order, UnitAttr:$scaled,
                        OptionalAttr<I64Attr>:$forecast,
                        OptionalAttr<StrAttr>:$file);
   let assemblyFormat = [{
     $sites custom<RouteAxis>($group_size, $reduction) `by` custom<Router>($router)
+    (`threshold` `=` $threshold^)? (`top` `=` $top^)?
     (`expected` `=` $expected^)? (`order` `(` `same` $same_order^ `)`)? (`scaled` $scaled^)?
     (`forecast` `(` $forecast^ `)`)? (`from` $file^)? attr-dict
   }];
@@ -333,20 +343,29 @@ def Prune_DecideOp : Prune_Op<"decide", [Pure,
   let summary = "A route's decision about each row: keep it, or pass it by";
   let description = [{
     With f = `forced[r, column + g]`: `result[r, g]` is 0 or 1 as f is, and if f
-    is negative 0 where `scores[r, 2 g + 1] > scores[r, 2 g]`, else 1. So of equal
-    scores, and of NaN, it is 1. `forced` is given with a step: what replays a
-    decision, or draws one.
+    is negative 0 where `scores[r, 2 g + 1] > scores[r, 2 g] + margin`, else 1. So
+    of equal scores, and of NaN, it is 1. `forced` is given with a step: what
+    replays a decision, or draws one.
+
+    With `top F of` the slots of the rows it is 1 in the `ceil(F n)` rows of each
+    slot with the largest `scores[r, 2 g] - scores[r, 2 g + 1]`, n being how many
+    rows the slot has; of equal ones in the first. NaN counts as the largest.
 
     ```mlir
     %m = prune.decide "layers.0.mlp.route" %scores forced %routes column 3 expected 5.0e-01
       : tensor<?x2xf32>, tensor<?x8xi8> -> tensor<?x1xi8>
+    %t = prune.decide "layers.1.mlp.route" %scores forced %routes column 4 top 5.0e-01 of %slots : tensor<?xi32> expected 5.0e-01
+      : tensor<?x2xf32>, tensor<?x8xi8> -> tensor<?x1xi8>
     ```
   }];
   let arguments = (ins StrAttr:$site, 2DTensorOf<[F32]>:$scores, 2DTensorOf<[I8]>:$forced,
-                       I64Attr:$column, F64Attr:$expected);
+                       Optional<1DTensorOf<[I32]>>:$slots,
+                       I64Attr:$column, DefaultValuedAttr<F64Attr, "0.0">:$margin,
+                       OptionalAttr<F64Attr>:$top, F64Attr:$expected);
   let results = (outs Prune_RowMask:$mask);
   let assemblyFormat = [{
-    $site $scores `forced` $forced `column` $column `expected` $expected attr-dict
+    $site $scores `forced` $forced `column` $column (`margin` $margin^)?
+    (`top` $top^ `of` $slots `:` type($slots))? `expected` $expected attr-dict
     `:` type($scores) `,` type($forced) `->` type($mask)
   }];
   let hasVerifier = 1;
