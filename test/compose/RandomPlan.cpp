@@ -1,6 +1,7 @@
 #include "RandomPlan.h"
 
 #include "coppice/Analysis/Boundaries.h"
+#include "coppice/Analysis/SiteGlob.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
 #include "coppice/Replace/StaticKPlan.h"
 
@@ -18,7 +19,7 @@ class Composer {
 public:
   Composer(ModuleOp module, uint64_t seed, std::string directory)
       : module(module), seed(seed), directory(std::move(directory)),
-        random(seed * 2 + 1), weights(seed * 2),
+        random(seed * 2 + 1), weights(seed * 2), routes(~seed),
         builder(OpBuilder::atBlockBegin(module.getBody())) {}
 
   FailureOr<std::string> run();
@@ -48,6 +49,9 @@ private:
   void keepSublayers(ArrayRef<Sublayer> sublayers);
   LogicalResult keepBoundaries(ArrayRef<Sublayer> sublayers);
   LogicalResult replaceWeights(ArrayRef<Sublayer> sublayers);
+  void routeSublayers(ArrayRef<Sublayer> sublayers);
+  void routeSublayer(const Sublayer &sublayer);
+  bool isSkipped(const Sublayer &sublayer);
   void add(const Twine &what) {
     text += (text.empty() ? "" : ", ") + what.str();
   }
@@ -55,8 +59,9 @@ private:
   ModuleOp module;
   uint64_t seed;
   std::string directory;
-  // Two, so that plans without new weights do not hang on those with them.
-  std::mt19937_64 random, weights;
+  // Apart, so that plans without new weights, or without routes, do not hang on
+  // those with them.
+  std::mt19937_64 random, weights, routes;
   bool replaces = false; // weights
   OpBuilder builder;
   PlanOp plan;
@@ -151,6 +156,68 @@ LogicalResult Composer::replaceWeights(ArrayRef<Sublayer> sublayers) {
   return success();
 }
 
+bool Composer::isSkipped(const Sublayer &sublayer) {
+  for (auto skip : plan.getBody().front().getOps<SkipOp>()) {
+    std::string error;
+    std::optional<SiteGlob> glob = SiteGlob::parse(skip.getSites(), error);
+    if (glob && (glob->match(sublayer.name) ||
+                 glob->match(parseLayerSite(sublayer.name)->layerName)))
+      return true;
+  }
+  return false;
+}
+
+/// Heads that are left of an attention are whole KV heads, so groups that
+/// divide those that share one always fit.
+static int64_t headsOfGroup(const Sublayer &sublayer, bool isWhole) {
+  return isWhole ? sublayer.granule / sublayer.unit : 1;
+}
+
+void Composer::routeSublayer(const Sublayer &sublayer) {
+  MLIRContext *context = module.getContext();
+  auto draw = [&](uint64_t extent) { return routes() % extent; };
+  const RouterKind kinds[] = {RouterKind::Linear, RouterKind::Bottleneck,
+                              RouterKind::MLP};
+  const RouterKind kind = kinds[draw(3)];
+  auto router = RouterAttr::get(context, kind,
+                                kind == RouterKind::Linear ? 0 : 5);
+  auto route = RouteOp::create(
+      builder, builder.getUnknownLoc(), builder.getStringAttr(sublayer.name),
+      IntegerAttr(), UnitAttr(), router, FloatAttr(), FloatAttr(),
+      builder.getF64FloatAttr(0.5), UnitAttr(), UnitAttr(), IntegerAttr(),
+      StringAttr());
+  const uint64_t rule = draw(6), axis = draw(5);
+  if (rule == 0)
+    route.setThreshold(llvm::APFloat(0.45));
+  if (rule == 1)
+    route.setTop(llvm::APFloat(0.4));
+  route.setSameOrder(draw(4) == 0);
+  if (axis == 0) {
+    route.setReduction(true);
+    route.setGroupSize(draw(2) ? 16 : 9);
+  } else if (axis < 3) {
+    route.setGroupSize(sublayer.dimension == Dimension::KVHeads
+                           ? headsOfGroup(sublayer, draw(2))
+                           : (draw(3) ? 16 : 1000));
+  } else {
+    route.setScaled(draw(2));
+    if (draw(2))
+      route.setForecast(7);
+  }
+}
+
+/// Routers for some of the sublayers that are left.
+void Composer::routeSublayers(ArrayRef<Sublayer> sublayers) {
+  bool any = false;
+  for (const Sublayer &sublayer : sublayers)
+    if (routes() % 2 && !isSkipped(sublayer)) {
+      routeSublayer(sublayer);
+      any = true;
+    }
+  if (any)
+    add("routes");
+}
+
 FailureOr<std::string> Composer::run() {
   FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
   if (failed(sublayers))
@@ -197,6 +264,8 @@ FailureOr<std::string> Composer::run() {
     return failure();
   if (replaces && failed(replaceWeights(*sublayers)))
     return failure();
+  if (seed % 4 == 0)
+    routeSublayers(*sublayers);
   return text.empty() ? std::string("dense") : text;
 }
 

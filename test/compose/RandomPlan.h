@@ -1,4 +1,4 @@
-// Plans that nobody would write: any mix of the static families.
+// Plans that nobody would write: any mix of the families.
 #ifndef COPPICE_TEST_COMPOSE_RANDOMPLAN_H
 #define COPPICE_TEST_COMPOSE_RANDOMPLAN_H
 
