@@ -56,6 +56,7 @@ public:
 private:
   LogicalResult propagate();
   LogicalResult refuseRetained();
+  LogicalResult refuseRoutes();
   LogicalResult checkSource();
   std::vector<std::string> listFilesRead();
   LogicalResult writeWeights(WeightStream &weights);
@@ -98,6 +99,20 @@ LogicalResult Exporter::refuseRetained() {
   return failure(retained.wasInterrupted());
 }
 
+/// A sublayer whose rows a router chooses is another program than any that a
+/// description says: better said of the route than of what it leaves.
+LogicalResult Exporter::refuseRoutes() {
+  WalkResult routed = module.walk([](prune::ProjectByOp op) {
+    op.emitError("cannot be exported: expected sublayers that compute all "
+                 "rows, found '")
+        << op.getSite()
+        << "', whose rows a router chooses, which no checkpoint has keys for; "
+           "without 'prune.route' (--dynamic-m) the model can be exported";
+    return WalkResult::interrupt();
+  });
+  return failure(routed.wasInterrupted());
+}
+
 /// To the program that is left, as compilation does it.
 LogicalResult Exporter::propagate() {
   PassManager passes(module.getContext());
@@ -109,7 +124,8 @@ LogicalResult Exporter::propagate() {
     plan.directory = options.inputDirectory;
     passes.addPass(prune::createPruneApplyPlan(plan));
   }
-  if (failed(passes.run(module)) || failed(refuseRetained()))
+  if (failed(passes.run(module)) || failed(refuseRetained()) ||
+      failed(refuseRoutes()))
     return failure();
   passes.clear();
   passes.addPass(prune::createPruneExpandReplaced());

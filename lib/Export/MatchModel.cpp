@@ -181,29 +181,23 @@ LogicalResult ModelMatcher::run() {
   auto expectedForward = built->lookupSymbol<func::FuncOp>("forward");
 
   llvm::StringMap<Operation *> found;
-  WalkResult walked =
-      forward.walk([&](Operation *op) -> WalkResult {
-        if (isa<prune::RestrictOp, prune::ExtendOp, prune::ProjectOp>(op))
-          return refuse(op)
-                 << "a projection is left that is no map of the residual";
-        if (StringRef site = getSite(op); !site.empty())
-          found[model.renamed(site)] = op;
-        return WalkResult::advance();
-      });
-  if (walked.wasInterrupted())
-    return failure();
-  walked = expectedForward.walk([&](Operation *expected) -> WalkResult {
-    StringRef site = getSite(expected);
-    if (site.empty())
-      return WalkResult::advance();
-    auto entry = found.find(site);
-    if (entry == found.end())
-      return refuse(forward) << "expected '" << site
-                             << "', as in models of its kind, found none";
-    Operation *op = entry->second;
-    found.erase(entry);
-    return matchOp(expected, op);
+  forward.walk([&](Operation *op) {
+    if (StringRef site = getSite(op); !site.empty())
+      found[model.renamed(site)] = op;
   });
+  WalkResult walked =
+      expectedForward.walk([&](Operation *expected) -> WalkResult {
+        StringRef site = getSite(expected);
+        if (site.empty())
+          return WalkResult::advance();
+        auto entry = found.find(site);
+        if (entry == found.end())
+          return refuse(forward) << "expected '" << site
+                                 << "', as in models of its kind, found none";
+        Operation *op = entry->second;
+        found.erase(entry);
+        return matchOp(expected, op);
+      });
   if (walked.wasInterrupted())
     return failure();
   if (!found.empty())

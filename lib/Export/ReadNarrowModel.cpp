@@ -37,6 +37,8 @@ public:
   FailureOr<NarrowModel> read();
 
 private:
+  bool choosesNothing(Operation *op);
+  LogicalResult refuseOtherMaps();
   void listOps();
   LogicalResult readModelAttr();
   LogicalResult readRope();
@@ -44,6 +46,7 @@ private:
   void readNorms();
   void readWeights();
   ResidualMap readMap(const std::string &sublayer);
+  DenseIntElementsAttr tableOf(prune::GatherOp gather);
 
   template <typename Op> Op find(const Twine &site) {
     return dyn_cast_or_null<Op>(ops.lookup(site.str()));
@@ -72,6 +75,47 @@ private:
   NarrowModel model;
 };
 } // namespace
+
+/// What columns a gather takes; null if no constant says.
+DenseIntElementsAttr ModelReader::tableOf(prune::GatherOp gather) {
+  ml_program::GlobalOp table = globalOf(gather.getColumns());
+  return table ? dyn_cast_or_null<DenseIntElementsAttr>(table.getValueAttr())
+               : DenseIntElementsAttr();
+}
+
+/// Does the op choose columns, and none?
+bool ModelReader::choosesNothing(Operation *op) {
+  if (auto project = dyn_cast<prune::ProjectOp>(op))
+    return project.getKeep().isEmpty();
+  auto gather = dyn_cast<prune::GatherOp>(op);
+  DenseIntElementsAttr table =
+      gather ? tableOf(gather) : DenseIntElementsAttr();
+  return table && llvm::all_of(table.getValues<int32_t>(),
+                               [](int32_t column) { return column < 0; });
+}
+
+/// Columns are chosen where the residual meets what a sublayer adds, and
+/// nowhere else. Said first, for whoever reads other columns has other sizes by
+/// them.
+LogicalResult ModelReader::refuseOtherMaps() {
+  WalkResult walked = forward.walk([&](Operation *op) -> WalkResult {
+    auto gather = dyn_cast<prune::GatherOp>(op);
+    const bool isMap = gather && !gather.getSite().empty();
+    if (isMap || !isa<prune::GatherOp, prune::RestrictOp, prune::ExtendOp,
+                      prune::ProjectOp>(op))
+      return WalkResult::advance();
+    if (choosesNothing(op))
+      return op->emitError()
+             << "cannot be exported: expected each sublayer to read a column "
+                "of the residual, found one that reads zeros alone: the sets "
+                "of 'hidden' before and behind what is skipped have no column "
+                "in common; keep one in all of them";
+    return op->emitError() << "cannot be exported: expected columns to be "
+                              "chosen by maps of the residual alone, found "
+                              "another projection here";
+  });
+  return failure(walked.wasInterrupted());
+}
 
 void ModelReader::listOps() {
   std::set<int64_t> layers;
@@ -141,11 +185,9 @@ ResidualMap ModelReader::readMap(const std::string &sublayer) {
   if (!gather)
     return {};
   ResidualMap map{widthOf(gather.getResult()), {}};
-  if (ml_program::GlobalOp table = globalOf(gather.getColumns()))
-    if (auto values =
-            dyn_cast_or_null<DenseIntElementsAttr>(table.getValueAttr()))
-      map.columns.assign(values.value_begin<int32_t>(),
-                         values.value_end<int32_t>());
+  if (DenseIntElementsAttr table = tableOf(gather))
+    map.columns.assign(table.value_begin<int32_t>(),
+                       table.value_end<int32_t>());
   return map;
 }
 
@@ -219,6 +261,8 @@ void ModelReader::readWeights() {
 
 FailureOr<NarrowModel> ModelReader::read() {
   forward = module.lookupSymbol<func::FuncOp>("forward");
+  if (failed(refuseOtherMaps()))
+    return failure();
   listOps();
   auto embed = find<decoder::LookupOp>("embed");
   if (!embed)
@@ -230,10 +274,15 @@ FailureOr<NarrowModel> ModelReader::read() {
   readLayers();
   readNorms();
   readWeights();
-  if (rt::Status status = checkDescription(model.description); !status.ok())
+  auto refuse = [&] {
     return forward.emitError()
-           << "cannot be exported, for no importer would take what is left: "
-           << status.message();
+           << "cannot be exported, for no importer would take what is left: ";
+  };
+  if (model.layers.empty())
+    return refuse() << "expected a layer that has attention or an MLP, found "
+                       "none";
+  if (rt::Status status = checkDescription(model.description); !status.ok())
+    return refuse() << status.message();
   return std::move(model);
 }
 

@@ -9,6 +9,7 @@
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Import/BitmaskLayout.h"
 #include "coppice/Import/HuggingFace.h"
+#include "coppice/Import/PatternCheck.h"
 #include "runtime/base/concat.h"
 #include "runtime/base/sha256.h"
 
@@ -174,6 +175,23 @@ void WeightStream::addMaps() {
   }
 }
 
+std::optional<SparsityPattern>
+WeightStream::patternOf(const ModelWeight &weight) const {
+  StringRef site = weight.symbol;
+  site.consume_back(".weight");
+  auto found = model.description.patterns.find(site.str());
+  return found == model.description.patterns.end()
+             ? std::nullopt
+             : std::optional(found->second);
+}
+
+/// Groups of four must be whole, and follow from those of the pattern.
+static bool is24(std::optional<SparsityPattern> pattern, int64_t width) {
+  return pattern && width % 4 == 0 &&
+         ((pattern->of == 4 && pattern->kept <= 2) ||
+          *pattern == SparsityPattern{1, 2});
+}
+
 LogicalResult WeightStream::collect(const Architecture &architecture) {
   for (const ModelWeight &weight :
        locateWeights(architecture, model.description)) {
@@ -192,23 +210,12 @@ LogicalResult WeightStream::collect(const Architecture &architecture) {
       tensor.is24 = true;
       known = list.insert(list.end(), std::move(tensor));
     }
-    known->is24 &= is24(weight);
+    part->pattern = patternOf(weight);
+    known->is24 &= is24(part->pattern, weight.shape.back());
     known->parts.push_back(*std::move(part));
   }
   addMaps();
   return success();
-}
-
-/// Groups of four must be whole, and follow from those of the pattern.
-bool WeightStream::is24(const ModelWeight &weight) const {
-  StringRef site = weight.symbol;
-  site.consume_back(".weight");
-  auto found = model.description.patterns.find(site.str());
-  if (found == model.description.patterns.end() || weight.shape.back() % 4 != 0)
-    return false;
-  SparsityPattern pattern = found->second;
-  return (pattern.of == 4 && pattern.kept <= 2) ||
-         pattern == SparsityPattern{1, 2};
 }
 
 int64_t WeightStream::compressPatterns(std::vector<std::string> &others) {
@@ -267,76 +274,99 @@ static void fillRows(const CheckpointTensor::Part &part, rt::DType dtype,
   });
 }
 
-/// What a tensor has of a whole row, into `target`. False if more than two of
-/// four elements are not zero.
-static bool compressRow(CheckpointTensor::Role role, rt::DType dtype,
+/// What a tensor has of a whole row, into `target`. Of four elements at most
+/// two are not zero.
+static void compressRow(CheckpointTensor::Role role, rt::DType dtype,
                         ArrayRef<std::byte> row, std::byte *target) {
   const int64_t size = rt::sizeOf(dtype),
                 width = static_cast<int64_t>(row.size()) / size;
-  auto isZero = [&](int64_t i) {
-    return rt::loadAsF32(dtype, row.data(), i) == 0.0f;
-  };
   SmallVector<std::byte> mask(static_cast<size_t>(bitmaskBytes(width)));
-  makeBitmaskRow(width, isZero, mask.data());
-  bool fits = true;
-  for (int64_t i = 0; i < width; ++i) {
-    const bool isTaken = (unsigned(mask[i / 8]) >> (i % 8)) & 1u;
-    fits &= isTaken || isZero(i);
-    if (isTaken && role == CheckpointTensor::Role::Compressed) {
+  makeBitmaskRow(
+      width,
+      [&](int64_t i) { return rt::loadAsF32(dtype, row.data(), i) == 0.0f; },
+      mask.data());
+  if (role == CheckpointTensor::Role::Bitmask) {
+    llvm::copy(mask, target);
+    return;
+  }
+  for (int64_t i = 0; i < width; ++i)
+    if ((unsigned(mask[i / 8]) >> (i % 8)) & 1u) {
       std::memcpy(target, row.data() + i * size, static_cast<size_t>(size));
       target += size;
     }
+}
+
+/// The row's elements are not as its pattern says.
+LogicalResult WeightStream::refuseRow(const CheckpointTensor::Part &part,
+                                      int64_t row, ArrayRef<std::byte> whole) {
+  // Should the file not be the imported one, then that is what is wrong.
+  if (failed(checkImported()))
+    return failure();
+  return ml_program::GlobalOp(part.global).emitError("expected at most ")
+         << part.pattern->kept << " of " << part.pattern->of
+         << " elements that are not zero along K, as its pattern says, found "
+            "one more in row "
+         << row << " at column "
+         << findExcess(model.dtype, whole, *part.pattern)
+         << " of what is left; 'by magnitude' in the plan chooses some, and a "
+            "plan of 'coppice import' is left out by its --no-patterns";
+}
+
+LogicalResult WeightStream::writePart(const CheckpointTensor &tensor,
+                                      const CheckpointTensor::Part &part,
+                                      rt::SafetensorsWriter &writer) {
+  const bool isWhole = tensor.role == CheckpointTensor::Role::Whole;
+  const int64_t rows = part.layout.rowCount();
+  const int64_t rowBytes =
+      rows ? part.layout.packedElements() / rows * rt::sizeOf(model.dtype) : 0;
+  const int64_t partBytes =
+      isWhole ? 0 : tensor.shape[1] * rt::sizeOf(tensor.dtype);
+  constexpr int64_t pieceBytes = int64_t(16) << 20;
+  const int64_t step =
+      std::max<int64_t>(1, pieceBytes / std::max<int64_t>(1, rowBytes));
+  std::vector<std::byte> buffer, compressed;
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t count = std::min(step, rows - begin);
+    buffer.resize(size_t(count * rowBytes));
+    compressed.resize(size_t(count * partBytes));
+    auto wholeRow = [&](int64_t i) {
+      return llvm::MutableArrayRef(buffer).slice(size_t(i * rowBytes),
+                                                 size_t(rowBytes));
+    };
+    std::atomic<int64_t> bad = count; // the first row of the wrong pattern
+    llvm::parallelFor(0, size_t(count), [&](size_t index) {
+      const int64_t i = int64_t(index);
+      fillRows(part, model.dtype, begin + i, begin + i + 1, wholeRow(i).data());
+      if (part.pattern &&
+          findExcess(model.dtype, wholeRow(i), *part.pattern) >= 0)
+        for (int64_t least = bad;
+             i < least && !bad.compare_exchange_weak(least, i);)
+          ;
+      if (!isWhole)
+        compressRow(tensor.role, model.dtype, wholeRow(i),
+                    compressed.data() + i * partBytes);
+    });
+    if (bad < count)
+      return refuseRow(part, begin + bad, wholeRow(bad));
+    if (failed(emitIfFailed(writer.write(isWhole ? buffer : compressed))))
+      return failure();
   }
-  if (role == CheckpointTensor::Role::Bitmask)
-    llvm::copy(mask, target);
-  return fits;
+  return success();
+}
+
+LogicalResult WeightStream::emitIfFailed(const rt::Status &status) {
+  if (status.ok())
+    return success();
+  return emitError(UnknownLoc::get(module.getContext()))
+         << "cannot write weights: " << status.message();
 }
 
 LogicalResult WeightStream::write(const CheckpointTensor &tensor,
                                   rt::SafetensorsWriter &writer) {
-  auto check = [&](const rt::Status &status) -> LogicalResult {
-    if (status.ok())
-      return success();
-    return emitError(UnknownLoc::get(module.getContext()))
-           << "cannot write weights: " << status.message();
-  };
   if (tensor.parts.empty())
-    return check(writer.write(tensor.table));
-  const bool isWhole = tensor.role == CheckpointTensor::Role::Whole;
-  std::vector<std::byte> buffer, compressed;
-  for (const CheckpointTensor::Part &part : tensor.parts) {
-    const int64_t rows = part.layout.rowCount();
-    const int64_t rowBytes =
-        rows ? part.layout.packedElements() / rows * rt::sizeOf(model.dtype)
-             : 0;
-    const int64_t partBytes =
-        isWhole ? 0 : tensor.shape[1] * rt::sizeOf(tensor.dtype);
-    std::atomic<bool> fits = true;
-    constexpr int64_t pieceBytes = int64_t(16) << 20;
-    const int64_t step =
-        std::max<int64_t>(1, pieceBytes / std::max<int64_t>(1, rowBytes));
-    for (int64_t begin = 0; begin < rows; begin += step) {
-      const int64_t count = std::min(step, rows - begin);
-      buffer.resize(size_t(count * rowBytes));
-      compressed.resize(size_t(count * partBytes));
-      llvm::parallelFor(0, size_t(count), [&](size_t i) {
-        const int64_t row = begin + int64_t(i);
-        std::byte *whole = buffer.data() + int64_t(i) * rowBytes;
-        fillRows(part, model.dtype, row, row + 1, whole);
-        if (!isWhole &&
-            !compressRow(tensor.role, model.dtype,
-                         {whole, static_cast<size_t>(rowBytes)},
-                         compressed.data() + int64_t(i) * partBytes))
-          fits = false;
-      });
-      if (!fits)
-        return ml_program::GlobalOp(part.global)
-            .emitError("expected at most two of each four neighbours along K "
-                       "to be other "
-                       "than zero, as its pattern says, found more");
-      if (failed(check(writer.write(isWhole ? buffer : compressed))))
-        return failure();
-    }
-  }
+    return emitIfFailed(writer.write(tensor.table));
+  for (const CheckpointTensor::Part &part : tensor.parts)
+    if (failed(writePart(tensor, part, writer)))
+      return failure();
   return success();
 }

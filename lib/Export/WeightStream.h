@@ -28,6 +28,7 @@ struct CheckpointTensor {
     std::span<const std::byte> source; // empty: generated
     std::optional<rt::WeightGenerator> generator;
     rt::PackedLayout layout;
+    std::optional<SparsityPattern> pattern = {}; // that it is said to have
   };
 
   /// What of its parts it has: all, or of 2:4 weights the elements or their
@@ -65,7 +66,8 @@ public:
 
   const std::vector<CheckpointTensor> &tensors() const { return list; }
 
-  /// Writes one of tensors() that `writer` expects next.
+  /// Writes one of tensors() that `writer` expects next. What is said to have a
+  /// pattern must have it along what is left of K.
   mlir::LogicalResult write(const CheckpointTensor &tensor,
                             rt::SafetensorsWriter &writer);
 
@@ -82,7 +84,13 @@ private:
   mlir::FailureOr<Source *> openFile(mlir::ml_program::GlobalOp global,
                                      llvm::StringRef path);
   void addMaps();
-  bool is24(const ModelWeight &weight) const;
+  std::optional<SparsityPattern> patternOf(const ModelWeight &weight) const;
+  mlir::LogicalResult writePart(const CheckpointTensor &tensor,
+                                const CheckpointTensor::Part &part,
+                                rt::SafetensorsWriter &writer);
+  mlir::LogicalResult refuseRow(const CheckpointTensor::Part &part, int64_t row,
+                                llvm::ArrayRef<std::byte> whole);
+  mlir::LogicalResult emitIfFailed(const rt::Status &status);
 
   mlir::ModuleOp module;
   const NarrowModel &model;

@@ -10,6 +10,7 @@
 #include "coppice/Import/HuggingFace.h"
 #include "coppice/Import/Llama2C.h"
 #include "coppice/Import/ModelBuilder.h"
+#include "coppice/Import/PatternCheck.h"
 #include "coppice/Import/Presets.h"
 #include "runtime/base/atomic_file.h"
 #include "runtime/base/concat.h"
@@ -286,6 +287,10 @@ rt::Status importModel(const ImportOptions &options, llvm::raw_ostream &talk) {
   if (!options.allowNonFinite)
     if (auto s = refuseNonFinite(source->weights.tensors); !s.ok())
       return s.at(options.source);
+  if (auto s =
+          refuseFalsePatterns(source->description, source->weights.tensors);
+      !s.ok())
+    return s.at(options.source);
 
   // The module's file first: where it cannot be, no time is lost on weights.
   auto moduleFile = rt::AtomicFile::create(options.output);

@@ -37,3 +37,19 @@
 // MAP: %[[S:.*]] = prune.restrict %{{.*}} axis 1 keep #prune.set<[1, 3] of 4> in tensor<?x4xf32> -> tensor<?x2xf32>
 // MAP: %[[X:.*]] = prune.extend %[[S]] axis 1 keep #prune.set<[0:2] of 4> in tensor<?x2xf32> -> tensor<?x4xf32>
 // MAP-NOT: prune.{{restrict|extend}}
+
+// What is before a skipped sublayer keeps only columns that are kept behind it,
+// too: two decisions about one value. This goes for a skipped attention, though
+// its keys and values were appended to caches: these go first.
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.keep "layers.0.*" hidden = #prune.set<[0:4] of 7>; prune.skip "layers.1.attn"; prune.skip "layers.2.mlp"; prune.keep "layers.1.attn" hidden = #prune.set<[1, 3:6] of 7>; prune.keep "layers.2.attn" hidden = #prune.set<[2:5, 6] of 7>; prune.keep "layers.2.mlp" hidden = #prune.set<[1, 3:5] of 7>' > %t.skipped.mlir
+// RUN: coppice-opt %t.skipped.mlir --prune-apply-plan --prune-propagate --prune-fold-restricts | FileCheck %s --check-prefix=SKIPPED
+// SKIPPED: prune.gemm "layers.0.mlp.down" {{.*}} -> tensor<?x2xf32>
+// SKIPPED: prune.restrict %{{.*}} axis 1 keep #prune.set<[1, 3] of 4>
+// SKIPPED: %[[X:.*]] = linalg.generic {{.*}}prune.site = "layers.0.mlp"
+// SKIPPED-NOT: prune.{{restrict|extend}}
+// SKIPPED: %[[E:.*]] = prune.extend %[[X]] axis 1 keep #prune.set<[1, 3] of 7> in tensor<?x2xf32> -> tensor<?x7xf32>
+// SKIPPED: decoder.rms_norm "layers.1.mlp.norm" %[[X]],
+// SKIPPED-NOT: prune.{{restrict|extend}}
+// SKIPPED: linalg.generic {{.*}} ins(%[[E]], {{.*}}prune.site = "layers.1.mlp"
+// SKIPPED: prune.gemm "layers.2.attn.o" {{.*}} -> tensor<?x2xf32>
+// SKIPPED: decoder.rms_norm "final.norm" {{.*}} : tensor<?x2xf32>

@@ -12,6 +12,25 @@ func.func @gemm_columns(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>) -> tensor<?x2x
   return %s : tensor<?x2xf32>
 }
 
+// One extension, whose columns are those that both put: 1, 2 of 0, 1, 3.
+// CHECK-LABEL: @extensions_merge
+// CHECK-NEXT: prune.extend %{{.*}} axis 1 keep #prune.set<[1, 3] of 5> in tensor<?x2xf32> -> tensor<?x5xf32>
+// CHECK-NEXT: return
+func.func @extensions_merge(%x: tensor<?x2xf32>) -> tensor<?x5xf32> {
+  %l = prune.extend %x axis 1 keep #prune.set<[1, 2] of 3> in tensor<?x2xf32> -> tensor<?x3xf32>
+  %k = prune.extend %l axis 1 keep #prune.set<[0, 1, 3] of 5> in tensor<?x3xf32> -> tensor<?x5xf32>
+  return %k : tensor<?x5xf32>
+}
+
+// Of two axes there is no one set.
+// CHECK-LABEL: @extensions_of_two_axes_stay
+// CHECK-COUNT-2: prune.extend
+func.func @extensions_of_two_axes_stay(%x: tensor<2x2xf32>) -> tensor<3x3xf32> {
+  %l = prune.extend %x axis 1 keep #prune.set<[1, 2] of 3> in tensor<2x2xf32> -> tensor<2x3xf32>
+  %k = prune.extend %l axis 0 keep #prune.set<[0, 1] of 3> in tensor<2x3xf32> -> tensor<3x3xf32>
+  return %k : tensor<3x3xf32>
+}
+
 // A second user needs all columns.
 // CHECK-LABEL: @gemm_columns_stay
 // CHECK: %[[Y:.*]] = prune.gemm "y" {{.*}} -> tensor<?x5xf32>

@@ -170,7 +170,12 @@ const char *kPlans[] = {
        prune.keep "layers.1.attn" kv_heads = #prune.set<[0, 2] of 3>)",
     R"(prune.skip "layers.0.mlp"
        prune.keep "layers.0.*" hidden = #prune.set<[0:11] of 22>
-       prune.keep "layers.1.attn" hidden = #prune.set<[11:22] of 22>)"};
+       prune.keep "layers.1.attn" hidden = #prune.set<[11:22] of 22>)",
+    // Two sets of one value, around either half.
+    R"(prune.skip "layers.0.mlp" prune.skip "layers.1.attn"
+       prune.keep "layers.0.attn" hidden = #prune.set<[0:13, 20] of 22>
+       prune.keep "layers.0.mlp" hidden = #prune.set<[4:22] of 22>
+       prune.keep "layers.1.attn" hidden = #prune.set<[2:9, 11:22] of 22>)"};
 
 } // namespace
 

@@ -32,6 +32,26 @@ static void eraseDead(func::FuncOp function) {
         op.erase();
 }
 
+/// Runs the rules to their fixed point. An attention that is skipped reads the
+/// residual until the caches go that it appends to; until then not all who read
+/// the residual restrict it, so with them gone the rules have more to do.
+static LogicalResult runRules(func::FuncOp function,
+                              const FrozenRewritePatternSet &rules,
+                              const GreedyRewriteConfig &config,
+                              Counts &counts) {
+  int64_t removed;
+  do {
+    removed = counts.cachesRemoved;
+    if (failed(applyPatternsGreedily(function, rules, config)))
+      return failure();
+    eraseDead(function);
+    if (counts.mayChangeSignature)
+      removeDeadCaches(function, counts);
+    eraseDead(function);
+  } while (counts.cachesRemoved != removed);
+  return success();
+}
+
 namespace {
 struct PrunePropagatePass
     : coppice::prune::impl::PrunePropagateBase<PrunePropagatePass> {
@@ -53,14 +73,9 @@ struct PrunePropagatePass
         continue;
       counts.mayChangeSignature =
           function.getBody().hasOneBlock() && users.useEmpty(function);
-      if (failed(applyPatternsGreedily(function, rules, config))) {
+      if (failed(runRules(function, rules, config, counts))) {
         function.emitError() << "projections do not settle";
         return signalPassFailure();
-      }
-      eraseDead(function);
-      if (counts.mayChangeSignature) {
-        removeDeadCaches(function, counts);
-        eraseDead(function);
       }
     }
     report(module, counts);

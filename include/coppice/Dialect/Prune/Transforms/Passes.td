@@ -141,8 +141,8 @@ def PrunePropagate : Pass<"prune-propagate", "::mlir::ModuleOp"> {
     | `S rotary(x) = rotary(S x)`, `rotary(E x) = E rotary(x)` | decoder.rotary, whole heads or rows |
     | `S append(x, c) = append(S x, S c)` | decoder.append, columns; a cache argument of the function and its result become narrower |
     | `S_columns lookup(i, t) = lookup(i, S t)`, `S_rows lookup(i, t) = lookup(S i, t)`, `lookup(i, E_columns t) = E lookup(i, t)` | decoder.lookup |
-    | `r + P_none(y) = r` | element-wise additions; then the sublayer is dead, and its caches go |
-    | `S E = 1`, `S_k E_l` = index map, `S_i E_j = E_j S_i` on other axes | prune |
+    | `r + P_none(y) = r` | element-wise additions; then the sublayer is dead, its caches go, and rules run again without their readers |
+    | `S E = 1`, `S_k E_l` = index map, `E_k E_l = E_(k composed with l)`, `S_i E_j = E_j S_i` on other axes | prune |
 
     S moves up only where all users of a value agree on it, else it stays and is
     a gather. S never moves up through a norm's columns or a softmax, and q = 0

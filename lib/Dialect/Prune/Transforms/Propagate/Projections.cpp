@@ -37,6 +37,27 @@ struct SplitProject : OpRewritePattern<ProjectOp> {
   }
 };
 
+/// E_k E_l = E_(k composed with l) along one axis. Others may go on reading
+/// what E_l extends or gives. Where two were left there would be two maps of a
+/// residual, and one of them nameless.
+struct MergeExtends : OpRewritePattern<ExtendOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ExtendOp op,
+                                PatternRewriter &rewriter) const override {
+    auto inner = op.getInput().getDefiningOp<ExtendOp>();
+    if (!inner || inner.getAxis() != op.getAxis())
+      return rewriter.notifyMatchFailure(op,
+                                         "no extension of the same axis below");
+    if (op.getKeep().hasDynamicCount() || inner.getKeep().hasDynamicCount())
+      return rewriter.notifyMatchFailure(
+          op, "a set without a count composes with none");
+    rewriter.replaceOpWithNewOp<ExtendOp>(
+        op, inner.getInput(), op.getAxis(),
+        op.getKeep().compose(inner.getKeep()));
+    return success();
+  }
+};
+
 /// r + P_none(y) = r.
 struct DropAdditionOfNothing : CountedRule<linalg::GenericOp> {
   using CountedRule::CountedRule;
@@ -130,7 +151,6 @@ struct RestrictAboveExtend : OpRewritePattern<RestrictOp> {
 
 void propagate::addProjectionRules(RewritePatternSet &rules, Counts &counts) {
   rules.add<DropAdditionOfNothing>(rules.getContext(), counts);
-  rules
-      .add<SplitProject, DimOfProjection, RestrictUpEmpty, RestrictAboveExtend>(
-          rules.getContext());
+  rules.add<SplitProject, MergeExtends, DimOfProjection, RestrictUpEmpty,
+            RestrictAboveExtend>(rules.getContext());
 }
