@@ -156,6 +156,8 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
     entry["route"] = toJson(dispatch.getRouteAttr());
   if (dispatch.getPassed())
     entry["passed"] = true;
+  if (auto zeros = dispatch.getZeros())
+    entry["zeros"] = zeros->convertToDouble();
   if (dispatch.getPartial())
     entry["partial"] = true;
   if (cost.getWindow())

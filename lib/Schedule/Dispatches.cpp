@@ -28,7 +28,7 @@ DispatchFormer::createDispatch(Location loc, StringRef site, exec::Kind kind,
   return exec::DispatchOp::create(
       builder, loc, builder.getStringAttr(site),
       exec::KindAttr::get(context, kind), StringAttr(), StringAttr(),
-      ArrayAttr(), StringAttr(), UnitAttr(), UnitAttr(), args,
+      ArrayAttr(), StringAttr(), UnitAttr(), UnitAttr(), FloatAttr(), args,
       builder.getDenseI64ArrayAttr(written), builder.getArrayAttr({variant}),
       cost, exec::GemmAttr());
 }
@@ -159,12 +159,15 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
     if (ArrayAttr kept = getKeptRanges(op))
       dispatch.setKeptAttr(kept);
   }
-  if (auto gemm = dyn_cast<prune::GemmOp>(op))
+  if (auto gemm = dyn_cast<prune::GemmOp>(op)) {
+    if (gemm.getInputZeros() && !rows)
+      dispatch.setZerosAttr(gemm.getInputZerosAttr());
     dispatch.setGemmAttr(exec::GemmAttr::get(
         module.getContext(),
         exec::getExprAttr(exec::getExtentExpr(getExtents(gemm.getInput())[0])),
         gemm.getWeight().getType().getDimSize(0),
         gemm.getWeight().getType().getDimSize(1)));
+  }
   for (auto [result, home] :
        llvm::zip_equal(op->getResults(), signature.destinations))
     homes[result] = home;

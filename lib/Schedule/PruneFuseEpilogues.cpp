@@ -95,6 +95,7 @@ static void fuse(linalg::GenericOp op, prune::GemmOp gemm) {
                             gemm.getSite(), gemm.getInput(), gemm.getWeight());
   fused->setDiscardableAttrs(gemm->getDiscardableAttrDictionary());
   fused.setPatternAttr(gemm.getPatternAttr());
+  fused.setInputZerosAttr(gemm.getInputZerosAttr());
   if (gemm.getRows())
     fused.getRowsMutable().assign(gemm.getRows());
   if (gemm.getRowCount())

@@ -605,6 +605,9 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
   comparison.oracle = oracle->get();
   comparison.tolerance = verifyTolerance((*fast)->dtype);
   comparison.report.routes.routes = (*fast)->facts.routes.size();
+  comparison.report.hasThresholds =
+      any_of((*fast)->facts.dispatches,
+             [](const rt::Dispatch &dispatch) { return dispatch.zeros > 0; });
   comparison.scales.resize((*fast)->facts.routes.size());
   comparison.report.routes.tolerance = comparison.tolerance;
   if (!options.routes.empty()) {

@@ -455,6 +455,10 @@ Dispatch parseDispatch(const JsonCursor &json, const Program &program) {
     if (json.ok() && !dispatch.route)
       json.at("route").expected("the name of a route of the program");
   }
+  if (json.has("zeros"))
+    dispatch.zeros = json.at("zeros").number();
+  if (json.ok() && !(dispatch.zeros >= 0 && dispatch.zeros <= 1))
+    json.at("zeros").expected("a share in [0, 1]");
   if (json.has("partial"))
     dispatch.partial = json.at("partial").boolean();
   if (json.has("passed"))

@@ -212,6 +212,9 @@ struct Dispatch {
   // With a route: the other rows of what it writes are undefined; else they
   // stay as they were.
   bool partial = false;
+  // Share of a GEMM's input that is expected to be zero. With one row or two,
+  // weights are read only for what is not zero in all of them.
+  double zeros = 0;
 };
 
 struct Program {

@@ -129,9 +129,11 @@ Result<Estimate> estimate(const Program &program,
                       threads);
         d.executedRows += rowsInTiles(w.activeRows, machine);
       }
+      // How many zeros there are is not known: there may be nothing else.
+      Work least = dispatch.zeros > 0 ? workWithoutZeros(w, 1) : w;
       time.boundSeconds =
-          std::max(w.flops / peakOf(best, w.arithmetic, isa),
-                   std::max(0.0, w.coldBytes - kept) / best.dram);
+          std::max(least.flops / peakOf(best, w.arithmetic, isa),
+                   std::max(0.0, least.coldBytes - kept) / best.dram);
       bound += time.boundSeconds;
       d.work += w;
       d.boundSeconds += time.boundSeconds;

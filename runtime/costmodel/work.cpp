@@ -217,10 +217,26 @@ Work keptWork(const Work &whole, const StepShape &step, const RouteLoad &load) {
   return work;
 }
 
+Work workWithoutZeros(const Work &whole, double zeros) {
+  constexpr int64_t fewRows = 2;
+  if (whole.rows > fewRows || zeros <= 0)
+    return whole;
+  // A value along K is left out if it is zero in all rows.
+  double share = 1 - std::pow(zeros, static_cast<double>(whole.rows));
+  Work work = whole;
+  work.flops *= share;
+  work.executedFlops *= share;
+  work.weightBytes *= share;
+  work.coldBytes *= share;
+  return work;
+}
+
 Result<std::vector<Work>> evaluateWork(const Program &program,
                                        const StepShape &step,
                                        std::span<const RouteLoad> loads) {
   auto all = evaluateWholeWork(program, step);
+  for (size_t i = 0; all && i < all->size(); ++i)
+    (*all)[i] = workWithoutZeros((*all)[i], program.dispatches[i].zeros);
   for (size_t i = 0; all && i < all->size(); ++i)
     if (program.dispatches[i].route)
       (*all)[i] = keptWork((*all)[i], step,

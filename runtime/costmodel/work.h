@@ -95,6 +95,10 @@ Result<std::vector<Work>> evaluateWork(const Program &program,
 Result<std::vector<Work>> evaluateWholeWork(const Program &program,
                                             const StepShape &step);
 
+/// What is left of the work of a GEMM that finds the fraction `zeros` of its
+/// input to be zero: all of it with more than two rows.
+Work workWithoutZeros(const Work &whole, double zeros);
+
 /// What is left of the work of a dispatch with a route: FLOPs and activations
 /// go with the kept rows, weights and cache entries are read where some row is.
 Work keptWork(const Work &whole, const StepShape &step, const RouteLoad &load);

@@ -120,10 +120,10 @@ std::vector<char> storeWeight(std::vector<float> &w, const LoadedGemm &gemm,
   return packed;
 }
 
-/// Runs `gemm` on random data and compares with the meaning of `prune.gemm`,
+/// Runs `gemm` on random data, of which `percentZero` of A are zeros, and compares with the meaning of `prune.gemm`,
 /// element by element.
 void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
-              Kept kept) {
+              Kept kept, int percentZero = 0) {
   SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
   using Rows = GemmSpec::Rows;
   auto granules = [](int64_t extent, int64_t size) {
@@ -143,6 +143,9 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
       groups(granules(spec.k, spec.groupSize), kept);
   std::vector<float> a = integers(m * spec.k), w = integers(spec.n * spec.k),
                      bias = integers(spec.n), before = integers(m * spec.n);
+  for (float &value : a)
+    if (pick(1, 100) <= percentZero)
+      value = pick(0, 1) ? 0.0f : -0.0f;
   if (spec.of)
     keepSome(w, spec);
   std::vector<float> expected = before;
@@ -312,6 +315,33 @@ TEST(GemmKernel, ListsOfRowsAreExactOnIntegers) {
         config.expand = pick(0, 2);
         check(spec, config, target);
       }
+}
+
+// One row or two, of which values are zero: pairs whole, pairs by half, in one
+// row alone; all of them; and none. -0 is a zero.
+TEST(GemmKernel, ZerosOfInputsAreExactOnIntegers) {
+  for (const CPUTarget &target : targets())
+    for (auto [input, weight] : {std::pair("f32", "f32"), {"bf16", "bf16"},
+                                 {"f32", "bf16"}, {"f32", "f16"}}) {
+      GemmSpec spec = draw(input, weight);
+      spec.hasZeros = true;
+      spec.epilogue = pick(0, 1) ? GemmSpec::Epilogue::Residual
+                                 : GemmSpec::Epilogue::Bias;
+      GemmConfig config = drawConfig(spec);
+      config.rows = config.height = 2;
+      config.width = config.panel;
+      config.zeros = 1;
+      config.least = 1;
+      SCOPED_TRACE(formatv("seed {0}: N {1} K {2}, {3} x {4}, {5}", seed(),
+                           spec.n, spec.k, spec.input, spec.weight,
+                           target.name())
+                       .str());
+      auto gemm = LoadedGemm::compile(spec, config, target);
+      ASSERT_TRUE(succeeded(gemm));
+      for (int percent : {0, 50, 95, 100})
+        for (int64_t m : {1, 2, 5})
+          checkRun(**gemm, spec, m, Kept::All, percent);
+    }
 }
 
 // Patterns that kernels make use of, with all that may come with them, and one

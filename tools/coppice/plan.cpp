@@ -95,6 +95,33 @@ std::vector<RoutedRows> listRoutes(ModuleOp module) {
   return list;
 }
 
+/// Weights that read zeros for what is small.
+struct SparseInput {
+  std::string site;
+  double expected; // share of values that is left
+};
+
+std::vector<SparseInput> listSparseInputs(ModuleOp module) {
+  std::vector<SparseInput> list;
+  module.walk([&](GemmOp gemm) {
+    if (auto zeros = gemm.getInputZeros())
+      list.push_back({gemm.getSite().str(), 1 - zeros->convertToDouble()});
+  });
+  return list;
+}
+
+/// What a plan does, by kinds.
+struct Decisions {
+  std::vector<KeptWidth> kept;
+  std::vector<NewWeight> changed;
+  std::vector<RoutedRows> routed;
+  std::vector<SparseInput> sparse;
+
+  bool empty() const {
+    return kept.empty() && changed.empty() && routed.empty() && sparse.empty();
+  }
+};
+
 /// Puts the old weights back, and drops the new ones and the routers.
 LogicalResult restoreDense(ModuleOp module) {
   module.walk([](ProjectByOp op) {
@@ -105,6 +132,13 @@ LogicalResult restoreDense(ModuleOp module) {
       dense = scaled.getInputs()[0];
     op.getResult().replaceAllUsesWith(dense);
     op.erase();
+  });
+  module.walk([](GemmOp gemm) {
+    auto sparse = gemm.getInput().getDefiningOp<linalg::GenericOp>();
+    if (!gemm.getInputZeros() || !sparse)
+      return;
+    gemm.getInputMutable().assign(sparse.getInputs()[0]);
+    gemm.removeInputZerosAttr();
   });
   for (auto function : module.getOps<func::FuncOp>())
     for (Operation &op :
@@ -172,9 +206,7 @@ std::vector<Figure> compare(const Work &dense, const Work &pruned,
 
 llvm::json::Value toJson(const PlanShowCommand &command,
                          const std::vector<Figure> &figures,
-                         const std::vector<KeptWidth> &kept,
-                         const std::vector<NewWeight> &changed,
-                         const std::vector<RoutedRows> &routed) {
+                         const Decisions &decisions) {
   llvm::json::Object dense, pruned, removed;
   for (const Figure &figure : figures) {
     dense[figure.key] = figure.dense;
@@ -182,7 +214,7 @@ llvm::json::Value toJson(const PlanShowCommand &command,
     removed[figure.key] = figure.removed();
   }
   llvm::json::Array sites;
-  for (const KeptWidth &width : kept) {
+  for (const KeptWidth &width : decisions.kept) {
     llvm::json::Array ranges;
     for (const IndexRange &range : width.set.getRanges())
       ranges.push_back(llvm::json::Array{range.begin, range.end});
@@ -196,7 +228,7 @@ llvm::json::Value toJson(const PlanShowCommand &command,
     sites.push_back(std::move(site));
   }
   llvm::json::Array weights;
-  for (const NewWeight &weight : changed) {
+  for (const NewWeight &weight : decisions.changed) {
     llvm::json::Object entry{{"site", weight.site}};
     if (weight.rank) {
       entry["rank"] = weight.rank;
@@ -211,13 +243,18 @@ llvm::json::Value toJson(const PlanShowCommand &command,
     weights.push_back(std::move(entry));
   }
   llvm::json::Array routes;
-  for (const RoutedRows &rows : routed)
+  for (const RoutedRows &rows : decisions.routed)
     routes.push_back(
         llvm::json::Object{{"site", rows.site},
                             {"expected", rows.expected},
                             {"groups", rows.groups}});
+  llvm::json::Array activations;
+  for (const SparseInput &input : decisions.sparse)
+    activations.push_back(llvm::json::Object{{"site", input.site},
+                                             {"expected", input.expected}});
   return llvm::json::Object{
       {"routes", std::move(routes)}, {"weights", std::move(weights)},
+      {"activations", std::move(activations)},
       {"schema", "coppice.plan/1"},  {"input", command.input},
       {"seq", command.tokens},       {"dense", std::move(dense)},
       {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
@@ -225,9 +262,7 @@ llvm::json::Value toJson(const PlanShowCommand &command,
 }
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
-           const std::vector<KeptWidth> &kept,
-           const std::vector<NewWeight> &changed,
-           const std::vector<RoutedRows> &routed) {
+           const Decisions &decisions) {
   llvm::raw_ostream &out = llvm::outs();
   out << command.input << ": prefill of " << command.tokens
       << " tokens, decode of one more\n";
@@ -235,16 +270,16 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
   for (const Figure &figure : figures)
     out << llvm::format("%-16s %16.0f %16.0f %9.1f%%\n", figure.label,
                         figure.dense, figure.pruned, 100 * figure.removed());
-  if (kept.empty() && changed.empty() && routed.empty())
+  if (decisions.empty())
     out << "nothing is pruned\n";
-  for (const KeptWidth &width : kept) {
+  for (const KeptWidth &width : decisions.kept) {
     out << llvm::format("%-20s ", width.site.c_str());
     out << describe(width.set);
     if (!width.set.hasDynamicCount())
       out << " (" << width.unit << ")";
     out << "\n";
   }
-  for (const RoutedRows &rows : routed) {
+  for (const RoutedRows &rows : decisions.routed) {
     out << llvm::format("%-20s %.0f%% of ", rows.site.c_str(),
                         100 * rows.expected);
     if (rows.groups > 1)
@@ -253,7 +288,11 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << "rows";
     out << " expected, chosen by a router\n";
   }
-  for (const NewWeight &weight : changed) {
+  for (const SparseInput &input : decisions.sparse)
+    out << llvm::format("%-20s %.0f%% of inputs expected, the others are small "
+                        "and become zero\n",
+                        input.site.c_str(), 100 * input.expected);
+  for (const NewWeight &weight : decisions.changed) {
     out << llvm::format("%-20s ", weight.site.c_str());
     if (weight.pattern)
       out << weight.pattern.getKept() << " of " << weight.pattern.getOf()
@@ -267,7 +306,7 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << ", " << weight.retained << " rows retained";
     out << "\n";
   }
-  if (llvm::any_of(changed, [](const NewWeight &w) { return w.pattern; }))
+  if (llvm::any_of(decisions.changed, [](const NewWeight &w) { return w.pattern; }))
     out << "N:M sparsity counts as values and their places; where no kernel "
            "reads that form, such weights run as dense ones\n";
 }
@@ -277,9 +316,8 @@ int runShow(const PlanShowCommand &command) {
   OwningOpRef<ModuleOp> module = session.read(command.input);
   if (!module || failed(decoder::checkModel(*module)))
     return 1;
-  std::vector<KeptWidth> kept = listKept(*module);
-  std::vector<NewWeight> changed = listNewWeights(*module);
-  std::vector<RoutedRows> routed = listRoutes(*module);
+  const Decisions decisions{listKept(*module), listNewWeights(*module),
+                            listRoutes(*module), listSparseInputs(*module)};
   OwningOpRef<ModuleOp> old = module->clone();
   if (failed(restoreDense(*old)))
     return 1;
@@ -297,13 +335,13 @@ int runShow(const PlanShowCommand &command) {
   std::vector<Figure> figures =
       compare(dense, countWork(*module), command.tokens);
   if (command.json != "-")
-    print(command, figures, kept, changed, routed);
+    print(command, figures, decisions);
   if (command.json.empty())
     return 0;
   std::error_code error;
   llvm::raw_fd_ostream file(command.json, error, llvm::sys::fs::OF_Append);
   if (!error) {
-    file << toJson(command, figures, kept, changed, routed) << "\n";
+    file << toJson(command, figures, decisions) << "\n";
     file.flush();
     error = file.error();
     file.clear_error();

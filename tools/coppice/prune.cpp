@@ -9,6 +9,7 @@
 #include "coppice/Budget/NominalSparsity.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
+#include "coppice/Calibrate/ActivationThresholds.h"
 #include "coppice/Dialect/Prune/Transforms/DynamicPlan.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
@@ -40,6 +41,7 @@ struct PruneCommand {
   StaticPlanOptions flags;
   StaticKOptions staticK;
   DynamicPlanOptions dynamic;
+  std::optional<double> activationSparsity;
 };
 
 /// The module's own plan, or a new empty one.
@@ -176,7 +178,8 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
                 (1 - staticK.unstructured.value_or(0)) *
                 (1 - command.dynamic.dynamicM.value_or(0)) *
                 (1 - command.dynamic.dynamicN.value_or(0)) *
-                (1 - command.dynamic.dynamicK.value_or(0));
+                (1 - command.dynamic.dynamicK.value_or(0)) *
+                (1 - command.activationSparsity.value_or(0));
   if (!command.pattern.empty()) {
     FailureOr<NMAttr> pattern =
         parsePattern(plan.getContext(), command.pattern);
@@ -190,7 +193,7 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
   // What was asked for, as reports name it; what it removes is counted later.
   bool isDynamic = command.dynamic.dynamicM || command.dynamic.dynamicN ||
                    command.dynamic.dynamicK;
-  if (isStatic || staticK.any() || isDynamic)
+  if (isStatic || staticK.any() || isDynamic || command.activationSparsity)
     plan->setAttr("sparsity",
                   Builder(plan.getContext()).getF64FloatAttr(1 - left));
   if (isStatic || isDynamic) {
@@ -203,6 +206,18 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
     // Given from here, kept as seen from the module.
     dynamic.file = rebase(dynamic.file, "here", command.input);
     if (failed(addDynamicDecisions(plan, *sublayers, dynamic)))
+      return failure();
+  }
+  if (command.activationSparsity) {
+    ActivationOptions activations;
+    activations.sparsity = *command.activationSparsity;
+    activations.sites = flags.sites;
+    activations.inputDirectory = staticK.inputDirectory;
+    activations.seed = flags.seed;
+    llvm::errs() << llvm::format("thresholds: from the dense model on %lld "
+                                 "random tokens\n",
+                                 static_cast<long long>(activations.tokens));
+    if (failed(addActivationDecisions(module, plan, activations)))
       return failure();
   }
   return staticK.any() ? addStaticKDecisions(module, plan, staticK) : success();
@@ -493,6 +508,17 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
       ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
       ->check([=](const std::string &) -> std::string {
         return *dynamicN || *dynamicK ? "" : "needs --dynamic-n or --dynamic-k";
+      });
+  prune
+      ->add_option("--activation-sparsity", command->activationSparsity,
+                   "zeros for the fraction S of what each weight reads that is "
+                   "smallest, by thresholds found on random tokens; in decode "
+                   "their weights are not read")
+      ->check([](const std::string &text) -> std::string {
+        double value = 0;
+        bool isShare = CLI::detail::lexical_cast(text, value) && value > 0 &&
+                       value < 1;
+        return isShare ? "" : "expected S between 0 and 1, found " + text;
       });
   auto needsRoute = [=](const std::string &) -> std::string {
     return *dynamicM || *dynamicN || *dynamicK

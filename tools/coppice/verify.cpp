@@ -129,6 +129,10 @@ int runVerify(const VerifyCommand &command) {
     std::printf("%-28s %10s %10s\n", "value", "error", "tolerance");
     printValues(report->outputs);
     printValues(report->sites);
+    if (!report->holds() && report->hasThresholds)
+      std::printf("activation sparsity: values beside a threshold may round to "
+                  "either side of it in 16 bit; what `coppice import --dtype "
+                  "f32` makes of the model can be compared closely\n");
     std::printf("%s\n", report->holds() ? "holds" : "DOES NOT HOLD");
   }
   if (!command.json.empty()) {

@@ -44,6 +44,9 @@ struct VerifyReport {
   std::vector<ValueError> sites; ///< in program order
   RouteReport routes;
   int64_t steps = 0, rows = 0;
+  /// Small inputs become zero: a value near its threshold may fall on the other
+  /// side of it, which in 16 bit happens.
+  bool hasThresholds = false;
   bool holds() const;
 };
 

@@ -31,6 +31,8 @@ exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
     parameters.push_back({name, *value});
   if (expand)
     parameters.push_back({"expand", expand});
+  if (zeros)
+    parameters.push_back({"zeros", zeros});
   return cpu::makeConfig(context, cpu::kGemm, parameters);
 }
 
@@ -52,6 +54,14 @@ FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
   if (config.expand < 0 || config.expand > 2)
     return kernel.emitError()
            << "expected 'expand' from 0 to 2, found " << config.expand;
+  config.zeros = attr.getParameter("zeros").value_or(0);
+  if (config.zeros < 0 || config.zeros > 1)
+    return kernel.emitError()
+           << "expected 'zeros' of 0 or 1, found " << config.zeros;
+  if (config.zeros && config.rows > config.height)
+    return kernel.emitError()
+           << "expected 'rows' of one tile with 'zeros', at most "
+           << config.height << ", found " << config.rows;
   // Vectors of a row of the tile and one broadcast beside the sums.
   if (config.width % 16 || config.panel % config.width ||
       (config.height + 1) * (config.width / 16) >= 32)

@@ -32,6 +32,9 @@
 // group of K has, an item is a block of all rows, and each group adds to those
 // that are in its list, in the order of the groups: sums are the item's scratch.
 //
+// Where zeros are expected in A, and rows are few, an item first lists the steps
+// along K in which some row is not zero; the other steps' weights are not read.
+//
 // Sets that are known at run time move no data. Work items are shares of what
 // is kept, in positions of the lists; a row, a panel or a group is looked up
 // where its address is made. A block of K is then as many groups as make up its
@@ -145,6 +148,9 @@ private:
   void emitColumns(const Block &block, const GemmProduct::Operands &operands,
                    const Ahead &ahead, ValueRange scratchRows,
                    Value scratchColumn);
+  void findSteps(const Item &item, Value row, Value height);
+  void multiplyFound(SmallVector<Value> &sums, const Block &block,
+                     const GemmProduct::Operands &operands);
   void multiplyBlock(SmallVector<Value> &sums, const Block &block,
                      const GemmProduct::Operands &operands);
   void multiplyGroups(SmallVector<Value> &sums, const Block &block,
@@ -175,6 +181,8 @@ private:
   /// K of a block. A tile of copied rows takes more room than the rows do, and
   /// is to stay in L1 all the same.
   int64_t depthOfBlock() {
+    if (config.zeros)
+      return llvm::alignTo(gemm.k(), 2);
     // Whole steps of N:M weights.
     int64_t depth = isCopied() || gemm.of || path.expands
                         ? std::min<int64_t>(config.depth, 512)
@@ -249,6 +257,8 @@ private:
   /// need it all the more (but one row, which is one pass). A product takes
   /// them longer, so that one line for several steps is enough.
   int64_t linesAhead(int64_t height) {
+    if (config.zeros)
+      return 0; // the steps that were found fetch one another
     bool isFew = config.rows <= tileHeight(config, target);
     if (path.expands)
       return config.ahead;
@@ -293,6 +303,7 @@ private:
   std::optional<RunTimeSet> rows, panels, groups;
   Value panelCount, groupCount; // kept
   SmallVector<Value> weights;   // flat
+  Value foundSteps, foundCount; // of `config.zeros`
   Value input, flatInput, output, scratch, copied;
   LogicalResult status = success();
 };
@@ -337,6 +348,9 @@ LogicalResult GemmEmitter::emit() {
   if (isCopied())
     copied = flatten(onStack({tallest, copyPitch()}, b.getF32Type()));
   product->setInput(isCopied() ? copied : flatInput);
+  if (config.zeros)
+    foundSteps = onStack({std::max<int64_t>(1, stepsOf(gemm.k())) + 1},
+                         b.getI32Type());
 
   emitItems();
   return status;
@@ -499,6 +513,8 @@ void GemmEmitter::emitBlock(const Item &whole, const Block &block) {
     Value height = arith::SelectOp::create(b, isTaller, add(low, 1), low);
     if (isCopied())
       copyInput(height, item, block, row);
+    if (config.zeros)
+      findSteps(item, row, height);
     auto heights = llvm::to_vector(llvm::seq(least, most));
     auto choice = scf::IndexSwitchOp::create(b, TypeRange(), height, heights,
                                              heights.size());
@@ -663,13 +679,85 @@ void GemmEmitter::emitColumns(const Block &block,
       sums.push_back(isOneBlock() ? zeros(accumulator)
                                   : vector::LoadOp::create(b, accumulator,
                                                            scratch, at(r, v)));
-  if (groups)
+  if (config.zeros)
+    multiplyFound(sums, block, operands);
+  else if (groups)
     multiplyGroups(sums, block, operands, ahead);
   else
     multiplyBlock(sums, block, operands);
   for (int64_t r = 0; r < height; ++r)
     for (int64_t v = 0; v < vectors; ++v)
       vector::StoreOp::create(b, sums[r * vectors + v], scratch, at(r, v));
+}
+
+/// Lists the whole steps along K in which one of the rows [row, row + height) of
+/// an item is not zero. Each is written behind those that are kept so far, so
+/// that there is no branch that could be mispredicted.
+void GemmEmitter::findSteps(const Item &item, Value row, Value height) {
+  Value memory = isCopied() ? copied : flatInput;
+  auto isNotZero = [&](Value element) -> Value {
+    Value value = memref::LoadOp::create(b, memory, element);
+    if (isa<FloatType>(value.getType()))
+      return arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, value, f32(0));
+    // Halves are bits: all but the sign.
+    auto constant = [&](int64_t bits) {
+      return arith::ConstantOp::create(b, b.getIntegerAttr(value.getType(), bits));
+    };
+    return arith::CmpIOp::create(
+        b, arith::CmpIPredicate::ne,
+        arith::AndIOp::create(b, value, constant(0x7fff)), constant(0));
+  };
+  ValueRange count = loop(
+      index(0), index(stepsOf(gemm.k())), 1, index(0),
+      [&](Value step, ValueRange carried) {
+        memref::StoreOp::create(
+            b, arith::IndexCastOp::create(b, b.getI32Type(), step), foundSteps,
+            carried[0]);
+        Value any = loop(
+            index(0), height, 1,
+            arith::ConstantOp::create(b, b.getBoolAttr(false)).getResult(),
+            [&](Value r, ValueRange found) {
+              Value first =
+                  isCopied()
+                      ? mul(r, copyPitch())
+                      : mul(rowOfInput(add(item.first, add(row, r))), gemm.k());
+              Value isKept = found[0];
+              for (int64_t part = 0; part < product->depth(); ++part)
+                isKept = arith::OrIOp::create(
+                    b, isKept,
+                    isNotZero(add(add(first, mul(step, product->depth())),
+                                  part)));
+              return SmallVector<Value>{isKept};
+            })[0];
+        return SmallVector<Value>{
+            add(carried[0], arith::IndexCastUIOp::create(
+                                b, b.getIndexType(), any))};
+      });
+  foundCount = count[0];
+}
+
+/// The steps that were found, each while one further on is fetched.
+void GemmEmitter::multiplyFound(SmallVector<Value> &sums, const Block &block,
+                                const GemmProduct::Operands &operands) {
+  constexpr int64_t kStepsAhead = 12;
+  GemmProduct::Operands here = operands;
+  here.lines = linesOfStep();
+  here.ahead = index(0);
+  here.aheadStride =
+      index(product->weightStride() * gemm.getClass().weightBytes);
+  auto stepAt = [&](Value position) {
+    return arith::IndexCastUIOp::create(
+        b, b.getIndexType(),
+        memref::LoadOp::create(b, foundSteps, position));
+  };
+  Value last = sub(foundCount, index(1));
+  sums = llvm::to_vector(loop(
+      index(0), foundCount, 1, sums, [&](Value position, ValueRange carried) {
+        product->fetchStep(here, stepAt(min(add(position, kStepsAhead), last)));
+        return product->runStep(carried, here, stepAt(position));
+      }));
+  if (hasHalf())
+    multiplyHalf(sums, operands, index(stepsOf(gemm.k())), block.to);
 }
 
 void GemmEmitter::multiplyBlock(SmallVector<Value> &sums, const Block &block,
@@ -866,6 +954,27 @@ static int64_t countRuns(const GemmOperands &gemm, const GemmConfig &config) {
          llvm::divideCeil(gemm.rowsPerPanel / config.panel, config.panels);
 }
 
+/// Few rows whose zeros are looked for. In more of them there is hardly a value
+/// along K that is zero in all. An item has several panels, so that looking pays.
+static void addSparseVariant(KernelPlan &plan, const GemmOperands &gemm,
+                             AffineExpr extent, MLIRContext *context) {
+  constexpr int64_t kSparseRows = 2;
+  GemmConfig config =
+      gemmCandidates(gemm.getClass(), gemmRowBuckets().front()).front();
+  config.rows = config.height = kSparseRows;
+  config.least = 1;
+  config.ahead = 0;
+  config.panels =
+      std::clamp<int64_t>(gemm.getClass().panelCount() / 16, 1, 4);
+  config.zeros = 1;
+  KernelStage stage;
+  stage.config = config.toAttr(context);
+  stage.grid = makeGrid(extent.ceilDiv(config.rows) * countRuns(gemm, config));
+  stage.suffix = "z" + std::to_string(kSparseRows);
+  plan.variants.push_back(
+      {makeGrid(kSparseRows + 1 - extent), {stage}, AffineMap()});
+}
+
 std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
                                               const PlanOptions &options) {
   std::optional<GemmOperands> gemm = getGemmOperands(kernel);
@@ -878,6 +987,8 @@ std::optional<FailureOr<KernelPlan>> planGemm(func::FuncOp kernel,
   // A variant a bucket of row counts, the smallest first.
   KernelPlan plan;
   plan.packings.assign(kernel.getNumArguments(), {});
+  if (gemm->inputZeros > 0)
+    addSparseVariant(plan, *gemm, *extent, kernel.getContext());
   for (const RowBucket &bucket : gemmRowBuckets()) {
     GemmConfig config = chooseConfig(gemm->getClass(), bucket, options);
     bool isLast = &bucket == &gemmRowBuckets().back();

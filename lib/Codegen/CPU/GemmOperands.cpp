@@ -148,6 +148,9 @@ std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
   }
   if (!readSets(gemm, operands))
     return std::nullopt;
+  if (gemm.getInputZeros() && !operands.of && !operands.groups &&
+      !operands.rowsPerGroup)
+    operands.inputZeros = gemm.getInputZeros()->convertToDouble();
   return operands;
 }
 

@@ -75,6 +75,13 @@ public:
   /// `steps` whole steps; `isMultiple`: of the unrolling, for sure.
   llvm::SmallVector<Value> run(mlir::ValueRange sums, const Operands &operands,
                                Value steps, bool isMultiple);
+  /// The step `at` alone.
+  llvm::SmallVector<Value> runStep(mlir::ValueRange sums,
+                                   const Operands &operands, Value at) {
+    return step(sums, operands, at, /*isHalf=*/false);
+  }
+  /// Prefetches what `operands` says of the step `at`.
+  void fetchStep(const Operands &operands, Value at) { prefetch(operands, at); }
   /// The last value along an odd K: a pair of which there is half. What lies
   /// behind the row is not read.
   llvm::SmallVector<Value> runHalf(mlir::ValueRange sums,

@@ -100,6 +100,8 @@ std::string GemmSpec::getSource(StringRef name) const {
   std::string pattern;
   if (of)
     pattern = formatv(" pattern <{0} of {1}>", kept, of);
+  if (hasZeros)
+    pattern += " zeros 0.5";
   return formatv(R"(
     func.func @{0}(%x: {1} {{exec.dims = ["rows", {2}]}, %w: {3}{4},
                    %out: {5} {{exec.dims = ["rows", {6}]}) -> {5} {{

@@ -46,6 +46,9 @@ struct GemmConfig {
   /// Of N:M weights: 0, values are selected; 1, parts of panels are made dense
   /// in the cache where the CPU has dot products; 2, everywhere.
   int64_t expand = 0;
+  /// 1: the steps along K in which some row is not zero are found first, and no
+  /// others are multiplied, so that their weights are not read.
+  int64_t zeros = 0;
 
   /// `#exec.config<"gemm", ..>`.
   exec::ConfigAttr toAttr(mlir::MLIRContext *context) const;

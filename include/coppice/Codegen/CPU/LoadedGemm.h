@@ -44,6 +44,8 @@ struct GemmSpec {
   int64_t panelSize = 0, groupSize = 0;
   /// N:M pattern of W along K, for kernels that make use of it; 0: none.
   int64_t kept = 0, of = 0;
+  /// Kernels that may look for zeros in A (`GemmConfig::zeros`).
+  bool hasZeros = false;
 
   GemmClass getClass() const;
   /// How many lists of rows there are: 0, none.

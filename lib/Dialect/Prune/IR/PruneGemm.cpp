@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace coppice::prune;
@@ -95,7 +96,7 @@ void printSet(OpAsmPrinter &printer, Value list, Value count) {
 // $site $input `,` $weight
 // (`rows` $row_sides set (`per` (`panel` | `group`) `of` size)?)? (`panels` `of` $panel_size set)?
 // (`groups` `of` $group_size set)? (`into` $into)? (`value` $value)?
-// (`pattern` $pattern)? attr-dict
+// (`pattern` $pattern)? (`zeros` $input_zeros)? attr-dict
 ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   StringAttr site, value;
   OpAsmParser::UnresolvedOperand input, weight;
@@ -140,6 +141,13 @@ ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
   if (succeeded(parser.parseOptionalKeyword("pattern")) &&
       parser.parseCustomAttributeWithFallback(properties.pattern))
     return failure();
+  if (succeeded(parser.parseOptionalKeyword("zeros"))) {
+    // Not as an attribute, which would take the colon behind it as its own.
+    double share;
+    if (parser.parseFloat(share))
+      return failure();
+    properties.input_zeros = parser.getBuilder().getF64FloatAttr(share);
+  }
   if (parser.parseOptionalAttrDict(result.attributes))
     return failure();
 
@@ -219,10 +227,15 @@ void GemmOp::print(OpAsmPrinter &printer) {
     printer << " pattern ";
     printer.printStrippedAttrOrType(pattern);
   }
+  if (FloatAttr zeros = getInputZerosAttr()) {
+    printer << " zeros ";
+    printer.getStream() << llvm::format("%e", zeros.getValueAsDouble());
+  }
   printer.printOptionalAttrDict((*this)->getAttrs(),
                                 {getSiteAttrName(), getValueAttrName(),
                                  getRowSidesAttrName(), getPanelSizeAttrName(),
                                  getGroupSizeAttrName(), getPatternAttrName(),
+                                 getInputZerosAttrName(),
                                  getOperandSegmentSizesAttrName()});
   if (hasEpilogue()) {
     Block &block = getEpilogue().front();
@@ -365,6 +378,10 @@ static LogicalResult verifySets(GemmOp op) {
 }
 
 LogicalResult GemmOp::verify() {
+  if (auto zeros = getInputZeros();
+      zeros && !(zeros->convertToDouble() >= 0 && zeros->convertToDouble() <= 1))
+    return emitOpError() << "expected a share of zeros from 0 to 1, found "
+                         << zeros->convertToDouble();
   auto input = cast<RankedTensorType>(getInput().getType()),
        weight = cast<RankedTensorType>(getWeight().getType());
   auto result = cast<RankedTensorType>(getType());

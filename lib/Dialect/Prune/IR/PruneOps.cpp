@@ -7,6 +7,8 @@
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/TypeUtilities.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace coppice::prune;
 
@@ -158,6 +160,13 @@ LogicalResult RouteOp::verify() {
                             "only, found it with groups: of a row that computes some "
                             "groups, neither is defined";
   return verifyShare(*this, "an expected share of rows", getExpected());
+}
+
+LogicalResult ActivationsOp::verify() {
+  if (double least = getThreshold().convertToDouble();
+      !(least > 0 && std::isfinite(least)))
+    return emitOpError() << "expected a threshold above 0, found " << least;
+  return verifyShare(*this, "an expected share of values", getExpected());
 }
 
 //===----------------------------------------------------------------------===//

@@ -4,6 +4,7 @@
 // are checked against the model first and gathered by sublayer; only then is
 // anything written, so that the order of the decisions cannot matter and a
 // wrong plan changes nothing.
+#include "ActivationPlan.h"
 #include "HiddenPlan.h"
 #include "RoutePlan.h"
 #include "SetFiles.h"
@@ -228,6 +229,8 @@ FailureOr<SetAttr> PlanReader::resolveSet(KeepOp op, const Sublayer &sublayer) {
 LogicalResult PlanReader::readOne(DecisionOpInterface op) {
   if (isa<FactorOp, PatternOp, MaskOp>(op))
     return success(); // about weights, WeightDecisions.h
+  if (isa<ActivationsOp>(op))
+    return success(); // about inputs of weights, ActivationPlan.h
   if (auto route = dyn_cast<RouteOp>(op.getOperation())) {
     bool isLayer = false;
     FailureOr<SmallVector<size_t>> indices =
@@ -341,6 +344,10 @@ private:
       apply(sublayer, decision);
       ++numProjections;
     }
+    FailureOr<int64_t> sparse = applyActivationDecisions(module, op);
+    if (failed(sparse))
+      return failure();
+    numSparse += *sparse;
     // Ahead of the hidden dimension, whose projections routers read through.
     numRoutes += reader.getRoutes().apply();
     numProjections += reader.getHidden().apply();

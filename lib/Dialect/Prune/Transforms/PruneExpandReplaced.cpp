@@ -64,6 +64,8 @@ private:
     auto made = GemmOp::create(rewriter, loc, type, site, input, weight);
     if (!step.empty())
       made.setValue("");
+    if (input == gemm.getInput())
+      made.setInputZerosAttr(gemm.getInputZerosAttr());
     return made;
   }
 

@@ -102,7 +102,8 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
     kernel computes the rows that it keeps, or of each group of columns those that
     it keeps of the group, or with `passed` the rows that it does not keep; cost and
     shape are those of all rows. `partial` says that what the rest of the result
-    holds is not defined.
+    holds is not defined. `zeros` is the share of a GEMM's input that is expected to
+    be zero, and that it need not read weights for in steps of one or two rows.
 
     Rules: `writes` are the trailing arguments, ascending, as many as the kernel
     has results, and neither weights nor step fields; every kernel exists and
@@ -118,13 +119,13 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
   }];
   let arguments = (ins StrAttr:$site, Exec_KindAttr:$kind, OptionalAttr<StrAttr>:$group,
                        OptionalAttr<StrAttr>:$value, OptionalAttr<ArrayAttr>:$kept,
-                       OptionalAttr<StrAttr>:$route, UnitAttr:$passed, UnitAttr:$partial,
+                       OptionalAttr<StrAttr>:$route, UnitAttr:$passed, UnitAttr:$partial, OptionalAttr<F64Attr>:$zeros,
                        Variadic<Exec_Memory>:$args, DenseI64ArrayAttr:$writes,
                        Exec_VariantArrayAttr:$variants, OptionalAttr<Exec_CostAttr>:$cost,
                        OptionalAttr<Exec_GemmAttr>:$gemm);
   let assemblyFormat = [{
     $site `` $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)?
-    (`route` $route^)? (`passed` $passed^)? (`partial` $partial^)? ` ` `(` $args `)` `writes` $writes
+    (`route` $route^)? (`passed` $passed^)? (`partial` $partial^)? (`zeros` $zeros^)? ` ` `(` $args `)` `writes` $writes
     `variants` $variants (`cost` $cost^)? (`shape` $gemm^)? attr-dict `:` type($args)
   }];
   let extraClassDeclaration = [{

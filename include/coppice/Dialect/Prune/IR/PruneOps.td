@@ -231,6 +231,30 @@ def Prune_RouteOp : Prune_Op<"route", [
   let hasVerifier = 1;
 }
 
+def Prune_ActivationsOp : Prune_Op<"activations", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Dynamic K: leave out the columns of weights that meet small values";
+  let description = [{
+    What the matrix multiplications that match read is zero where its magnitude is
+    below `threshold`; NaN stays. With few rows, whose time is that of reading
+    weights, a kernel then reads only the columns of the weight that meet a value
+    which is not zero in some row (Liu et al., TEAL, arXiv 2408.14690); with many
+    rows it multiplies all of them.
+
+    `expected` is the share of values that predictions assume to be left. It
+    changes nothing that is computed.
+
+    ```mlir
+    prune.activations "layers.*.mlp.down" threshold = 0.12 expected = 0.5
+    prune.activations "layers.*.attn.{q,k,v}" threshold = 0.6
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites, F64Attr:$threshold,
+                       DefaultValuedAttr<F64Attr, "0.5">:$expected);
+  let assemblyFormat = "$sites `threshold` `=` $threshold (`expected` `=` $expected^)? attr-dict";
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Projections
 //===----------------------------------------------------------------------===//
@@ -497,7 +521,8 @@ def Prune_GemmOp : Prune_Op<"gemm", [
     names what a fused GEMM computes, where that is no longer the site.
     `pattern` says that the weight has N:M sparsity along K: what it leaves out
     is zero, so that it changes what a kernel may do and not what is computed.
-    (`... %x, %w pattern <2 of 4> : ...`)
+    (`... %x, %w pattern <2 of 4> : ...`) So does `zeros S`: it says that about
+    the fraction S of the input is zero, and worth looking for.
 
     ```mlir
     %up = prune.gemm "layers.0.mlp.up" %x, %w : tensor<?x64xf32>, tensor<172x64xbf16> -> tensor<?x172xf32>
@@ -550,7 +575,8 @@ def Prune_GemmOp : Prune_Op<"gemm", [
     OptionalAttr<I64Attr>:$panel_size,
     OptionalAttr<I64Attr>:$group_size,
     OptionalAttr<StrAttr>:$value,
-    OptionalAttr<Prune_NMAttr>:$pattern);
+    OptionalAttr<Prune_NMAttr>:$pattern,
+    OptionalAttr<F64Attr>:$input_zeros);
   let results = (outs 2DTensorOf<[AnyFloat]>:$result);
   let regions = (region AnyRegion:$epilogue);
   let hasCustomAssemblyFormat = 1;

@@ -23,6 +23,7 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
       Factors of a generated weight are generated too, unless `open-sources` is
       given; the other new weights say nowhere where they come from yet:
       `coppice prune` computes them.
+    - `prune.activations` sets what GEMMs read to zero where it is small.
     - `prune.route` writes a router behind the residual that it reads, its
       `prune.decide`, and a `prune.project_by`: of axis(M) on what the sublayer
       adds, of axis(N) on the columns that enter the GEMM that ends it, of
@@ -78,6 +79,7 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
     Statistic<"numGemms", "gemms", "Number of sites that became prune.gemm">,
     Statistic<"numProjections", "projections", "Number of projections written">,
     Statistic<"numReplaced", "replaced", "Number of weights that are replaced">,
+    Statistic<"numSparse", "sparse", "Number of GEMMs whose input gets zeros">,
     Statistic<"numRoutes", "routes", "Number of sublayers left to a router">,
   ];
   let dependentDialects = ["::coppice::prune::PruneDialect", "::mlir::math::MathDialect"];
