@@ -4,6 +4,7 @@
 
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Analysis/Work.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Schedule/Passes.h"
@@ -95,8 +96,31 @@ std::vector<RoutedRows> listRoutes(ModuleOp module) {
   return list;
 }
 
-/// Puts the old weights back, and drops the new ones and the routers.
+/// The blocks of positions that an attention looks at.
+struct ChosenBlocks {
+  std::string site;
+  int64_t size, recent, first, top;
+};
+
+std::vector<ChosenBlocks> listBlocks(ModuleOp module) {
+  std::vector<ChosenBlocks> list;
+  module.walk([&](SelectBlocksOp op) {
+    StringRef site = op.getSite();
+    site.consume_back(".blocks");
+    list.push_back({site.str(), int64_t(op.getBlockSize()),
+                    int64_t(op.getRecent()), int64_t(op.getFirst()),
+                    int64_t(op.getTop())});
+  });
+  return list;
+}
+
+/// Puts the old weights back, drops the new ones and the routers, and lets
+/// attentions look at all blocks.
 LogicalResult restoreDense(ModuleOp module) {
+  module.walk([](decoder::AttentionOp attention) {
+    attention.getBlocksMutable().clear();
+    attention.removeBlockSizeAttr();
+  });
   module.walk([](ProjectByOp op) {
     Value dense = op.getInput();
     // A row scale is of the route, too.
@@ -174,7 +198,8 @@ llvm::json::Value toJson(const PlanShowCommand &command,
                          const std::vector<Figure> &figures,
                          const std::vector<KeptWidth> &kept,
                          const std::vector<NewWeight> &changed,
-                         const std::vector<RoutedRows> &routed) {
+                         const std::vector<RoutedRows> &routed,
+                         const std::vector<ChosenBlocks> &blocks) {
   llvm::json::Object dense, pruned, removed;
   for (const Figure &figure : figures) {
     dense[figure.key] = figure.dense;
@@ -216,18 +241,26 @@ llvm::json::Value toJson(const PlanShowCommand &command,
         llvm::json::Object{{"site", rows.site},
                             {"expected", rows.expected},
                             {"groups", rows.groups}});
+  llvm::json::Array attended;
+  for (const ChosenBlocks &chosen : blocks)
+    attended.push_back(llvm::json::Object{{"site", chosen.site},
+                                          {"size", chosen.size},
+                                          {"window", chosen.recent},
+                                          {"sinks", chosen.first},
+                                          {"top", chosen.top}});
   return llvm::json::Object{
-      {"routes", std::move(routes)}, {"weights", std::move(weights)},
-      {"schema", "coppice.plan/1"},  {"input", command.input},
-      {"seq", command.tokens},       {"dense", std::move(dense)},
-      {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
-      {"sites", std::move(sites)}};
+      {"blocks", std::move(attended)}, {"routes", std::move(routes)},
+      {"weights", std::move(weights)}, {"schema", "coppice.plan/1"},
+      {"input", command.input},        {"seq", command.tokens},
+      {"dense", std::move(dense)},     {"pruned", std::move(pruned)},
+      {"removed", std::move(removed)}, {"sites", std::move(sites)}};
 }
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
            const std::vector<KeptWidth> &kept,
            const std::vector<NewWeight> &changed,
-           const std::vector<RoutedRows> &routed) {
+           const std::vector<RoutedRows> &routed,
+           const std::vector<ChosenBlocks> &blocks) {
   llvm::raw_ostream &out = llvm::outs();
   out << command.input << ": prefill of " << command.tokens
       << " tokens, decode of one more\n";
@@ -235,7 +268,7 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
   for (const Figure &figure : figures)
     out << llvm::format("%-16s %16.0f %16.0f %9.1f%%\n", figure.label,
                         figure.dense, figure.pruned, 100 * figure.removed());
-  if (kept.empty() && changed.empty() && routed.empty())
+  if (kept.empty() && changed.empty() && routed.empty() && blocks.empty())
     out << "nothing is pruned\n";
   for (const KeptWidth &width : kept) {
     out << llvm::format("%-20s ", width.site.c_str());
@@ -252,6 +285,17 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
     else
       out << "rows";
     out << " expected, chosen by a router\n";
+  }
+  for (const ChosenBlocks &chosen : blocks) {
+    out << llvm::format("%-20s ", chosen.site.c_str());
+    out << "at most " << chosen.recent + chosen.first + chosen.top
+        << " blocks of " << chosen.size << " positions a row: the last "
+        << chosen.recent;
+    if (chosen.first)
+      out << ", the first " << chosen.first;
+    if (chosen.top)
+      out << ", " << chosen.top << " by score";
+    out << "\n";
   }
   for (const NewWeight &weight : changed) {
     out << llvm::format("%-20s ", weight.site.c_str());
@@ -280,6 +324,7 @@ int runShow(const PlanShowCommand &command) {
   std::vector<KeptWidth> kept = listKept(*module);
   std::vector<NewWeight> changed = listNewWeights(*module);
   std::vector<RoutedRows> routed = listRoutes(*module);
+  std::vector<ChosenBlocks> blocks = listBlocks(*module);
   OwningOpRef<ModuleOp> old = module->clone();
   if (failed(restoreDense(*old)))
     return 1;
@@ -297,13 +342,13 @@ int runShow(const PlanShowCommand &command) {
   std::vector<Figure> figures =
       compare(dense, countWork(*module), command.tokens);
   if (command.json != "-")
-    print(command, figures, kept, changed, routed);
+    print(command, figures, kept, changed, routed, blocks);
   if (command.json.empty())
     return 0;
   std::error_code error;
   llvm::raw_fd_ostream file(command.json, error, llvm::sys::fs::OF_Append);
   if (!error) {
-    file << toJson(command, figures, kept, changed, routed) << "\n";
+    file << toJson(command, figures, kept, changed, routed, blocks) << "\n";
     file.flush();
     error = file.error();
     file.clear_error();
