@@ -37,6 +37,9 @@ static double marginOf(ArrayRef<int32_t> fast, ArrayRef<int32_t> oracle,
     if (mine < 0 || mine >= own || theirs < 0 || theirs >= own ||
         size_t(own) > scores.size())
       return infinite;
+    // Of NaN nothing can be said, and std::max would pass over it.
+    if (std::isnan(scores[theirs]) || std::isnan(scores[mine]))
+      return std::numeric_limits<double>::quiet_NaN();
     best = std::max(best, double(scores[theirs]));
     worst = std::min(worst, double(scores[mine]));
   }
