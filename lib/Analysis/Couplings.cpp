@@ -84,6 +84,7 @@ static void findWidth(Sublayer &sublayer) {
   decoder::AttentionOp attention = findAttention(input, sublayer.name);
   if (!attention)
     return;
+  sublayer.attention = attention;
   sublayer.dimension = Dimension::KVHeads;
   sublayer.count = attention.getKvHeads();
   sublayer.granule = width / sublayer.count;
@@ -95,10 +96,13 @@ static LogicalResult findSublayers(func::FuncOp function,
                                    SmallVectorImpl<Sublayer> &sublayers) {
   // Indices of a plan mean the dense model, which a pruned one is not.
   WalkResult dense = function.walk([](Operation *op) -> WalkResult {
-    if (isa<ProjectOp, ProjectByOp, RestrictOp, ExtendOp, ReplaceOp>(op))
+    if (isa<ProjectOp, ProjectByOp, RestrictOp, ExtendOp, ReplaceOp,
+            SelectBlocksOp>(op))
       return op->emitError()
              << "expected a dense module to apply a plan to, found a "
-             << (isa<ReplaceOp>(op) ? "replaced weight" : "projection");
+             << (isa<ReplaceOp>(op)        ? "replaced weight"
+                 : isa<SelectBlocksOp>(op) ? "choice of blocks"
+                                           : "projection");
     return WalkResult::advance();
   });
   if (dense.wasInterrupted())

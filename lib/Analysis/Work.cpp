@@ -70,7 +70,7 @@ static void countOp(Operation *op, Work &work) {
         {shareOf(4 * attention.getQuery().getType().getDimSize(1),
                  getExpectedShare(attention.getRowList())), // Q K^T and P V
          2 * bytesOf(cache, cache.getDimSize(2)),
-         static_cast<int64_t>(attention.getWindow().value_or(0))});
+         getAttendedPositions(attention)});
   } else if (auto append = dyn_cast<decoder::AppendOp>(op)) {
     auto cache = cast<RankedTensorType>(append.getCache().getType());
     work.cacheBytesPerPosition += bytesOf(cache, cache.getDimSize(2));
@@ -84,6 +84,17 @@ static void countOp(Operation *op, Work &work) {
     if (isOnlyGathered(load))
       work.gatheredBytes += bytesOf(table, table.getNumElements());
   }
+}
+
+int64_t coppice::getAttendedPositions(decoder::AttentionOp attention) {
+  auto window = static_cast<int64_t>(attention.getWindow().value_or(0));
+  if (!attention.getBlocks())
+    return window;
+  auto size = static_cast<int64_t>(*attention.getBlockSize());
+  int64_t listed = (attention.getBlocksPerHead() - 1) * size + 1;
+  if (!window)
+    return listed;
+  return std::min(window, std::max<int64_t>(1, listed - size + 1));
 }
 
 Work coppice::countWork(ModuleOp module) {

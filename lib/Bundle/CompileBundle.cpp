@@ -58,7 +58,8 @@ namespace {
 /// What the module's plans decide; read before they are applied and gone.
 struct PlanRecord {
   std::string text; // all plans, for the hash
-  int64_t skips = 0, keeps = 0, factors = 0, patterns = 0, masks = 0;
+  int64_t skips = 0, keeps = 0, factors = 0, patterns = 0, masks = 0,
+          blocks = 0;
   std::optional<double> sparsity;
 };
 } // namespace
@@ -74,6 +75,7 @@ static PlanRecord readPlans(ModuleOp module) {
       record.factors += isa<prune::FactorOp>(decision);
       record.patterns += isa<prune::PatternOp>(decision);
       record.masks += isa<prune::MaskOp>(decision);
+      record.blocks += isa<prune::BlocksOp>(decision);
     }
     // Nominal, as it was asked for; recorded by whoever made the plan.
     if (auto sparsity = plan->getAttrOfType<FloatAttr>("sparsity"))
@@ -130,6 +132,10 @@ static Object recordPlan(const PlanRecord &plan, int64_t parameters,
   if (plan.masks) {
     add(family, "unstructured", "+");
     add(summary, "mask x" + Twine(plan.masks), ", ");
+  }
+  if (plan.blocks) {
+    add(family, "dynamic-nk", "+");
+    add(summary, "blocks x" + Twine(plan.blocks), ", ");
   }
   if (family.empty())
     family = summary = "dense";

@@ -299,6 +299,11 @@ static void lower(RewriterBase &rewriter, DecideOp op) {
   replaceNamed(rewriter, op, value.getDefiningOp(), "");
 }
 
+static void lower(RewriterBase &rewriter, SelectBlocksOp op) {
+  Value value = op.decomposeOperation(rewriter)->front();
+  replaceNamed(rewriter, op, value.getDefiningOp(), "");
+}
+
 static void lower(RewriterBase &rewriter, ProjectByOp op) {
   Value value = op.decomposeOperation(rewriter)->front();
   // It has the name of what it is a part of.
@@ -311,7 +316,7 @@ struct PruneToLinalg : coppice::impl::PruneToLinalgBase<PruneToLinalg> {
     SmallVector<Operation *> ops;
     getOperation()->walk([&](Operation *op) {
       if (isa<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp,
-              DecideOp, ProjectByOp>(op))
+              DecideOp, ProjectByOp, SelectBlocksOp>(op))
         ops.push_back(op);
     });
     IRRewriter rewriter(&getContext());
@@ -319,7 +324,7 @@ struct PruneToLinalg : coppice::impl::PruneToLinalgBase<PruneToLinalg> {
       rewriter.setInsertionPoint(op);
       llvm::TypeSwitch<Operation *, void>(op)
           .Case<ProjectOp, RestrictOp, ExtendOp, GatherOp, ReplaceOp, GemmOp,
-                DecideOp, ProjectByOp>(
+                DecideOp, ProjectByOp, SelectBlocksOp>(
               [&](auto typed) { lower(rewriter, typed); });
     }
   }

@@ -224,9 +224,10 @@ private:
     caches.append({keys, values});
     Value mixed = decoder::AttentionOp::create(
         builder, location, q.getType(), site + ".core", q, keys, values, slots,
-        positions, Value(), Value(), uint64_t(model.headDim),
+        positions, Value(), Value(), Value(), uint64_t(model.headDim),
         llvm::APFloat(float(1 / std::sqrt(double(model.headDim)))),
-        layer.window ? builder.getI64IntegerAttr(layer.window) : IntegerAttr());
+        layer.window ? builder.getI64IntegerAttr(layer.window) : IntegerAttr(),
+        IntegerAttr());
     return add(site, mapped, project(site, "o", mixed));
   }
 

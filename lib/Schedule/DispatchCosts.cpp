@@ -2,10 +2,13 @@
 // Units: FLOP, a multiply-add being 2; bytes, each counted once, as if caches
 // were perfect (Williams et al., "Roofline", CACM 2009). Attention depends on
 // the lengths of the step's sequences: `attended` query-key pairs to compute,
-// `cached` tokens to read; of a window, those that are in it.
+// `cached` tokens to read; of a window, those that are in it. Lists of blocks
+// count as a window of as many positions: each row attends to no fewer. (What
+// rows of one tile want together is more, which is for predictions to say.)
 //===----------------------------------------------------------------------===//
 #include "DispatchCosts.h"
 
+#include "coppice/Analysis/Work.h"
 #include "coppice/Codegen/CPU/PatternLayout.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
@@ -111,6 +114,17 @@ static AffineExpr getFlops(Operation *op,
         return exec::getSymbolExpr(context, Symbol::attended) *
                (4 * width + 5 * attention.getQueryHeads());
       })
+      // Keys are multiplied once for each block of rows that choose together.
+      // All that are before a row count, with those few that it attends to
+      // unasked.
+      .Case([&](prune::SelectBlocksOp select) {
+        if (!select.getKeys())
+          return zero;
+        int64_t width =
+            cast<ShapedType>(select.getKeys().getType()).getDimSize(2);
+        return (exec::getSymbolExpr(context, Symbol::attended) * (2 * width))
+            .floorDiv(static_cast<int64_t>(select.getBlockSize()));
+      })
       .Default([&](Operation *) { return zero; });
 }
 
@@ -152,6 +166,10 @@ static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
         argument.value == attention.getValues())
       return exec::getSymbolExpr(op->getContext(), Symbol::cached) *
              (attention.getKeys().getType().getDimSize(2) * size);
+  if (auto select = dyn_cast<prune::SelectBlocksOp>(op))
+    if (argument.value && argument.value == select.getKeys())
+      return exec::getSymbolExpr(op->getContext(), Symbol::cached) *
+             (cast<ShapedType>(argument.value.getType()).getDimSize(2) * size);
   if (auto append = dyn_cast<decoder::AppendOp>(op))
     if (argument.isWritten)
       return exec::getElementCount(extents(append.getRows())) * size;
@@ -174,7 +192,9 @@ coppice::getDispatchCost(Operation *op, ArrayRef<CostArgument> arguments,
   }
   int64_t window = 0;
   if (auto attention = dyn_cast<decoder::AttentionOp>(op))
-    window = static_cast<int64_t>(attention.getWindow().value_or(0));
+    window = getAttendedPositions(attention);
+  if (auto select = dyn_cast<prune::SelectBlocksOp>(op))
+    window = static_cast<int64_t>(select.getWindow().value_or(0));
   int64_t executed = 1;
   if (auto gemm = dyn_cast<prune::GemmOp>(op))
     if (auto layout = cpu::getPatternLayout(gemm))

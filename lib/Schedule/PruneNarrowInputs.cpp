@@ -37,6 +37,11 @@ static OpOperand *getNarrowedOperand(Operation *op) {
       .Case([&](decoder::AttentionOp attention) {
         return ifMeets(attention.getQueryMutable(), attention.getKeys());
       })
+      .Case([&](prune::SelectBlocksOp select) {
+        return select.getQuery()
+                   ? ifMeets(select.getQueryMutable()[0], select.getKeys())
+                   : nullptr;
+      })
       .Case([&](decoder::AppendOp append) {
         return ifMeets(append.getRowsMutable(), append.getCache());
       })

@@ -28,7 +28,8 @@ namespace coppice {
 
 bool VerifyReport::holds() const {
   auto holds = [](const ValueError &value) { return value.holds(); };
-  return all_of(outputs, holds) && all_of(sites, holds) && routes.holds();
+  return all_of(outputs, holds) && all_of(sites, holds) && routes.holds() &&
+         blocks.holds();
 }
 
 double verifyTolerance(StringRef dtype) {
@@ -50,6 +51,7 @@ struct DispatchValue {
   /// `passed`, those that it keeps.
   std::optional<int64_t> partialRoute;
   bool passed = false;
+  bool isList = false; ///< of blocks: integers, which the oracle takes over
 };
 
 /// A bundle with one session.
@@ -150,6 +152,13 @@ Error Program::readJson() {
       value.partialRoute = dispatch.route;
       value.passed = dispatch.passed;
     }
+  for (auto [value, dispatch] : zip(values, facts.dispatches)) {
+    const rt::Arg &written = dispatch.args[dispatch.writes.front()];
+    value.isList = !value.name.empty() &&
+                   dispatch.kind != rt::DispatchKind::Compact &&
+                   written.kind == rt::ArgKind::Buffer &&
+                   facts.buffers[written.index].dtype == rt::DType::I32;
+  }
   return Error::success();
 }
 
@@ -235,6 +244,9 @@ struct Comparison {
   std::vector<int8_t> given, masks; ///< of the step: [rows, route columns]
   std::vector<Scores> scores;       ///< by route
   std::vector<ScoreScale> scales;   ///< by route
+  /// Scores of blocks in the oracle's present step, by name: [rows, KV heads,
+  /// blocks].
+  StringMap<std::pair<Reference, int64_t>> blockScores; ///< and blocks of each
   VerifyReport report;
   double tolerance = 0;
   std::string problem;                     ///< first structural mismatch
@@ -244,6 +256,8 @@ struct Comparison {
   /// logits for them.
   WorkloadStep fed;
   std::vector<int8_t> fedMasks;
+  StringMap<Reference> fedLists; ///< of blocks, by name
+  ArrayRef<size_t> scratchOrder; ///< of these rows in the step from scratch
   Reference incremental;
 
   int64_t columns() const { return fast->facts.routeColumns; }
@@ -310,10 +324,83 @@ void compareValue(Comparison &comparison, Kept &kept, const float *data,
                         value.columns, skipped, smallest);
 }
 
+/// Holds a list of blocks of the fast program against the oracle's own.
+void compareLists(Comparison &comparison, const Kept &kept,
+                  ArrayRef<int32_t> own, int64_t width) {
+  const DispatchValue &value = *kept.value;
+  auto scores = comparison.blockScores.find(value.name + ".scores");
+  bool scored = scores != comparison.blockScores.end();
+  int64_t heads =
+      scored ? scores->second.first.width / scores->second.second : 1;
+  // Without scores the lists of all heads are compared as one.
+  int64_t perHead = scored ? width / heads : kept.found.width;
+  for (int64_t row = 0; row < kept.found.rows; ++row)
+    for (int64_t first = 0; first < kept.found.width; first += perHead) {
+      SmallVector<int32_t> mine, theirs;
+      for (int64_t i = first; i < first + perHead; ++i) {
+        int64_t column = value.columns.empty() ? i : value.columns[i];
+        mine.push_back(int32_t(kept.found.data[row * kept.found.width + i]));
+        theirs.push_back(own[row * width + column]);
+      }
+      ArrayRef<float> ofHead;
+      if (scored) {
+        auto &[table, blocks] = scores->second;
+        int64_t column = value.columns.empty() ? first : value.columns[first];
+        ofHead =
+            ArrayRef(table.data)
+                .slice(row * table.width + column / perHead * blocks, blocks);
+      }
+      compareBlockLists(comparison.report.blocks, mine, theirs, ofHead);
+    }
+}
+
+/// Gives the oracle the fast program's lists of blocks.
+void editOracle(void *context, int64_t dispatch, int32_t *data,
+                const int64_t *shape, int64_t rank) {
+  auto &comparison = *static_cast<Comparison *>(context);
+  const DispatchValue &value = comparison.oracle->values[dispatch];
+  auto found = comparison.keptByName.find(value.name);
+  if (!value.isList || rank != 2 || found == comparison.keptByName.end())
+    return;
+  const Kept &kept = comparison.kept[found->second.front()];
+  const std::vector<int64_t> &columns = kept.value->columns;
+  int64_t wanted = columns.empty() ? shape[1] : columns.size();
+  // Another shape is reported when the values are compared.
+  if (kept.found.rows != shape[0] || kept.found.width != wanted ||
+      (!columns.empty() && columns.back() >= shape[1]))
+    return;
+  compareLists(comparison, kept, ArrayRef(data, shape[0] * shape[1]), shape[1]);
+  for (int64_t row = 0; row < shape[0]; ++row)
+    for (int64_t i = 0; i < wanted; ++i)
+      data[row * shape[1] + (columns.empty() ? i : columns[i])] =
+          int32_t(kept.found.data[row * wanted + i]);
+}
+
+/// Gives the fast program, from scratch, the lists that it has made before.
+void editScratch(void *context, int64_t dispatch, int32_t *data,
+                 const int64_t *shape, int64_t rank) {
+  auto &comparison = *static_cast<Comparison *>(context);
+  const DispatchValue &value = comparison.fast->values[dispatch];
+  auto found = comparison.fedLists.find(value.name);
+  if (!value.isList || rank != 2 || found == comparison.fedLists.end())
+    return;
+  const Reference &lists = found->second;
+  for (auto [row, fed] : enumerate(comparison.scratchOrder))
+    for (int64_t i = 0; i < shape[1]; ++i)
+      data[row * shape[1] + i] = int32_t(lists.data[fed * shape[1] + i]);
+}
+
 void observeOracle(void *context, int64_t dispatch, double, const float *data,
                    const int64_t *shape, int64_t rank) {
   auto &comparison = *static_cast<Comparison *>(context);
   const DispatchValue &value = comparison.oracle->values[dispatch];
+  if (data && rank == 3 && StringRef(value.name).ends_with(".blocks.scores")) {
+    auto &[table, blocks] = comparison.blockScores[value.name];
+    blocks = shape[2];
+    table.rows = shape[0];
+    table.width = shape[1] * shape[2];
+    table.data.assign(data, data + table.rows * table.width);
+  }
   if (!data || rank != 2 || value.name.empty())
     return;
   for (auto [scores, scale, route] :
@@ -497,6 +584,7 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
   comparison.kept.clear();
   comparison.keptByName.clear();
   comparison.scores.assign(comparison.fast->facts.routes.size(), {});
+  comparison.blockScores.clear();
   if (Error error = giveDecisions(comparison, rows))
     return error;
   step.routes = comparison.columns() ? comparison.given.data() : nullptr;
@@ -526,6 +614,9 @@ Error compareStep(Comparison &comparison, const WorkloadStep &rows) {
   fed.positions.insert(fed.positions.end(), rows.positions.begin(),
                        rows.positions.end());
   append_range(comparison.fedMasks, comparison.masks);
+  for (const Kept &kept : comparison.kept)
+    if (kept.value->isList)
+      append_range(comparison.fedLists[kept.value->name].data, kept.found.data);
   comparison.incremental.data.insert(comparison.incremental.data.end(),
                                      found.begin(), found.end());
   return Error::success();
@@ -563,6 +654,8 @@ Error compareWithScratch(Comparison &comparison) {
   if (coppice_session_reset(session, -1))
     return runtimeError("the fast program cannot be reset");
   std::vector<float> found(expected.data.size());
+  comparison.scratchOrder = order;
+  coppice_session_edit_lists(session, editScratch, &comparison);
   coppice_step step = asStep(whole);
   step.routes = masks.empty() ? nullptr : masks.data();
   if (coppice_session_step(session, &step, found.data()))
@@ -610,6 +703,7 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
              [](const rt::Dispatch &dispatch) { return dispatch.zeros > 0; });
   comparison.scales.resize((*fast)->facts.routes.size());
   comparison.report.routes.tolerance = comparison.tolerance;
+  comparison.report.blocks.tolerance = comparison.tolerance;
   if (!options.routes.empty()) {
     auto source = rt::makeRouteSource(options.routes, (*fast)->facts);
     if (!source)
@@ -621,6 +715,7 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
   comparison.report.outputs.push_back({"logits", 0, comparison.tolerance, 0});
   coppice_session_observe((*oracle)->session, observeOracle, &comparison);
   coppice_session_observe((*fast)->session, observeFast, &comparison);
+  coppice_session_edit_lists((*oracle)->session, editOracle, &comparison);
 
   WorkloadOptions workload = options.workload;
   workload.vocabulary = (*fast)->vocabulary;

@@ -230,6 +230,12 @@ void coppice_session_observe(coppice_session *session,
     session->session->observe(observer, context);
 }
 
+void coppice_session_edit_lists(coppice_session *session,
+                                coppice_list_editor editor, void *context) {
+  if (session)
+    session->session->editLists(editor, context);
+}
+
 coppice_status coppice_session_symbols(const coppice_session *session,
                                        const coppice_step *step,
                                        int64_t *values, int64_t count) {

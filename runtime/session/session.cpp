@@ -323,6 +323,9 @@ Status Session::runDispatches(const SymbolValues &symbols) {
       if (!status.ok())
         return status.at(concat("dispatch ", i));
     }
+    if (listEditor)
+      if (status = editList(i); !status.ok())
+        return status.at(concat("dispatch ", i));
     if (!observer)
       continue;
     if (status = device.synchronize(); !status.ok())
@@ -378,6 +381,27 @@ Status Session::report(size_t index, double seconds) {
   observer(observerContext, int64_t(index), seconds, data, shape.data(),
            int64_t(shape.size()));
   return {};
+}
+
+// Lets the editor change a list of integers before anything reads it.
+Status Session::editList(size_t index) {
+  const Dispatch &dispatch = program.dispatches[index];
+  const Arg &written = dispatch.args[size_t(dispatch.writes.front())];
+  if (written.kind == ArgKind::State ||
+      program.buffers[size_t(written.index)].dtype != DType::I32)
+    return {};
+  if (Status status = device.synchronize(); !status.ok())
+    return status;
+  auto shape = plan->bufferShape(written.index);
+  void *address = plan->bufferAddress(written.index);
+  std::vector<int32_t> list(size_t(*checkedProduct(shape)));
+  int64_t bytes = int64_t(list.size() * sizeof(int32_t));
+  if (Status status = device.download(list.data(), address, bytes);
+      !status.ok())
+    return status;
+  listEditor(listEditorContext, int64_t(index), list.data(), shape.data(),
+             int64_t(shape.size()));
+  return device.upload(address, list.data(), bytes);
 }
 
 Status Session::readLogits(float *logits) {

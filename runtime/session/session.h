@@ -49,6 +49,10 @@ public:
     observer = function;
     observerContext = context;
   }
+  void editLists(coppice_list_editor function, void *context) {
+    listEditor = function;
+    listEditorContext = context;
+  }
   // Of the session; `target` and `isa` point into it.
   coppice_session_info info() const;
 
@@ -61,6 +65,7 @@ private:
   Status checkRoute(int64_t index) const;
   Status runDispatches(const SymbolValues &symbols);
   Status report(size_t dispatch, double seconds);
+  Status editList(size_t dispatch);
   Status readLogits(float *logits);
   Status checkSlot(int32_t slot) const;
   Status readAsF32(DType dtype, const void *source, int64_t count,
@@ -87,6 +92,8 @@ private:
 
   coppice_observer observer = nullptr;
   void *observerContext = nullptr;
+  coppice_list_editor listEditor = nullptr;
+  void *listEditorContext = nullptr;
   std::vector<std::byte> staging; // for reads that need a copy
   std::vector<float> converted;
 };

@@ -498,11 +498,15 @@ struct AttentionCase {
   int64_t window; // 0: none
   /// Compiling takes most of the time: what differs between these is tested.
   std::vector<std::string> isas;
+  /// Positions of a block, and how many blocks a list has room for; 0: a row
+  /// attends to all.
+  int64_t blockSize = 0, blocks = 0;
 };
 
 std::string caseName(const AttentionCase &shape) {
-  return formatv("attention_{0}_{1}_{2}_{3}_{4}", shape.headDim,
-                 shape.queryHeads, shape.kvHeads, shape.type, shape.window)
+  return formatv("attention_{0}_{1}_{2}_{3}_{4}_{5}_{6}", shape.headDim,
+                 shape.queryHeads, shape.kvHeads, shape.type, shape.window,
+                 shape.blockSize, shape.blocks)
       .str();
 }
 
@@ -517,16 +521,27 @@ std::string attentionKernel(const AttentionCase &shape) {
       formatv("tensor<?x?x{0}x{1}>", shape.headDim * shape.kvHeads, shape.type)
           .str();
   int64_t width = shape.headDim * shape.queryHeads;
+  std::string argument, lists;
+  if (shape.blockSize) {
+    std::string type =
+        formatv("tensor<?x{0}xi32>", shape.kvHeads * shape.blocks).str();
+    argument =
+        formatv("%blocks: {0} {1},", type, dims(shape.kvHeads * shape.blocks))
+            .str();
+    lists =
+        formatv("blocks of {0}(%blocks : {1})", shape.blockSize, type).str();
+  }
   return formatv(R"(
     func.func @{0}(%q: {1} {2}, %k: {3} {{exec.dims = ["slots", "context", {4}]},
                    %v: {3} {{exec.dims = ["slots", "context", {4}]},
                    %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
-                   %out: {1} {2}) -> {1} {{
-      %0 = decoder.attention "" %q, %k, %v at %slots, %positions {{head_dim = {5} : i64, scale = 0.69314718 : f32{6}} : {1}, {3}
+                   {7} %out: {1} {2}) -> {1} {{
+      %0 = decoder.attention "" %q, %k, %v at %slots, %positions {8} {{head_dim = {5} : i64, scale = 0.69314718 : f32{6}} : {1}, {3}
       return %0 : {1}
     })",
                  caseName(shape), rows(width), dims(width), cache,
-                 shape.headDim * shape.kvHeads, shape.headDim, window)
+                 shape.headDim * shape.kvHeads, shape.headDim, window, argument,
+                 lists)
       .str();
 }
 
@@ -537,6 +552,28 @@ struct AttentionStep {
   /// Where a value is infinite, if it is; only later rows of the slot see it.
   std::optional<std::pair<int32_t, int32_t>> infinite = std::nullopt;
 };
+
+/// Lists of blocks, [rows, KV heads, blocks]: none, the row's own block alone,
+/// or some of those up to and behind its own.
+std::vector<int32_t> drawLists(const AttentionCase &shape,
+                               const AttentionStep &step) {
+  std::vector<int32_t> lists;
+  std::uniform_int_distribution<int> kind(0, 4), coin(0, 2);
+  for (int32_t position : step.positions)
+    for (int64_t head = 0; head < shape.kvHeads; ++head) {
+      auto own = static_cast<int32_t>(std::max(position, 0) / shape.blockSize);
+      std::vector<int32_t> list;
+      int of = kind(random());
+      for (int32_t block = 0; block <= own + 2 && of > 1; ++block)
+        if (coin(random()) == 0)
+          list.push_back(block);
+      if (of == 1)
+        list.push_back(own);
+      list.resize(shape.blocks, -1);
+      lists.insert(lists.end(), list.begin(), list.end());
+    }
+  return lists;
+}
 
 /// Kernels by instruction set.
 using CompiledKernels = std::map<std::string, std::unique_ptr<Kernels>>;
@@ -565,6 +602,19 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
     for (float &value : q)
       value *= 0.2f;
 
+  std::vector<int32_t> lists;
+  if (shape.blockSize)
+    lists = drawLists(shape, step);
+  auto attends = [&](int64_t row, int64_t head, int64_t j) {
+    if (j > step.positions[row] ||
+        (shape.window && j <= step.positions[row] - shape.window))
+      return false;
+    auto list = lists.begin() + (row * shape.kvHeads + head) * shape.blocks;
+    return !shape.blockSize ||
+           std::find(list, list + shape.blocks, j / shape.blockSize) !=
+               list + shape.blocks;
+  };
+
   // What no row attends to must not matter, whatever it is.
   auto at = [&](int64_t slot, int64_t position) {
     return (slot * symbols.context + position) * cacheWidth;
@@ -577,6 +627,16 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
     for (int64_t i = at(slot, end); i < at(slot + 1, 0); ++i)
       k[i] = v[i] = NAN;
   }
+  for (int64_t slot = 0; slot < symbols.slots && shape.blockSize; ++slot)
+    for (int64_t j = 0; j < symbols.context; ++j)
+      for (int64_t head = 0; head < shape.kvHeads; ++head) {
+        bool isSeen = false;
+        for (int64_t row = 0; row < symbols.rows; ++row)
+          isSeen |= step.slots[row] == slot && attends(row, head, j);
+        int64_t first = at(slot, j) + head * shape.headDim;
+        for (int64_t i = first; i < first + shape.headDim && !isSeen; ++i)
+          k[i] = v[i] = NAN;
+      }
   if (step.infinite) // in every KV head
     for (int64_t head = 0; head < shape.kvHeads; ++head)
       v[at(step.infinite->first, step.infinite->second) +
@@ -587,12 +647,13 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
   for (int64_t row = 0; row < symbols.rows; ++row)
     for (int64_t head = 0; head < shape.queryHeads; ++head) {
       int64_t kv = head / (shape.queryHeads / shape.kvHeads);
-      int64_t end = step.positions[row] + 1;
-      int64_t start =
-          shape.window ? std::max<int64_t>(0, end - shape.window) : 0;
+      std::vector<int64_t> seen;
+      for (int64_t j = 0; j <= step.positions[row]; ++j)
+        if (attends(row, kv, j))
+          seen.push_back(j);
       std::vector<double> weights;
       double largest = -INFINITY, total = 0;
-      for (int64_t j = start; j < end; ++j) {
+      for (int64_t j : seen) {
         double dot = 0;
         for (int64_t d = 0; d < shape.headDim; ++d)
           dot += q[row * width + head * shape.headDim + d] *
@@ -602,10 +663,10 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
       }
       for (double &weight : weights)
         total += weight = std::exp(weight - largest);
-      for (int64_t d = 0; d < shape.headDim && start < end; ++d) {
+      for (int64_t d = 0; d < shape.headDim && !seen.empty(); ++d) {
         double sum = 0;
-        for (int64_t j = start; j < end; ++j)
-          sum += weights[j - start] / total *
+        for (auto [j, weight] : llvm::zip_equal(seen, weights))
+          sum += weight / total *
                  v[at(step.slots[row], j) + kv * shape.headDim + d];
         expected[row * width + head * shape.headDim + d] =
             static_cast<float>(sum);
@@ -625,10 +686,12 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
     std::vector<float> first;
     for (int64_t chunk : {0, 1, 4}) {
       Guarded out(std::vector<float>(q.size(), NAN));
-      kernels.run(name,
-                  {q.data(), keys.data(), values.data(), step.slots.data(),
-                   step.positions.data(), out.data()},
-                  symbols, chunk);
+      std::vector<const void *> args{q.data(), keys.data(), values.data(),
+                                     step.slots.data(), step.positions.data()};
+      if (shape.blockSize)
+        args.push_back(lists.data());
+      args.push_back(out.data());
+      kernels.run(name, args, symbols, chunk);
       std::vector<float> result = out.contents(), wanted = expected;
       for (size_t i = 0; i < result.size(); ++i)
         if (std::isinf(wanted[i]) && result[i] == wanted[i])
@@ -668,7 +731,12 @@ TEST(CodegenCPU, AttentionMatchesItsDefinition) {
       {40, 2, 2, "f16", 5, {"avx512_bf16"}},
       {13, 3, 1, "bf16", 33, {"avx2", "avx512_bf16"}},
       {256, 4, 1, "f32", 70, {"avx2"}},
-      {136, 7, 1, "bf16", 150, {"avx512_bf16"}}};
+      {136, 7, 1, "bf16", 150, {"avx512_bf16"}},
+      // Rows of one tile with other lists, lists without a block, several runs.
+      {8, 4, 2, "f32", 0, {"avx2", "avx512"}, 16, 14},
+      {64, 6, 2, "bf16", 0, {"avx2", "avx512_bf16"}, 48, 6},
+      {13, 3, 3, "bf16", 33, {"avx512_bf16"}, 16, 14},
+      {136, 7, 1, "f32", 70, {"avx2"}, 64, 5}};
   AttentionStep single{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, false};
   // A prompt, one that goes on, and decoding, in an order that is not theirs.
   AttentionStep ragged{{}, {}, false};
@@ -694,6 +762,179 @@ TEST(CodegenCPU, AttentionMatchesItsDefinition) {
   for (const AttentionCase &shape : cases)
     for (const AttentionStep *step : {&single, &ragged, &exact, &infinite})
       checkAttention(compiled, shape, *step);
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks of positions
+//===----------------------------------------------------------------------===//
+
+struct SelectCase {
+  int64_t headDim, queryHeads, kvHeads;
+  const char *type;
+  int64_t size, recent, first, top, window; // window 0: none
+  int64_t perHead() const { return recent + first + top; }
+};
+
+std::string caseName(const SelectCase &shape) {
+  return formatv("select_{0}_{1}_{2}_{3}_{4}_{5}_{6}_{7}", shape.headDim,
+                 shape.queryHeads, shape.type, shape.size, shape.recent,
+                 shape.first, shape.top, shape.window)
+      .str();
+}
+
+std::string selectKernel(const SelectCase &shape) {
+  int64_t width = shape.headDim * shape.queryHeads,
+          cacheWidth = shape.headDim * shape.kvHeads,
+          lists = shape.kvHeads * shape.perHead();
+  std::string cache =
+      formatv("tensor<?x?x{0}x{1}>", cacheWidth, shape.type).str();
+  std::string scored, arguments;
+  if (shape.top) {
+    arguments = formatv("%q: {0} {1}, %k: {2} {{exec.dims = [\"slots\", "
+                        "\"context\", {3}]},",
+                        rows(width), dims(width), cache, cacheWidth)
+                    .str();
+    scored = formatv("by %q, %k heads of {0} : {1}, {2}", shape.headDim,
+                     rows(width), cache)
+                 .str();
+  }
+  std::string window =
+      shape.window ? formatv("window {0}", shape.window).str() : "";
+  return formatv(R"(
+    func.func @{0}({1} %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
+                   %out: tensor<?x{2}xi32> {3}) -> tensor<?x{2}xi32> {{
+      %0 = prune.select_blocks "" of {4} recent {5} first {6} top {7} {8} {9} at %slots, %positions
+        : tensor<?xi32> -> tensor<?x{2}xi32>
+      return %0 : tensor<?x{2}xi32>
+    })",
+                 caseName(shape), arguments, lists, dims(lists), shape.size,
+                 shape.recent, shape.first, shape.top, window, scored)
+      .str();
+}
+
+/// The blocks that `row` and `head` choose, by the op's description; `scoreOf`
+/// gives the score of a block.
+std::vector<int32_t> chooseBlocks(const SelectCase &shape, int64_t position,
+                                  llvm::function_ref<float(int64_t)> scoreOf) {
+  std::vector<int32_t> list;
+  if (position >= 0) {
+    int64_t from = 0, own = position / shape.size;
+    if (shape.window)
+      from = std::max<int64_t>(0, position - shape.window + 1) / shape.size;
+    std::vector<std::pair<float, int32_t>> open;
+    for (int64_t block = from; block <= own; ++block) {
+      if (block > own - shape.recent || block < from + shape.first)
+        list.push_back(static_cast<int32_t>(block));
+      else
+        open.emplace_back(shape.top ? scoreOf(block) : 0,
+                          static_cast<int32_t>(block));
+    }
+    llvm::stable_sort(open, [](auto &a, auto &b) {
+      return std::isnan(a.first) ? !std::isnan(b.first) : a.first > b.first;
+    });
+    open.resize(std::min<size_t>(open.size(), shape.top));
+    for (auto [score, block] : open)
+      list.push_back(block);
+    llvm::sort(list);
+  }
+  list.resize(shape.perHead(), -1);
+  return list;
+}
+
+/// All numbers are small integers: scores are exact, and many are equal.
+void checkSelection(Kernels &kernels, const SelectCase &shape,
+                    const AttentionStep &step) {
+  std::string name = caseName(shape);
+  SCOPED_TRACE(name);
+  Symbols symbols;
+  symbols.rows = step.slots.size();
+  symbols.slots = 3;
+  symbols.context = 170;
+  int64_t width = shape.headDim * shape.queryHeads,
+          cacheWidth = shape.headDim * shape.kvHeads,
+          group = shape.queryHeads / shape.kvHeads;
+  auto at = [&](int64_t slot, int64_t position) {
+    return (slot * symbols.context + position) * cacheWidth;
+  };
+  std::uniform_int_distribution<int> integer(-1, 1);
+  std::vector<float> q(symbols.rows * width), k(at(symbols.slots, 0));
+  for (std::vector<float> *values : {&q, &k})
+    for (float &value : *values)
+      value = static_cast<float>(integer(random()));
+  // Scores that are NaN, and keys that no row may look at.
+  k[at(1, 37)] = NAN;
+  for (int64_t slot = 0; slot < symbols.slots; ++slot) {
+    int64_t end = 0;
+    for (int64_t row = 0; row < symbols.rows; ++row)
+      if (step.slots[row] == slot)
+        end = std::max<int64_t>(end, step.positions[row] + 1);
+    end = end / shape.size * shape.size;
+    std::fill(k.begin() + at(slot, end), k.begin() + at(slot + 1, 0), 1000);
+  }
+  std::vector<char> keys = store(k, shape.type);
+
+  auto blockOf = [&](int64_t row) {
+    int64_t position = step.positions[row];
+    return position < 0 ? -1 : position / shape.size;
+  };
+  std::vector<int32_t> expected;
+  int64_t leader = 0;
+  for (int64_t row = 0; row < symbols.rows; ++row) {
+    if (row && (step.slots[row] != step.slots[row - 1] ||
+                blockOf(row) != blockOf(row - 1)))
+      leader = row;
+    for (int64_t head = 0; head < shape.kvHeads; ++head) {
+      auto scoreOf = [&](int64_t block) {
+        float score = 0;
+        for (int64_t j = block * shape.size; j < (block + 1) * shape.size; ++j)
+          for (int64_t d = 0; d < shape.headDim; ++d)
+            for (int64_t i = head * group; i < (head + 1) * group; ++i)
+              score += q[leader * width + i * shape.headDim + d] *
+                       k[at(step.slots[row], j) + head * shape.headDim + d];
+        return score;
+      };
+      llvm::append_range(expected,
+                         chooseBlocks(shape, step.positions[leader], scoreOf));
+    }
+  }
+
+  EXPECT_EQ(kernels.strategy(name), "select_blocks");
+  for (int64_t chunk : {0, 1, 5}) {
+    std::vector<int32_t> lists(expected.size(), 12345);
+    std::vector<const void *> args;
+    if (shape.top)
+      args = {q.data(), keys.data()};
+    args.insert(args.end(),
+                {step.slots.data(), step.positions.data(), lists.data()});
+    kernels.run(name, args, symbols, chunk);
+    ASSERT_EQ(lists, expected) << chunk;
+  }
+}
+
+TEST(CodegenCPU, BlocksAreChosenByPositionAndByScore) {
+  const SelectCase cases[] = {
+      {8, 6, 2, "f32", 16, 1, 0, 0, 0},  {8, 6, 2, "f32", 16, 2, 1, 0, 50},
+      {8, 6, 2, "f32", 16, 2, 1, 3, 0},  {40, 4, 4, "bf16", 16, 1, 0, 2, 0},
+      {13, 3, 1, "f16", 32, 1, 1, 1, 0}, {64, 2, 1, "bf16", 16, 3, 2, 4, 90},
+      {8, 2, 2, "f32", 16, 1, 0, 30, 0}};
+  AttentionStep few{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, true};
+  AttentionStep ragged{{}, {}, true};
+  addRun(ragged, 1, 0, 90);
+  addRun(ragged, 0, 169, 1);
+  addRun(ragged, 2, 77, 67);
+  std::swap(ragged.slots[20], ragged.slots[140]);
+  std::swap(ragged.positions[20], ragged.positions[140]);
+  std::string source;
+  for (const SelectCase &shape : cases)
+    source += selectKernel(shape);
+  for (const std::string &isa : instructionSets()) {
+    SCOPED_TRACE(isa);
+    auto kernels = Kernels::compile(source, false, isa);
+    ASSERT_TRUE(kernels);
+    for (const SelectCase &shape : cases)
+      for (const AttentionStep *step : {&few, &ragged})
+        checkSelection(*kernels, shape, *step);
+  }
 }
 
 //===----------------------------------------------------------------------===//

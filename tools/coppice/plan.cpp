@@ -4,6 +4,7 @@
 
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Analysis/Work.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Schedule/Passes.h"
@@ -110,20 +111,45 @@ std::vector<SparseInput> listSparseInputs(ModuleOp module) {
   return list;
 }
 
+/// The blocks of positions that an attention looks at.
+struct ChosenBlocks {
+  std::string site;
+  int64_t size, recent, first, top;
+};
+
+std::vector<ChosenBlocks> listBlocks(ModuleOp module) {
+  std::vector<ChosenBlocks> list;
+  module.walk([&](SelectBlocksOp op) {
+    StringRef site = op.getSite();
+    site.consume_back(".blocks");
+    list.push_back({site.str(), int64_t(op.getBlockSize()),
+                    int64_t(op.getRecent()), int64_t(op.getFirst()),
+                    int64_t(op.getTop())});
+  });
+  return list;
+}
+
 /// What a plan does, by kinds.
 struct Decisions {
   std::vector<KeptWidth> kept;
   std::vector<NewWeight> changed;
   std::vector<RoutedRows> routed;
   std::vector<SparseInput> sparse;
+  std::vector<ChosenBlocks> blocks;
 
   bool empty() const {
-    return kept.empty() && changed.empty() && routed.empty() && sparse.empty();
+    return kept.empty() && changed.empty() && routed.empty() &&
+           sparse.empty() && blocks.empty();
   }
 };
 
-/// Puts the old weights back, and drops the new ones and the routers.
+/// Puts the old weights back, drops the new ones and the routers, and lets
+/// attentions look at all blocks.
 LogicalResult restoreDense(ModuleOp module) {
+  module.walk([](decoder::AttentionOp attention) {
+    attention.getBlocksMutable().clear();
+    attention.removeBlockSizeAttr();
+  });
   module.walk([](ProjectByOp op) {
     Value dense = op.getInput();
     // A row scale is of the route, too.
@@ -252,9 +278,17 @@ llvm::json::Value toJson(const PlanShowCommand &command,
   for (const SparseInput &input : decisions.sparse)
     activations.push_back(llvm::json::Object{{"site", input.site},
                                              {"expected", input.expected}});
+  llvm::json::Array attended;
+  for (const ChosenBlocks &chosen : decisions.blocks)
+    attended.push_back(llvm::json::Object{{"site", chosen.site},
+                                          {"size", chosen.size},
+                                          {"window", chosen.recent},
+                                          {"sinks", chosen.first},
+                                          {"top", chosen.top}});
   return llvm::json::Object{
       {"routes", std::move(routes)}, {"weights", std::move(weights)},
       {"activations", std::move(activations)},
+      {"blocks", std::move(attended)},
       {"schema", "coppice.plan/1"},  {"input", command.input},
       {"seq", command.tokens},       {"dense", std::move(dense)},
       {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
@@ -292,6 +326,17 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
     out << llvm::format("%-20s %.0f%% of inputs expected, the others are small "
                         "and become zero\n",
                         input.site.c_str(), 100 * input.expected);
+  for (const ChosenBlocks &chosen : decisions.blocks) {
+    out << llvm::format("%-20s ", chosen.site.c_str());
+    out << "at most " << chosen.recent + chosen.first + chosen.top
+        << " blocks of " << chosen.size << " positions a row: the last "
+        << chosen.recent;
+    if (chosen.first)
+      out << ", the first " << chosen.first;
+    if (chosen.top)
+      out << ", " << chosen.top << " by score";
+    out << "\n";
+  }
   for (const NewWeight &weight : decisions.changed) {
     out << llvm::format("%-20s ", weight.site.c_str());
     if (weight.pattern)
@@ -317,7 +362,8 @@ int runShow(const PlanShowCommand &command) {
   if (!module || failed(decoder::checkModel(*module)))
     return 1;
   const Decisions decisions{listKept(*module), listNewWeights(*module),
-                            listRoutes(*module), listSparseInputs(*module)};
+                            listRoutes(*module), listSparseInputs(*module),
+                            listBlocks(*module)};
   OwningOpRef<ModuleOp> old = module->clone();
   if (failed(restoreDense(*old)))
     return 1;

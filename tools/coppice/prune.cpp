@@ -12,6 +12,7 @@
 #include "coppice/Calibrate/ActivationThresholds.h"
 #include "coppice/Dialect/Prune/Transforms/DynamicPlan.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
+#include "coppice/Dialect/Prune/Transforms/SparseAttentionPlan.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
 #include "coppice/Replace/ChangeWeights.h"
 #include "coppice/Replace/StaticKPlan.h"
@@ -42,6 +43,7 @@ struct PruneCommand {
   StaticKOptions staticK;
   DynamicPlanOptions dynamic;
   std::optional<double> activationSparsity;
+  SparseAttentionOptions attention; // its context is 0 where it is the model's
 };
 
 /// The module's own plan, or a new empty one.
@@ -163,6 +165,19 @@ FailureOr<NMAttr> parsePattern(MLIRContext *context, StringRef text) {
   return pattern;
 }
 
+/// Blocks of positions, counted in the model's context unless one is given.
+LogicalResult addSparseAttention(ModuleOp module, PlanOp plan,
+                                 ArrayRef<Sublayer> sublayers,
+                                 const PruneCommand &command) {
+  SparseAttentionOptions options = command.attention;
+  options.sites = command.flags.sites;
+  auto model =
+      module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName);
+  if (model && !options.context)
+    options.context = model.getContextLength();
+  return addSparseAttentionDecisions(plan, sublayers, options);
+}
+
 /// Adds what the flags ask for to the plan: static K last, for its patterns
 /// apply to what keep-sets leave.
 LogicalResult addFlags(ModuleOp module, PlanOp plan,
@@ -179,7 +194,8 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
                 (1 - command.dynamic.dynamicM.value_or(0)) *
                 (1 - command.dynamic.dynamicN.value_or(0)) *
                 (1 - command.dynamic.dynamicK.value_or(0)) *
-                (1 - command.activationSparsity.value_or(0));
+                (1 - command.activationSparsity.value_or(0)) *
+                (1 - command.attention.sparsity.value_or(0));
   if (!command.pattern.empty()) {
     FailureOr<NMAttr> pattern =
         parsePattern(plan.getContext(), command.pattern);
@@ -192,7 +208,7 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
                   flags.offset != 0;
   // What was asked for, as reports name it; what it removes is counted later.
   bool isDynamic = command.dynamic.dynamicM || command.dynamic.dynamicN ||
-                   command.dynamic.dynamicK;
+                   command.dynamic.dynamicK || command.attention.any();
   if (isStatic || staticK.any() || isDynamic || command.activationSparsity)
     plan->setAttr("sparsity",
                   Builder(plan.getContext()).getF64FloatAttr(1 - left));
@@ -205,7 +221,8 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
     dynamic.sites = flags.sites;
     // Given from here, kept as seen from the module.
     dynamic.file = rebase(dynamic.file, "here", command.input);
-    if (failed(addDynamicDecisions(plan, *sublayers, dynamic)))
+    if (failed(addDynamicDecisions(plan, *sublayers, dynamic)) ||
+        failed(addSparseAttention(module, plan, *sublayers, command)))
       return failure();
   }
   if (command.activationSparsity) {
@@ -350,6 +367,46 @@ bool checkOutputName(const std::string &output, const std::string &weightFile) {
       << std::filesystem::path(output).replace_extension(".mlir").string()
       << "\n";
   return false;
+}
+
+void addSparseAttentionFlags(CLI::App &prune, SparseAttentionOptions &options) {
+  CLI::Option *share =
+      prune
+          .add_option(
+              "--sparse-attention", options.sparsity,
+              "let each row attend to ceil((1 - S) n) blocks of positions, n "
+              "being those of the context: the first, half of the others as "
+              "the last, and the rest by score")
+          ->check(CLI::Range(0.0, 1.0));
+  auto number = [&](const char *name, std::optional<int64_t> &value,
+                    int64_t least, const char *help) {
+    return prune.add_option(name, value, help)
+        ->check(CLI::Range(least, int64_t(4096)))
+        ->excludes(share);
+  };
+  CLI::Option *window =
+      number("--window-blocks", options.window, 1,
+             "the last W blocks of each row, its own among them [1]");
+  CLI::Option *sinks =
+      number("--sink-blocks", options.sinks, 0, "and the first N [0]");
+  CLI::Option *top = number("--top-blocks", options.top, 0,
+                            "and of the others the K with the largest product "
+                            "of queries and mean key [0]");
+  prune
+      .add_option("--block", options.blockSize,
+                  "positions of a block, a multiple of 16 [64]")
+      ->check([=](const std::string &) -> std::string {
+        return *share || *window || *sinks || *top
+                   ? ""
+                   : "needs --sparse-attention, --window-blocks, --sink-blocks "
+                     "or --top-blocks";
+      });
+  prune
+      .add_option("--attention-context", options.context,
+                  "positions that --sparse-attention counts the blocks of "
+                  "[the model's context]")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
+      ->needs(share);
 }
 
 int runPrune(PruneCommand command) {
@@ -539,6 +596,7 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
                    "generated, which says how long such a model takes and "
                    "nothing about its quality")
       ->check(needsRoute);
+  addSparseAttentionFlags(*prune, command->attention);
   CLI::Option *means =
       prune
           ->add_option(

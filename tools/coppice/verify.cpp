@@ -8,6 +8,7 @@
 #include "tools/coppice-run/seed_check.h"
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -86,6 +87,21 @@ nlohmann::json toJson(const RouteReport &routes) {
           {"holds", routes.holds()}};
 }
 
+/// Null for a program without choices of blocks.
+nlohmann::json toJson(const BlocksReport &blocks) {
+  if (blocks.lists == 0)
+    return nullptr;
+  // JSON has no number for a disagreement that no score can explain.
+  nlohmann::json margin = nullptr;
+  if (std::isfinite(blocks.largestMargin))
+    margin = blocks.largestMargin;
+  return {{"lists", blocks.lists},
+          {"disagreements", blocks.disagreements},
+          {"largest_margin", margin},
+          {"tolerance", blocks.tolerance},
+          {"holds", blocks.holds()}};
+}
+
 int fail(const std::string &message) {
   std::fprintf(stderr, "coppice: error: %s\n", message.c_str());
   return 1;
@@ -126,6 +142,12 @@ int runVerify(const VerifyCommand &command) {
                   (long long)routes.rows, (long long)routes.disagreements,
                   routes.largestMargin,
                   routes.holds() ? "" : "  beyond tolerance");
+    if (const BlocksReport &blocks = report->blocks; blocks.lists > 0)
+      std::printf("lists of blocks %lld, disagreements %lld (largest margin "
+                  "%.2g)%s\n",
+                  (long long)blocks.lists, (long long)blocks.disagreements,
+                  blocks.largestMargin,
+                  blocks.holds() ? "" : "  beyond tolerance");
     std::printf("%-28s %10s %10s\n", "value", "error", "tolerance");
     printValues(report->outputs);
     printValues(report->sites);
@@ -147,6 +169,7 @@ int runVerify(const VerifyCommand &command) {
                              {"steps", report->steps},
                              {"rows", report->rows},
                              {"routes", toJson(report->routes)},
+                             {"blocks", toJson(report->blocks)},
                              {"outputs", toJson(report->outputs)},
                              {"sites", toJson(report->sites)}};
     rt::Status written = rt::appendLine(command.json, record.dump());

@@ -18,6 +18,8 @@ struct Sublayer {
   mlir::OpOperand *delta;
   /// The GEMM that ends the sublayer, null if it has none.
   mlir::Operation *sink = nullptr;
+  /// The `decoder.attention` from which the sink's input comes, null if none.
+  mlir::Operation *attention = nullptr;
   /// What can be kept of it, and how many there are.
   prune::Dimension dimension = prune::Dimension::Channels;
   int64_t count = 0;

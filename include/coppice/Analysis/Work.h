@@ -11,6 +11,10 @@
 
 #include <vector>
 
+namespace coppice::decoder {
+class AttentionOp;
+}
+
 namespace coppice {
 
 /// Work of one step as coefficients of its sizes. A multiply-add is 2 FLOP;
@@ -44,6 +48,12 @@ struct Work {
 };
 
 Work countWork(mlir::ModuleOp module);
+
+/// Positions that a row attends to, at the least, once it sees that many: those
+/// of a window, or of the blocks that are in a list; 0 where there are neither.
+/// Of the last block of a list a row sees at least its own position, and of the
+/// first one of a window perhaps no more.
+int64_t getAttendedPositions(decoder::AttentionOp attention);
 
 } // namespace coppice
 

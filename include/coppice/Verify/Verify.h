@@ -2,6 +2,7 @@
 // fast path against the oracle.
 #pragma once
 
+#include "coppice/Verify/BlockLists.h"
 #include "coppice/Verify/Workload.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -43,6 +44,7 @@ struct VerifyReport {
   std::vector<ValueError> outputs;
   std::vector<ValueError> sites; ///< in program order
   RouteReport routes;
+  BlocksReport blocks;
   int64_t steps = 0, rows = 0;
   /// Small inputs become zero: a value near its threshold may fall on the other
   /// side of it, which in 16 bit happens.

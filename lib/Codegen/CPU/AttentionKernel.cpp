@@ -6,15 +6,19 @@
 // heads that share it. The step is a bag of rows, so the item looks for runs in
 // its block: rows of one slot at consecutive positions. A run attends as one
 // matrix (AttentionRun.h). Any order of the rows is right; a prompt's own order
-// is fast. (Where heads have lists of rows of their own, the blocks are those of
-// their lists.) Causal work grows with the position, so the last blocks come first:
-// what is left for the end is small.
+// is fast. (Where heads have lists of rows of their own, the blocks are those
+// of their lists.) Causal work grows with the position, so the last blocks come
+// first: what is left for the end is small.
 //
 // "attention_split", then "attention_merge", for few rows: a work item is one
 // row and one of `splits` chunks of the positions that the row attends to; what
 // it finds goes to the workspace, and the second stage, whose work items are
 // one row and one KV head, adds up the chunks. How long a chunk is depends on
 // the row alone.
+//
+// With lists of blocks, chunks are parts of the lists, so that each has work to
+// do, and a work item is one KV head: heads that want different blocks have
+// nothing to read together.
 //
 //===----------------------------------------------------------------------===//
 
@@ -167,6 +171,14 @@ protected:
                  int64_t splits, int64_t keys)
       : AttentionBuilder(b, shell, target, op), splits(splits), keys(keys) {}
 
+  /// Is a work item for one KV head?
+  bool isByHead() { return countLists() || hasBlocks(); }
+
+  /// How many elements of a list of blocks are a chunk.
+  int64_t blocksOfChunk() {
+    return llvm::divideCeil(op.getBlocksPerHead(), splits);
+  }
+
   struct Chunks {
     Value position, start, end, length;
   };
@@ -203,36 +215,44 @@ public:
                int64_t keys)
       : ChunkedBuilder(b, shell, target, op, splits, keys),
         attention(b, shell, target, op, /*rows=*/1, keys,
-                  /*allHeads=*/!countLists()) {}
+                  /*allHeads=*/!isByHead()) {}
 
   void emit() {
-    if (countLists())
-      return emitLists();
+    if (isByHead())
+      return emitHeads();
     auto [begin, end] = itemsOfCall(countRows(), splits);
     loop(begin, end, 1,
          [&](Value item) { emitItem(div(item, splits), rem(item, splits)); });
   }
 
 private:
-  /// An item is a chunk of a row and KV head; empty behind the head's list.
-  void emitLists() {
+  /// An item is a chunk of a row and KV head; empty behind the head's list of
+  /// rows.
+  void emitHeads() {
     loop(shell.begin, shell.end, 1, [&](Value item) {
       Value chunk = rem(item, splits);
       Value number = div(item, splits);
       forRowOfList(number, [&](Value row, Value kvHead) {
         attention.selectList(kvHead);
         Chunks chunks = chunksOf(row);
-        Value from =
-            add(chunks.start, arith::MulIOp::create(b, chunk, chunks.length));
-        Value to = min(chunks.end, add(from, chunks.length));
-        auto any =
-            scf::IfOp::create(b, compare(arith::CmpIPredicate::slt, from, to));
+        AttentionRun::Range seen{chunks.start, chunks.end}, part, listed;
+        if (hasBlocks()) {
+          Value first = mul(chunk, blocksOfChunk());
+          part = listed = {first, min(add(first, blocksOfChunk()),
+                                      index(op.getBlocksPerHead()))};
+        } else {
+          Value from =
+              add(chunks.start, arith::MulIOp::create(b, chunk, chunks.length));
+          part = seen = {from, min(chunks.end, add(from, chunks.length))};
+        }
+        auto any = scf::IfOp::create(
+            b, compare(arith::CmpIPredicate::slt, part.from, part.to));
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(any.thenBlock());
         AttentionRun::Run run{row, index(1),
                               loadIndex(op.getSlots(), rowAt(row)),
                               chunks.position, kvHead};
-        attention.attend(run, from, to);
+        attention.attend(run, seen, listed);
         attention.storePartial(run, offsetOfChunk(row, kvHead, chunk));
       });
     });
@@ -287,7 +307,11 @@ private:
     Chunks chunks = chunksOf(row);
     Value length = max(sub(chunks.end, chunks.start), index(0));
     Value count =
-        arith::CeilDivUIOp::create(b, length, max(chunks.length, index(1)));
+        hasBlocks()
+            ? index(llvm::divideCeil(op.getBlocksPerHead(), blocksOfChunk()))
+            : arith::CeilDivUIOp::create(b, length,
+                                         max(chunks.length, index(1)))
+                  .getResult();
     loop(index(0), index(group), 1,
          [&](Value line) { emitHead(row, kvHead, line, count); });
   }
@@ -307,8 +331,15 @@ private:
     SmallVector<Value> none(vectorsOfHead() + 1, zeros(f32s()));
     ValueRange merged =
         loop(index(0), count, 1, none, [&](Value chunk, ValueRange carried) {
-          Value weight = math.exp2(
-              exponent(partOf(chunk, largestInPartial()), offset), false);
+          Value score = partOf(chunk, largestInPartial());
+          Value weight = math.exp2(exponent(score, offset), false);
+          // Chunks may all be empty: see AttentionRun::updateLargest.
+          if (hasBlocks())
+            weight = arith::SelectOp::create(
+                b,
+                arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, score,
+                                      largest),
+                constant(1.0f), weight);
           SmallVector<Value> next;
           for (int64_t v = 0; v <= vectorsOfHead(); ++v)
             next.push_back(vector::FMAOp::create(
@@ -347,6 +378,10 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
   int64_t group = attention.getQueryHeads() / kvHeads;
   int64_t rows = std::max<int64_t>(1, (headDim > 128 ? 64 : 128) / group);
   int64_t keys = headDim > 128 ? 32 : headDim > 64 ? 64 : 128;
+  // A block of keys never reaches into a block of a list that no row wants.
+  if (std::optional<uint64_t> size = attention.getBlockSize())
+    keys = std::min<int64_t>(keys, llvm::alignTo(*size, 32));
+  bool isByHead = lists || attention.getBlocks();
   MLIRContext *context = kernel.getContext();
   KernelPlan plan = KernelPlan::always(
       kernel, makeConfig(context, kAttention, {{"rows", rows}, {"keys", keys}}),
@@ -363,7 +398,7 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
                             makeGrid(grid), suffix.str()});
   };
   addStage(kAttentionSplit, "split",
-           *extent * kSplits * (lists ? kvHeads : 1));
+           *extent * kSplits * (isByHead ? kvHeads : 1));
   addStage(kAttentionMerge, "merge", *extent * kvHeads);
   split.workspace = makeGrid(getAffineConstantExpr(
       kFewRows * kvHeads * kSplits * group *

@@ -83,6 +83,9 @@ AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
   sums = allocate({lines, panels * width}, false);
   for (Value *memory : {&largest, &totals, &shrinks})
     *memory = allocate({lines, lanes}, false);
+  if (hasBlocks())
+    for (Value *memory : {&places, &nextBlocks})
+      *memory = onStack({rows}, b.getIndexType());
 
   // The columns that fill up the last panel are never written again.
   Value nothing =
@@ -134,7 +137,113 @@ AttentionRun::rangeOfTile(const Run &run, const Block &block, Value firstHead) {
                         rowOf(run, add(firstHead, height - 1)));
   int64_t width = vectors * lanes;
   range.from = mul(div(range.from, width), width);
+  if (block.listed) {
+    Value isWanted = this->isWanted(block, rowOf(run, firstHead),
+                                    rowOf(run, add(firstHead, height - 1)));
+    range.to = arith::SelectOp::create(b, isWanted, range.to, range.from);
+  }
   return range;
+}
+
+//===----------------------------------------------------------------------===//
+// Lists of blocks
+//===----------------------------------------------------------------------===//
+
+/// Behind every block that a position can be in.
+static constexpr int64_t kNoBlock = std::numeric_limits<int32_t>::max();
+
+/// The block at `place` of a row's list; `kNoBlock` at its end.
+Value AttentionRun::listedBlock(const Run &run, Value row, Value place,
+                                Value end) {
+  auto inside = scf::IfOp::create(
+      b, TypeRange(b.getIndexType()),
+      compare(arith::CmpIPredicate::slt, place, end), /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(inside.thenBlock());
+  Value first = mul(cacheHead(run.kvHead), op.getBlocksPerHead());
+  Value block = arith::IndexCastOp::create(
+      b, b.getIndexType(),
+      memref::LoadOp::create(
+          b, argumentOf(op.getBlocks()),
+          ValueRange{rowAt(add(run.row, row)), add(first, place)}));
+  Value isThere = compare(arith::CmpIPredicate::sge, block, index(0));
+  scf::YieldOp::create(b, ValueRange{arith::SelectOp::create(b, isThere, block,
+                                                             index(kNoBlock))});
+  b.setInsertionPointToStart(inside.elseBlock());
+  scf::YieldOp::create(b, index(kNoBlock));
+  return inside.getResult(0);
+}
+
+void AttentionRun::takeNext(const Run &run, Value row, Value place, Value end) {
+  memref::StoreOp::create(b, place, places, ValueRange{row});
+  memref::StoreOp::create(b, listedBlock(run, row, place, end), nextBlocks,
+                          ValueRange{row});
+}
+
+Value AttentionRun::smallestNext(const Run &run) {
+  return loop(index(0), run.count, 1, index(kNoBlock),
+              [&](Value row, ValueRange carried) -> SmallVector<Value> {
+                return {min(carried[0], memref::LoadOp::create(
+                                            b, nextBlocks, ValueRange{row}))};
+              })[0];
+}
+
+/// Does the row of the run attend to the block?
+Value AttentionRun::wants(Value row, Value listed) {
+  return compare(arith::CmpIPredicate::eq,
+                 memref::LoadOp::create(b, nextBlocks, ValueRange{row}),
+                 listed);
+}
+
+/// Does any of these rows of the run?
+Value AttentionRun::isWanted(const Block &block, Value firstRow,
+                             Value lastRow) {
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  return loop(
+      firstRow, add(lastRow, 1), 1, no,
+      [&](Value row, ValueRange carried) -> SmallVector<Value> {
+        return {arith::OrIOp::create(b, carried[0], wants(row, block.listed))};
+      })[0];
+}
+
+Value AttentionRun::isWantedByAll(const Run &run, const Block &block) {
+  Value yes = arith::ConstantOp::create(b, b.getBoolAttr(true));
+  return loop(
+      index(0), run.count, 1, yes,
+      [&](Value row, ValueRange carried) -> SmallVector<Value> {
+        return {arith::AndIOp::create(b, carried[0], wants(row, block.listed))};
+      })[0];
+}
+
+/// Walks through the blocks that some row wants. Each step takes one from the
+/// list of at least one row, so it ends whatever the lists hold.
+Value AttentionRun::attendListed(const Run &run, Range range, Range listed) {
+  loop(index(0), run.count, 1,
+       [&](Value row) { takeNext(run, row, listed.from, listed.to); });
+  auto size = static_cast<int64_t>(*op.getBlockSize());
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  auto walk = scf::WhileOp::create(b, TypeRange{no.getType()}, ValueRange{no});
+  OpBuilder::InsertionGuard guard(b);
+  mlir::Block *before =
+      b.createBlock(&walk.getBefore(), {}, {no.getType()}, {b.getLoc()});
+  Value isLeft = compare(arith::CmpIPredicate::slt,
+                         mul(smallestNext(run), size), range.to);
+  scf::ConditionOp::create(b, isLeft, before->getArgument(0));
+  mlir::Block *after =
+      b.createBlock(&walk.getAfter(), {}, {no.getType()}, {b.getLoc()});
+  Value block = smallestNext(run), from = mul(block, size);
+  Value doubtful = attendRange(
+      run, {max(range.from, from), min(range.to, add(from, size))}, block);
+  loop(index(0), run.count, 1, [&](Value row) {
+    auto isDone = scf::IfOp::create(b, wants(row, block));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(isDone.thenBlock());
+    Value place = memref::LoadOp::create(b, places, ValueRange{row});
+    takeNext(run, row, add(place, 1), listed.to);
+  });
+  scf::YieldOp::create(
+      b, ValueRange{arith::OrIOp::create(b, after->getArgument(0), doubtful)});
+  return walk.getResult(0);
 }
 
 //===----------------------------------------------------------------------===//
@@ -290,7 +399,8 @@ void AttentionRun::packValues(const Run &run, const Block &block) {
 
 /// Is there a value in the block that is not finite and that not all rows of
 /// the run attend to? The first row does not look at the last positions, the
-/// last row not at those that have left its window.
+/// last row not at those that have left its window, and with lists of blocks
+/// any row may not want this one.
 Value AttentionRun::isDoubtful(const Run &run, const Block &block) {
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
   if (rows == 1)
@@ -303,6 +413,11 @@ Value AttentionRun::isDoubtful(const Run &run, const Block &block) {
     edge = arith::OrIOp::create(
         b, edge,
         arith::CmpIOp::create(b, arith::CmpIPredicate::slt, block.from, start));
+  }
+  if (block.listed) {
+    Value yes = arith::ConstantOp::create(b, b.getBoolAttr(true));
+    edge = arith::OrIOp::create(
+        b, edge, arith::XOrIOp::create(b, isWantedByAll(run, block), yes));
   }
   auto check = scf::IfOp::create(b, TypeRange(b.getI1Type()), edge,
                                  /*withElseRegion=*/true);
@@ -423,6 +538,8 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
   Value row = rowOf(run, head), line = lineOf(run, head);
   Range range = rangeOf(run, block, row, row);
   Value seen = sub(range.to, range.from);
+  if (block.listed)
+    seen = arith::SelectOp::create(b, wants(row, block.listed), seen, index(0));
   Value all =
       arith::CmpIOp::create(b, arith::CmpIPredicate::eq, seen, index(keys));
   auto split = scf::IfOp::create(b, all, /*withElseRegion=*/true);
@@ -493,6 +610,12 @@ Value AttentionRun::updateLargest(Value line, Value best) {
   store(now, largest, at);
   Value offset = offsetOf(now);
   Value shrink = math.exp2(exponent(before, offset), /*coarse=*/false);
+  // Of a row that has not attended to anything yet, the difference of the two
+  // lowest scores is rounding alone, but of numbers that are large.
+  if (hasBlocks())
+    shrink = arith::SelectOp::create(
+        b, arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, before, now),
+        constant(1.0f), shrink);
   store(shrink, shrinks, at);
   store(multiply(load(totals, at), shrink), totals, at);
   return offset;
@@ -542,15 +665,20 @@ Value AttentionRun::attendBlock(const Run &run, const Block &block) {
   return isDoubtful(run, block);
 }
 
-Value AttentionRun::attend(const Run &run, Value from, Value to) {
-  prepare(run);
+Value AttentionRun::attendRange(const Run &run, Range range, Value listed) {
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
   return loop(
-      from, to, keys, no,
+      range.from, range.to, keys, no,
       [&](Value at, ValueRange carried) -> SmallVector<Value> {
-        Block block{at, min(sub(to, at), index(keys))};
+        Block block{at, min(sub(range.to, at), index(keys)), {}, listed};
         return {arith::OrIOp::create(b, carried[0], attendBlock(run, block))};
       })[0];
+}
+
+Value AttentionRun::attend(const Run &run, Range range, Range listed) {
+  prepare(run);
+  return hasBlocks() ? attendListed(run, range, listed)
+                     : attendRange(run, range, Value());
 }
 
 void AttentionRun::attendAllHeads(Run run, Value from, Value to) {

@@ -24,6 +24,11 @@
 // one that is not finite: `attend` tells when that has happened, and the caller
 // attends again, row by row.
 //
+// With lists of blocks of positions, a run walks through the blocks that any of
+// its rows wants, in ascending order: each row remembers the next block of its
+// list, and the smallest of these comes next. Tiles skip a block that none of
+// their rows wants; in the others, heads of rows that do not have weight 0.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
@@ -79,6 +84,7 @@ protected:
   std::pair<Value, Value> itemsOfCall(Value rows, int64_t ofRow);
   /// The first position that a row at `position` attends to.
   Value startOf(Value position);
+  bool hasBlocks() { return op.getBlocks() != nullptr; }
 
   /// Where the score of a head is at most `largest`: its weight is
   /// 2^(score * scale + offset), with this offset.
@@ -141,7 +147,17 @@ public:
 
   /// Lets the run attend to the positions [from, to) that it may look at. Gives
   /// an i1: was there a value that is not finite and not for all of its rows?
-  Value attend(const Run &run, Value from, Value to);
+  Value attend(const Run &run, Value from, Value to) {
+    return attend(run, {from, to}, {index(0), index(op.getBlocksPerHead())});
+  }
+
+  struct Range {
+    Value from, to;
+  };
+
+  /// The same; where there are lists of blocks, only to those in the elements
+  /// `listed` of each.
+  Value attend(const Run &run, Range range, Range listed);
 
   /// The same for all KV heads, for runs of one row. All heads of a position
   /// lie side by side: this reads the cache in order.
@@ -160,9 +176,8 @@ private:
     /// How many elements of the cache behind the block are to be fetched; may
     /// be null.
     Value next = {};
-  };
-  struct Range {
-    Value from, to;
+    /// Which block of the lists it is in; null without lists.
+    Value listed = {};
   };
 
   mlir::Value allocate(llvm::ArrayRef<int64_t> shape, bool packed);
@@ -185,6 +200,15 @@ private:
   }
   Range rangeOf(const Run &run, const Block &block, Value first, Value last);
   Range rangeOfTile(const Run &run, const Block &block, Value firstHead);
+
+  Value attendRange(const Run &run, Range range, Value listed);
+  Value attendListed(const Run &run, Range range, Range listed);
+  Value listedBlock(const Run &run, Value row, Value place, Value end);
+  void takeNext(const Run &run, Value row, Value place, Value end);
+  Value smallestNext(const Run &run);
+  Value wants(Value row, Value listed);
+  Value isWanted(const Block &block, Value firstRow, Value lastRow);
+  Value isWantedByAll(const Run &run, const Block &block);
 
   void prefetch(const Run &run, const Block &block, Value offset);
   void prepare(const Run &run);
@@ -223,6 +247,9 @@ private:
   /// [heads, lanes], equal lanes except in `totals`: the largest score so far;
   /// the sum of weights, in parts; what the last block shrank sums by.
   Value largest, totals, shrinks;
+  /// [rows], with lists of blocks: where in its list each row is, and the block
+  /// there.
+  Value places, nextBlocks;
 };
 
 } // namespace coppice::cpu

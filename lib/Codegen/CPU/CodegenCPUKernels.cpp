@@ -108,6 +108,8 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
       emitted = cpu::emitRows(kernel, target);
     } else if (strategy == cpu::kCompact) {
       emitted = cpu::emitCompact(kernel);
+    } else if (strategy == cpu::kSelectBlocks) {
+      emitted = cpu::emitSelectBlocks(kernel, target);
     } else if (strategy == cpu::kLoops || exact) {
       ++numLoops;
       emitted =
@@ -119,7 +121,7 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
              << "expected a strategy \"gemm\", \"attention\", "
                 "\"attention_split\", "
                 "\"attention_merge\", \"rotary\", \"rows\", \"compact\", "
-                "\"loops\" or "
+                "\"select_blocks\", \"loops\" or "
                 "\"plain\", "
                 "found \""
              << strategy << "\"";

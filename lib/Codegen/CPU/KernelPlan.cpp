@@ -24,6 +24,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return *plan;
   if (auto plan = cpu::planCompact(kernel))
     return *plan;
+  if (auto plan = cpu::planSelectBlocks(kernel))
+    return *plan;
   return cpu::planLoops(kernel, cpu::kLoops);
 }
 

@@ -24,6 +24,7 @@ inline constexpr llvm::StringLiteral kAttentionMerge = "attention_merge";
 inline constexpr llvm::StringLiteral kRotary = "rotary";
 inline constexpr llvm::StringLiteral kRows = "rows";
 inline constexpr llvm::StringLiteral kCompact = "compact";
+inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
@@ -80,6 +81,11 @@ mlir::FailureOr<mlir::func::FuncOp> emitGemm(mlir::func::FuncOp kernel,
 std::optional<mlir::FailureOr<KernelPlan>>
 planCompact(mlir::func::FuncOp kernel);
 mlir::FailureOr<mlir::func::FuncOp> emitCompact(mlir::func::FuncOp kernel);
+
+std::optional<mlir::FailureOr<KernelPlan>>
+planSelectBlocks(mlir::func::FuncOp kernel);
+mlir::FailureOr<mlir::func::FuncOp> emitSelectBlocks(mlir::func::FuncOp kernel,
+                                                     const CPUTarget &target);
 
 std::optional<mlir::FailureOr<KernelPlan>>
 planAttention(mlir::func::FuncOp kernel);

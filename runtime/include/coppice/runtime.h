@@ -167,6 +167,18 @@ typedef void (*coppice_observer)(void *context, int64_t dispatch,
 void coppice_session_observe(coppice_session *session,
                              coppice_observer observer, void *context);
 
+/* Called after each dispatch of a step while set, if what it writes first is a
+ * buffer of i32, such as the lists of blocks that attention is to read: `data`
+ * are its elements, of the extents shape[0..rank), and what the editor leaves
+ * there is what the rest of the step reads. So choices can be recorded and
+ * replayed. Nothing checks what it leaves, and kernels may rely on it. The
+ * editor must not call into the session. */
+typedef void (*coppice_list_editor)(void *context, int64_t dispatch,
+                                    int32_t *data, const int64_t *shape,
+                                    int64_t rank);
+void coppice_session_edit_lists(coppice_session *session,
+                                coppice_list_editor editor, void *context);
+
 /* The program's symbols for a step; order as in program.json, `count` of them
  * (6). The step is checked as by coppice_session_step, except that it need not
  * continue what the slots hold: costs can be asked for before running. */

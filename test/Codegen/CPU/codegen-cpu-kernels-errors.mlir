@@ -8,7 +8,7 @@ func.func @unplanned(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32> {
 
 // -----
 
-// expected-error @below {{expected a strategy "gemm", "attention", "attention_split", "attention_merge", "rotary", "rows", "compact", "loops" or "plain", found "magic"}}
+// expected-error @below {{expected a strategy "gemm", "attention", "attention_split", "attention_merge", "rotary", "rows", "compact", "select_blocks", "loops" or "plain", found "magic"}}
 func.func @strategy(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
     attributes {exec.config = #exec.config<"magic", tile = 1>} {
   %0 = linalg.exp ins(%x : tensor<4xf32>) outs(%out : tensor<4xf32>) -> tensor<4xf32>

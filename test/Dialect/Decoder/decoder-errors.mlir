@@ -295,9 +295,41 @@ func.func @attention_window_is_positive(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf3
 
 // -----
 
+func.func @attention_blocks_have_a_size(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %b: tensor<?x4xi32>) {
+  // expected-error @below {{expected lists of blocks and the size of a block, found only the lists}}
+  %r = "decoder.attention"(%q, %k, %v, %s, %p, %b) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 1>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<?xi32>, tensor<?xi32>, tensor<?x4xi32>) -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @attention_block_size_has_lists(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
+  // expected-error @below {{expected lists of blocks and the size of a block, found only the size}}
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32, block_size = 16 : i64}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
+func.func @attention_blocks_are_positive(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %b: tensor<?x4xi32>) {
+  // expected-error @below {{expected blocks of at least 1 position, found 0}}
+  decoder.attention "a" %q, %k, %v at %s, %p blocks of 0(%b : tensor<?x4xi32>) {head_dim = 3 : i64, scale = 0.5 : f32} : tensor<?x6xf32>, tensor<?x?x6xf32>
+  return
+}
+
+// -----
+
+func.func @attention_lists_are_equally_long(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %b: tensor<?x5xi32>) {
+  // expected-error @below {{expected lists of blocks for each row of 'tensor<?x6xf32>', equally long for each of 2 KV heads, found 'tensor<?x5xi32>'}}
+  decoder.attention "a" %q, %k, %v at %s, %p blocks of 16(%b : tensor<?x5xi32>) {head_dim = 3 : i64, scale = 0.5 : f32} : tensor<?x6xf32>, tensor<?x?x6xf32>
+  return
+}
+
+// -----
+
 func.func @attention_caches_are_alike(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x3xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
   // expected-error @below {{failed to verify that all of {keys, values} have same type}}
-  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x3xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x6xf32>
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x3xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x6xf32>
   return
 }
 
@@ -305,7 +337,7 @@ func.func @attention_caches_are_alike(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>
 
 func.func @attention_slots_for_each_row(%q: tensor<3x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<2xi32>, %p: tensor<3xi32>) {
   // expected-error @below {{failed to verify that slots has one index for each row of query}}
-  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<2xi32>, tensor<3xi32>) -> tensor<3x6xf32>
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<2xi32>, tensor<3xi32>) -> tensor<3x6xf32>
   return
 }
 
@@ -313,7 +345,7 @@ func.func @attention_slots_for_each_row(%q: tensor<3x6xf32>, %k: tensor<?x?x6xf3
 
 func.func @attention_positions_for_each_row(%q: tensor<3x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<3xi32>, %p: tensor<2xi32>) {
   // expected-error @below {{failed to verify that positions has one index for each row of query}}
-  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<3xi32>, tensor<2xi32>) -> tensor<3x6xf32>
+  %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<3x6xf32>, tensor<?x?x6xf32>, tensor<?x?x6xf32>, tensor<3xi32>, tensor<2xi32>) -> tensor<3x6xf32>
   return
 }
 

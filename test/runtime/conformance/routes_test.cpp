@@ -260,5 +260,49 @@ TEST_P(Conformance, StepMemoryHasRoomForDecisions) {
   EXPECT_EQ(memory.step_bytes, 4 * 64 + /*9 x 2 decisions*/ 64);
 }
 
+struct EditedLists {
+  std::vector<int64_t> dispatches;
+  std::vector<std::vector<int32_t>> lists;
+  bool empties = false;
+};
+
+// What an editor leaves in a list of integers is what the rest of the step
+// reads: a list without rows passes all of them by.
+TEST_P(Conformance, ListsCanBeReadAndChanged) {
+  open({}, routedToy());
+  EditedLists edited;
+  coppice_session_edit_lists(
+      session.get(),
+      [](void *context, int64_t dispatch, int32_t *data, const int64_t *shape,
+         int64_t rank) {
+        auto &edited = *static_cast<EditedLists *>(context);
+        EXPECT_EQ(rank, 1);
+        edited.dispatches.push_back(dispatch);
+        edited.lists.emplace_back(data, data + shape[0]);
+        if (edited.empties)
+          data[0] = 0; // how many rows follow
+      },
+      &edited);
+  std::vector<Row> rows{{6, 0, 0}, {2, 0, 1}, {3, 0, 2}};
+  auto logitsWith = [&](int8_t mlp) {
+    EXPECT_EQ(coppice_session_reset(session.get(), -1), COPPICE_OK);
+    const std::vector<int8_t> routes{1, mlp, 1, mlp, 1, mlp};
+    std::vector<float> logits;
+    EXPECT_EQ(run(rows, {0, 1, 2}, logits, routes.data()), COPPICE_OK);
+    return logits;
+  };
+  std::vector<float> all = logitsWith(1);
+  EXPECT_EQ(edited.dispatches, std::vector<int64_t>{3});
+  ASSERT_EQ(edited.lists.size(), 1u);
+  EXPECT_EQ(edited.lists[0], (std::vector<int32_t>{3, 0, 1, 2}));
+  edited.empties = true;
+  std::vector<float> none = logitsWith(1);
+  EXPECT_NE(none, all);
+  coppice_session_edit_lists(session.get(), nullptr, nullptr);
+  EXPECT_EQ(logitsWith(0), none);
+  EXPECT_EQ(edited.lists.size(), 2u);
+  EXPECT_EQ(logitsWith(1), all);
+}
+
 } // namespace
 } // namespace coppice::rt::test

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 using namespace coppice::test;
@@ -264,4 +265,97 @@ TEST(PruneToLinalg, GemmOfNoGroupsIsZero) {
            Array({2}, {0, 1}), Array::scalar(0)});
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].values, (std::vector<float>{0, 0}));
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks of positions
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct SelectCase {
+  int64_t size, recent, first, top, window; // window 0: none
+};
+
+/// The blocks that a row at `position` chooses, given the score of each.
+std::vector<float> chooseBlocks(const SelectCase &c, int64_t position,
+                                const std::vector<float> &scores) {
+  std::vector<float> list;
+  int64_t from = 0, own = position / c.size;
+  if (c.window)
+    from = std::max<int64_t>(0, position - c.window + 1) / c.size;
+  auto isOpen = [&](int64_t block) {
+    return block <= own - c.recent && block >= from + c.first;
+  };
+  for (int64_t block = from; block <= own && position >= 0; ++block) {
+    int64_t ahead = 0;
+    for (int64_t other = from; other <= own; ++other) {
+      float mine = scores[block], theirs = scores[other];
+      bool isLarger =
+          theirs > mine || (std::isnan(theirs) && !std::isnan(mine));
+      bool isEqual = theirs == mine || (std::isnan(theirs) && std::isnan(mine));
+      ahead += isOpen(other) && (isLarger || (isEqual && other < block));
+    }
+    if (!isOpen(block) || ahead < c.top)
+      list.push_back(static_cast<float>(block));
+  }
+  list.resize(c.recent + c.first + c.top, -1);
+  return list;
+}
+} // namespace
+
+TEST(PruneToLinalg, BlocksAreChosenByPositionAndByScore) {
+  std::mt19937 random(3);
+  constexpr int64_t context = 23, heads = 2, group = 2, dim = 3;
+  Array slots({9}, {1, 1, 1, 0, 0, 2, 1, 2, 0}),
+      positions({9}, {0, 1, 2, 19, 20, 17, 21, -1, 22});
+  for (const SelectCase &c :
+       {SelectCase{2, 1, 0, 0, 0}, SelectCase{3, 2, 1, 0, 7},
+        SelectCase{2, 1, 1, 3, 0}, SelectCase{3, 1, 0, 2, 0},
+        SelectCase{2, 2, 1, 2, 15}, SelectCase{16, 1, 1, 1, 0}}) {
+    int64_t perHead = c.recent + c.first + c.top;
+    Array q = randomIntegers(random, {9, heads * group * dim}, -1, 1),
+          k = randomIntegers(random, {3, context, heads * dim}, -1, 1);
+    k.at({0, 7, 1}) = kNaN;
+    std::vector<float> expected;
+    int64_t leader = 0;
+    auto blockOf = [&](int64_t row) {
+      auto p = static_cast<int64_t>(positions.at({row}));
+      return p < 0 ? -1 : p / c.size;
+    };
+    for (int64_t row = 0; row < 9; ++row) {
+      if (row && (slots.at({row}) != slots.at({row - 1}) ||
+                  blockOf(row) != blockOf(row - 1)))
+        leader = row;
+      for (int64_t head = 0; head < heads; ++head) {
+        std::vector<float> scores(context);
+        for (int64_t j = 0; j < context; ++j)
+          for (int64_t d = 0; d < dim; ++d)
+            for (int64_t h = head * group; h < (head + 1) * group; ++h)
+              scores[j / c.size] += q.at({leader, h * dim + d}) *
+                                    k.at({static_cast<int64_t>(slots.at({row})),
+                                          j, head * dim + d});
+        for (float block : chooseBlocks(
+                 c, static_cast<int64_t>(positions.at({leader})), scores))
+          expected.push_back(block);
+      }
+    }
+    std::string lists = "tensor<?x" + std::to_string(heads * perHead) + "xi32>",
+                scored, window;
+    if (c.top)
+      scored = " by %q, %k heads of 3 : tensor<?x12xf32>, tensor<?x?x6xf32>";
+    if (c.window)
+      window = " window " + std::to_string(c.window);
+    auto results =
+        run("func.func @f(%q: tensor<?x12xf32>, %k: tensor<?x?x6xf32>, %s: "
+            "tensor<?xi32>, %p: tensor<?xi32>) -> " +
+                lists + " {\n  %b = prune.select_blocks \"b\" of " +
+                std::to_string(c.size) + " recent " + std::to_string(c.recent) +
+                " first " + std::to_string(c.first) + " top " +
+                std::to_string(c.top) + window + scored +
+                " at %s, %p : tensor<?xi32> -> " + lists +
+                "\n  return %b : " + lists + "\n}",
+            {q, k, slots, positions});
+    ASSERT_EQ(results.size(), 1u);
+    EXPECT_EQ(results[0].values, expected) << c.size << " " << c.top;
+  }
 }

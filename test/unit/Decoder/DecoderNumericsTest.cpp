@@ -233,6 +233,7 @@ struct AttentionCase {
   int slots, context, kvHeads, group, dim;
   const char *storage;
   int window; // 0: none
+  int blockSize = 0, blocks = 0; // of a list; 0: all blocks
 };
 
 std::string attentionText(const AttentionCase &c, double scale) {
@@ -240,10 +241,16 @@ std::string attentionText(const AttentionCase &c, double scale) {
   rows << "tensor<?x" << c.kvHeads * c.group * c.dim << "xf32>";
   cache << "tensor<?x?x" << c.kvHeads * c.dim << "x" << c.storage << ">";
   text << "func.func @f(%q: " << rows.str() << ", %k: " << cache.str()
-       << ", %v: " << cache.str()
-       << ", %s: tensor<?xi32>, %p: tensor<?xi32>) -> " << rows.str()
-       << " {\n  %r = decoder.attention \"a\" %q, %k, %v at %s, "
-       << "%p {head_dim = " << c.dim << " : i64, scale = " << std::scientific
+       << ", %v: " << cache.str() << ", %s: tensor<?xi32>, %p: tensor<?xi32>";
+  std::ostringstream lists;
+  lists << "tensor<?x" << c.kvHeads * c.blocks << "xi32>";
+  if (c.blocks)
+    text << ", %b: " << lists.str();
+  text << ") -> " << rows.str()
+       << " {\n  %r = decoder.attention \"a\" %q, %k, %v at %s, %p";
+  if (c.blocks)
+    text << " blocks of " << c.blockSize << "(%b : " << lists.str() << ")";
+  text << " {head_dim = " << c.dim << " : i64, scale = " << std::scientific
        << std::setprecision(9) << scale << " : f32";
   if (c.window)
     text << ", window = " << c.window << " : i64";
@@ -252,18 +259,31 @@ std::string attentionText(const AttentionCase &c, double scale) {
   return text.str();
 }
 
+/// Does a KV head of a row attend to position j?
+bool attends(const AttentionCase &c, const Step &step, const Array *lists,
+             int64_t row, int64_t kvHead, int64_t j) {
+  int64_t distance = static_cast<int64_t>(step.positions.at({row})) - j;
+  if (distance < 0 || (c.window && distance >= c.window))
+    return false;
+  bool isListed = !lists;
+  for (int i = 0; i < c.blocks; ++i)
+    isListed |= lists->at({row, kvHead * c.blocks + i}) ==
+                static_cast<float>(j / std::max(c.blockSize, 1));
+  return isListed;
+}
+
 /// For each row: the list of what it attends to, then a softmax over that list.
 Array attentionReference(const AttentionCase &c, double scale, const Array &q,
-                         const Array &k, const Array &v, const Step &step) {
+                         const Array &k, const Array &v, const Step &step,
+                         const Array *lists = nullptr) {
   Array result(q.shape);
   for (int64_t r = 0; r < step.rows(); ++r) {
     auto slot = static_cast<int64_t>(step.slots.at({r}));
-    auto position = static_cast<int64_t>(step.positions.at({r}));
-    std::vector<int64_t> attended;
-    for (int64_t j = 0; j <= position; ++j)
-      if (!c.window || position - j < c.window)
-        attended.push_back(j);
     for (int h = 0; h < c.kvHeads * c.group; ++h) {
+      std::vector<int64_t> attended;
+      for (int64_t j = 0; j < c.context; ++j)
+        if (attends(c, step, lists, r, h / c.group, j))
+          attended.push_back(j);
       int64_t query = int64_t(h) * c.dim, kv = int64_t(h / c.group) * c.dim;
       std::vector<double> weight;
       double total = 0;
@@ -286,18 +306,18 @@ Array attentionReference(const AttentionCase &c, double scale, const Array &q,
 }
 
 /// Makes NaN of what no row of the step attends to.
-void poison(const AttentionCase &c, const Step &step, Array &cache) {
+void poison(const AttentionCase &c, const Step &step, Array &cache,
+            const Array *lists = nullptr) {
   for (int64_t s = 0; s < cache.shape[0]; ++s)
-    for (int64_t j = 0; j < cache.shape[1]; ++j) {
-      bool read = false;
-      for (int64_t r = 0; r < step.rows(); ++r) {
-        int64_t distance = static_cast<int64_t>(step.positions.at({r})) - j;
-        read |= static_cast<int64_t>(step.slots.at({r})) == s &&
-                distance >= 0 && (!c.window || distance < c.window);
+    for (int64_t j = 0; j < cache.shape[1]; ++j)
+      for (int64_t w = 0; w < cache.shape[2]; ++w) {
+        bool read = false;
+        for (int64_t r = 0; r < step.rows(); ++r)
+          read |= static_cast<int64_t>(step.slots.at({r})) == s &&
+                  attends(c, step, lists, r, w / c.dim, j);
+        if (!read)
+          cache.at({s, j, w}) = kNaN;
       }
-      for (int64_t w = 0; w < cache.shape[2] && !read; ++w)
-        cache.at({s, j, w}) = kNaN;
-    }
 }
 
 } // namespace
@@ -323,6 +343,44 @@ TEST(DecoderNumerics, AttentionIsACausalSoftmaxPerHead) {
     ASSERT_EQ(results.size(), 1u);
     EXPECT_LT(worstRowError(results[0], expected), 1e-5)
         << attentionText(c, scale);
+  }
+}
+
+TEST(DecoderNumerics, AttentionLooksAtTheBlocksOfItsListsOnly) {
+  std::mt19937 random(8);
+  AttentionCase cases[] = {{3, 19, 2, 3, 5, "f32", 0, 4, 5},
+                           {2, 11, 3, 1, 4, "bf16", 6, 3, 4},
+                           {4, 7, 1, 2, 3, "f16", 0, 16, 1}};
+  for (const AttentionCase &c : cases) {
+    Step step = randomStep(random, c.slots, c.context);
+    double scale = 1.0 / std::sqrt(c.dim);
+    Array q = randomArray(random, {step.rows(), c.kvHeads * c.group * c.dim});
+    std::vector<int64_t> shape = {c.slots, c.context, c.kvHeads * c.dim};
+    Array k = rounded(randomArray(random, shape), c.storage);
+    Array v = rounded(randomArray(random, shape), c.storage);
+    // Every list is another one; some are empty, some name blocks that come
+    // later.
+    Array lists({step.rows(), c.kvHeads * c.blocks});
+    for (int64_t r = 0; r < step.rows(); ++r)
+      for (int64_t h = 0; h < c.kvHeads; ++h) {
+        int64_t next = 0;
+        for (int block = 0; block < c.blocks; ++block)
+          if (random() % 2)
+            lists.at({r, h * c.blocks + next++}) = static_cast<float>(block);
+        while (next < c.blocks)
+          lists.at({r, h * c.blocks + next++}) = -1;
+      }
+    Array expected = attentionReference(c, scale, q, k, v, step, &lists);
+    poison(c, step, k, &lists);
+    poison(c, step, v, &lists);
+    for (float &value : expected.values) // of a row that attends to nothing
+      value = std::isnan(value) ? 0 : value;
+    auto results = run(attentionText(c, scale),
+                       {q, k, v, step.slots, step.positions, lists});
+    ASSERT_EQ(results.size(), 1u);
+    for (size_t i = 0; i < expected.values.size(); ++i)
+      ASSERT_NEAR(results[0].values[i], expected.values[i], 1e-5)
+          << attentionText(c, scale);
   }
 }
 

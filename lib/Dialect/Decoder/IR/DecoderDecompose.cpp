@@ -353,6 +353,39 @@ FailureOr<SmallVector<Value>> AppendOp::decomposeOperation(OpBuilder &builder) {
   return SmallVector<Value>{loop.getResult(0)};
 }
 
+/// [rows, KV heads, context] of i32: how often the block of a position is in
+/// the row's list for the KV head.
+static Value listPositions(Decomposer &d, AttentionOp op) {
+  OpBuilder &b = d.builder;
+  int64_t perHead = op.getBlocksPerHead();
+  OpFoldResult heads = b.getIndexAttr(op.getKvHeads());
+  AffineExpr r = d.dim(0), k = d.dim(1), j = d.dim(2), c = d.dim(3);
+  Value zero = arith::ConstantOp::create(b, d.loc, b.getI32IntegerAttr(0));
+  auto none = linalg::FillOp::create(
+      b, d.loc, zero,
+      d.empty({d.extent(op.getQuery(), 0), heads, d.extent(op.getKeys(), 1)},
+              b.getI32Type()));
+  d.name(none, "unlisted");
+  // How long a list is, is an iterator that has its extent from here.
+  Value length = d.empty({b.getIndexAttr(perHead)}, b.getI32Type());
+  return d.generic(
+      {op.getBlocks(), length}, none.getResult(0),
+      {d.map(4, {r, k * perHead + c}), d.map(4, {c}), d.map(4, {r, k, j})}, 1,
+      "listed",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value count) -> Value {
+        Value size = arith::ConstantIndexOp::create(
+            b, loc, op.getBlockSizeAttr().getInt());
+        Value block = arith::DivUIOp::create(
+            b, loc, linalg::IndexOp::create(b, loc, 2), size);
+        block = arith::IndexCastOp::create(b, loc, b.getI32Type(), block);
+        Value isIt = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq,
+                                           in[0], block);
+        return arith::AddIOp::create(
+            b, loc, count,
+            arith::ExtUIOp::create(b, loc, b.getI32Type(), isIt));
+      });
+}
+
 FailureOr<SmallVector<Value>>
 AttentionOp::decomposeOperation(OpBuilder &builder) {
   Decomposer d(builder, *this, getSite());
@@ -364,13 +397,33 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
   OpFoldResult headCount = builder.getIndexAttr(heads);
   Type f32Type = builder.getF32Type();
 
-  // Whether the row at `position` attends to position `j`. All masking goes
-  // through this and arith.select, because 0 * NaN is NaN: an element that is
-  // not attended to may be anything.
-  auto attends = [&](OpBuilder &b, Location loc, Value position,
-                     Value j) -> Value {
+  // listed[r, k, j]: how often the block of position j is in the list of row r
+  // and KV head k; an input of whoever asks, with the map from its loops.
+  Value listed = getBlocks() ? listPositions(d, *this) : Value();
+  auto withListed = [&](SmallVector<Value> inputs) {
+    if (listed)
+      inputs.push_back(listed);
+    return inputs;
+  };
+  auto mapsWith = [&](SmallVector<AffineMap> maps, AffineMap ofListed) {
+    if (listed)
+      maps.insert(std::prev(maps.end()), ofListed);
+    return maps;
+  };
+
+  // Whether the row at `position` attends to position `j`; `in` are the inputs
+  // of the op that asks. All masking goes through this and arith.select,
+  // because 0 * NaN is NaN: an element that is not attended to may be anything.
+  auto attends = [&](OpBuilder &b, Location loc, Value position, Value j,
+                     ValueRange in) -> Value {
     Value p = asIndex(b, loc, position);
     Value past = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, j, p);
+    if (listed) {
+      Value none = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+      Value isListed = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
+                                             in.back(), none);
+      past = arith::AndIOp::create(b, loc, past, isListed);
+    }
     if (!getWindow())
       return past;
     Value window =
@@ -407,16 +460,17 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
       d.empty({headCount, builder.getIndexAttr(headDim)}, f32Type);
   AffineExpr r = d.dim(0), h = d.dim(1), j = d.dim(2), e = d.dim(3);
   Value dots = d.generic(
-      {query, getSlots(), getPositions(), headShape},
+      withListed({query, getSlots(), getPositions(), headShape}),
       d.filled({rows, headCount, context}, 0.0f, "zero"),
-      {d.map(4, {r, h * headDim + e}), d.map(4, {r}), d.map(4, {r}),
-       d.map(4, {h, e}), d.map(4, {r, h, j})},
+      mapsWith({d.map(4, {r, h * headDim + e}), d.map(4, {r}), d.map(4, {r}),
+                d.map(4, {h, e}), d.map(4, {r, h, j})},
+               d.map(4, {r, h.floorDiv(group), j})),
       1, "dots",
       [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
         Value head = linalg::IndexOp::create(b, loc, 1);
         Value position = linalg::IndexOp::create(b, loc, 2);
         Value element = linalg::IndexOp::create(b, loc, 3);
-        Value attended = attends(b, loc, in[2], position);
+        Value attended = attends(b, loc, in[2], position, in);
         Value key = load(b, loc, keys, in[1], attended, position,
                          cacheColumn(b, loc, head, element));
         Value product =
@@ -426,15 +480,18 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
 
   // scores[r, h, j] = scale * dots, or -inf where r does not attend to j.
   AffineMap all = d.map(3, {r, h, j}), perRow = d.map(3, {r}),
-            perHead = d.map(3, {r, h});
+            perHead = d.map(3, {r, h}),
+            perKVHead = d.map(3, {r, h.floorDiv(group), j});
   float minusInfinity = -std::numeric_limits<float>::infinity();
   Value scores = d.generic(
-      {dots, getPositions()}, d.empty({rows, headCount, context}, f32Type),
-      {all, perRow, all}, 0, "scores",
+      withListed({dots, getPositions()}),
+      d.empty({rows, headCount, context}, f32Type),
+      mapsWith({all, perRow, all}, perKVHead), 0, "scores",
       [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
         Value position = linalg::IndexOp::create(b, loc, 2);
         Value scaled = arith::MulFOp::create(b, loc, in[0], f32(b, loc, scale));
-        return arith::SelectOp::create(b, loc, attends(b, loc, in[1], position),
+        return arith::SelectOp::create(b, loc,
+                                       attends(b, loc, in[1], position, in),
                                        scaled, f32(b, loc, minusInfinity));
       });
 
@@ -446,15 +503,16 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
         return arith::MaximumFOp::create(b, loc, sofar, in[0]);
       });
   Value weights = d.generic(
-      {scores, largest, getPositions()},
-      d.empty({rows, headCount, context}, f32Type), {all, perHead, perRow, all},
-      0, "weights",
+      withListed({scores, largest, getPositions()}),
+      d.empty({rows, headCount, context}, f32Type),
+      mapsWith({all, perHead, perRow, all}, perKVHead), 0, "weights",
       [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
         Value position = linalg::IndexOp::create(b, loc, 2);
         Value power = math::ExpOp::create(
             b, loc, arith::SubFOp::create(b, loc, in[0], in[1]));
         // -inf - -inf is NaN in a row that attends to nothing.
-        return arith::SelectOp::create(b, loc, attends(b, loc, in[2], position),
+        return arith::SelectOp::create(b, loc,
+                                       attends(b, loc, in[2], position, in),
                                        power, f32(b, loc, 0.0f));
       });
   Value total = d.generic(
@@ -463,25 +521,28 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
       [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
         return arith::AddFOp::create(b, loc, sum, in[0]);
       });
-  Value softmax = d.generic(
-      {weights, total, getPositions()},
-      d.empty({rows, headCount, context}, f32Type), {all, perHead, perRow, all},
-      0, "softmax",
-      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
-        Value position = linalg::IndexOp::create(b, loc, 2);
-        Value share = arith::DivFOp::create(b, loc, in[0], in[1]);
-        return arith::SelectOp::create(b, loc, attends(b, loc, in[2], position),
-                                       share, f32(b, loc, 0.0f));
-      });
+  Value softmax =
+      d.generic(withListed({weights, total, getPositions()}),
+                d.empty({rows, headCount, context}, f32Type),
+                mapsWith({all, perHead, perRow, all}, perKVHead), 0, "softmax",
+                [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+                  Value position = linalg::IndexOp::create(b, loc, 2);
+                  Value share = arith::DivFOp::create(b, loc, in[0], in[1]);
+                  return arith::SelectOp::create(
+                      b, loc, attends(b, loc, in[2], position, in), share,
+                      f32(b, loc, 0.0f));
+                });
 
   // result[r, c] = sum_j softmax[r, c / D, j] * values[slot, j, column of c].
   Type storage = getResult().getType().getElementType();
   Value width = query;
   AffineExpr c = d.dim(1);
   Value result = d.generic(
-      {softmax, getSlots(), getPositions()},
+      withListed({softmax, getSlots(), getPositions()}),
       d.filled({rows, d.extent(width, 1)}, 0.0f, "start"),
-      {d.map(3, {r, c.floorDiv(headDim), j}), perRow, perRow, d.map(3, {r, c})},
+      mapsWith({d.map(3, {r, c.floorDiv(headDim), j}), perRow, perRow,
+                d.map(3, {r, c})},
+               d.map(3, {r, c.floorDiv(headDim * group), j})),
       1, storage.isF32() ? "" : "exact",
       [&](OpBuilder &b, Location loc, ValueRange in, Value sum) -> Value {
         Value column = linalg::IndexOp::create(b, loc, 1);
@@ -489,7 +550,7 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
         Value w = arith::ConstantIndexOp::create(b, loc, headDim);
         Value head = arith::DivUIOp::create(b, loc, column, w);
         Value element = arith::RemUIOp::create(b, loc, column, w);
-        Value attended = attends(b, loc, in[2], position);
+        Value attended = attends(b, loc, in[2], position, in);
         Value value = load(b, loc, values, in[1], attended, position,
                            cacheColumn(b, loc, head, element));
         Value product = arith::MulFOp::create(b, loc, in[0], value);

@@ -231,6 +231,27 @@ LogicalResult AppendOp::verify() {
   return success();
 }
 
+/// Lists of blocks, and how many positions a block has: both or neither.
+static LogicalResult verifyBlocks(AttentionOp op) {
+  if (!op.getBlocks() != !op.getBlockSizeAttr())
+    return op.emitOpError()
+           << "expected lists of blocks and the size of a block, found only "
+           << (op.getBlocks() ? "the lists" : "the size");
+  if (!op.getBlocks())
+    return success();
+  if (int64_t size = op.getBlockSizeAttr().getInt(); size < 1)
+    return op.emitOpError()
+           << "expected blocks of at least 1 position, found " << size;
+  auto lists = op.getBlocks().getType();
+  if (lists.getDimSize(0) == op.getQuery().getType().getDimSize(0) &&
+      lists.getDimSize(1) % op.getKvHeads() == 0)
+    return success();
+  return op.emitOpError() << "expected lists of blocks for each row of "
+                          << op.getQuery().getType() << ", equally long for "
+                          << "each of " << op.getKvHeads()
+                          << " KV heads, found " << lists;
+}
+
 LogicalResult AttentionOp::verify() {
   int64_t headDim = getHeadDimAttr().getInt();
   if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
@@ -254,6 +275,8 @@ LogicalResult AttentionOp::verify() {
                             "for equal groups of the query heads that share "
                             "one of "
                          << getKvHeads() << ", found " << lists;
+  if (failed(verifyBlocks(*this)))
+    return failure();
   if (!getScale().isFinite())
     return emitOpError() << "expected a finite scale, found " << getScaleAttr();
   if (std::optional<uint64_t> window = getWindow();

@@ -5,6 +5,7 @@
 // anything written, so that the order of the decisions cannot matter and a
 // wrong plan changes nothing.
 #include "ActivationPlan.h"
+#include "BlocksPlan.h"
 #include "HiddenPlan.h"
 #include "RoutePlan.h"
 #include "SetFiles.h"
@@ -97,7 +98,8 @@ public:
              bool openSources)
       : sublayers(sublayers), directory(directory),
         hidden(sublayers, directory, files),
-        routes(module, sublayers, files, {directory, openSources}) {
+        routes(module, sublayers, files, {directory, openSources}),
+        blocks(sublayers) {
     decisions.resize(sublayers.size());
     for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
       names[sublayer.name].push_back(index);
@@ -109,19 +111,22 @@ public:
     for (Operation &op : plan.getBody().front())
       if (failed(readOne(cast<DecisionOpInterface>(op))))
         return failure();
-    return checkRoutes();
+    if (failed(checkSkipped()))
+      return failure();
+    return routes.check([&](size_t index) { return decisions[index].keep; });
   }
 
   ArrayRef<Decision> getDecisions() const { return decisions; }
   const HiddenPlan &getHidden() const { return hidden; }
   RoutePlan &getRoutes() { return routes; }
+  BlocksPlan &getBlocks() { return blocks; }
 
 private:
   /// Matches a decision's glob; gives the indices of the sublayers it names.
   FailureOr<SmallVector<size_t>> resolveSites(DecisionOpInterface op,
                                               bool allowLayers,
                                               bool *foundLayers = nullptr);
-  LogicalResult checkRoutes();
+  LogicalResult checkSkipped();
   LogicalResult readOne(DecisionOpInterface op);
   LogicalResult decide(size_t index, Decision decision);
   FailureOr<SetAttr> resolveSet(KeepOp op, const Sublayer &sublayer);
@@ -131,6 +136,7 @@ private:
   SafetensorsSetReader files;
   HiddenPlan hidden;
   RoutePlan routes;
+  BlocksPlan blocks;
   SmallVector<Decision> decisions; // of the sublayer with the same index
   /// Layers and sublayers by name, in the model's order.
   llvm::MapVector<StringRef, SmallVector<size_t, 2>> names;
@@ -180,21 +186,26 @@ FailureOr<SmallVector<size_t>> PlanReader::resolveSites(DecisionOpInterface op,
   return found;
 }
 
-/// A sublayer that is gone has no rows to decide about.
-LogicalResult PlanReader::checkRoutes() {
+/// A sublayer that is gone has no rows and no blocks to decide about.
+LogicalResult PlanReader::checkSkipped() {
   for (auto [index, decision] : llvm::enumerate(decisions)) {
-    RouteOp route = routes.getDecision(index);
-    if (!route || !decision.op || decision.keep)
+    if (!decision.op || decision.keep)
+      continue;
+    Operation *other = routes.getDecision(index);
+    if (!other)
+      other = blocks.getDecision(index);
+    if (!other)
       continue;
     InFlightDiagnostic diagnostic =
-        route.emitOpError() << "'" << sublayers[index].name
-                            << "' has no rows to decide about: it is skipped";
+        other->emitOpError() << "'" << sublayers[index].name << "' has no "
+                             << (isa<RouteOp>(other) ? "rows" : "blocks")
+                             << " to decide about: it is skipped";
     diagnostic.attachNote(decision.op->getLoc())
         << "the other decision, about '" << decision.op.getSites()
         << "', is here";
     return diagnostic;
   }
-  return routes.check([&](size_t index) { return decisions[index].keep; });
+  return success();
 }
 
 LogicalResult PlanReader::decide(size_t index, Decision decision) {
@@ -236,6 +247,11 @@ LogicalResult PlanReader::readOne(DecisionOpInterface op) {
     FailureOr<SmallVector<size_t>> indices =
         resolveSites(op, /*allowLayers=*/true, &isLayer);
     return failed(indices) ? failure() : routes.read(route, *indices, isLayer);
+  }
+  if (auto blocksOp = dyn_cast<BlocksOp>(op.getOperation())) {
+    FailureOr<SmallVector<size_t>> indices =
+        resolveSites(op, /*allowLayers=*/false);
+    return failed(indices) ? failure() : blocks.read(blocksOp, *indices);
   }
   auto keep = dyn_cast<KeepOp>(op.getOperation());
   if (!keep && !isa<SkipOp>(op))
@@ -348,6 +364,7 @@ private:
     if (failed(sparse))
       return failure();
     numSparse += *sparse;
+    numBlocks += reader.getBlocks().apply();
     // Ahead of the hidden dimension, whose projections routers read through.
     numRoutes += reader.getRoutes().apply();
     numProjections += reader.getHidden().apply();

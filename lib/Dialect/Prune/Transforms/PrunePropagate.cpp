@@ -84,9 +84,10 @@ struct PrunePropagatePass
 private:
   FrozenRewritePatternSet makeRules(Counts &counts) {
     RewritePatternSet rules(&getContext());
-    for (auto add : {addProjectionRules, addGemmRules, addAttentionRules,
-                     addRotaryRules, addNormRules, addLookupRules,
-                     addCacheRules, addLinalgRules, addRouteRules})
+    for (auto add :
+         {addProjectionRules, addGemmRules, addAttentionRules, addRotaryRules,
+          addNormRules, addLookupRules, addCacheRules, addLinalgRules,
+          addRouteRules, addBlocksRules})
       add(rules, counts);
     ProjectOp::getCanonicalizationPatterns(rules, &getContext());
     RestrictOp::getCanonicalizationPatterns(rules, &getContext());

@@ -53,6 +53,12 @@ class Decoder_IndexPerRow<string of, string indices> : TypesMatchWith<
 def Decoder_RowList : AnyTypeOf<[1DTensorOf<[I32]>, 2DTensorOf<[I32]>]>;
 def Decoder_RowCount : AnyTypeOf<[0DTensorOf<[I32]>, 1DTensorOf<[I32]>]>;
 
+/// Of each row, for each KV head as many blocks of positions.
+def Decoder_BlockLists : Type<And<[
+    TensorRankOf<[I32], [2]>.predicate,
+    CPred<[{::llvm::cast<::mlir::ShapedType>($_self).getShape().back() >= 1}]>]>,
+  "lists of blocks: [rows, KV heads * blocks] of i32 with a static width", "::mlir::RankedTensorType">;
+
 //===----------------------------------------------------------------------===//
 // Ops
 //===----------------------------------------------------------------------===//
@@ -215,9 +221,17 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
     narrower than f32. With `rows(list, count)` only these query rows are asked
     for; they attend to the keys and values of all.
 
+    With `blocks of B`, row r and KV head k attend to those of these positions
+    only with `j / B` in its list `blocks[r, k C .. (k + 1) C)`, where C is
+    width(blocks) / Hk. A list ascends, and has -1 behind its end: whoever makes
+    one answers for that. A row whose list has no block that it sees is 0.
+
     ```mlir
     %a = decoder.attention "layers.0.attn.core" %q, %kc, %vc at %slots, %positions
       {head_dim = 8 : i64, scale = 0.353553385 : f32}
+      : tensor<?x64xf32>, tensor<?x?x32xbf16>
+    %b = decoder.attention "layers.1.attn.core" %q, %kc, %vc at %slots, %positions
+      blocks of 16(%lists : tensor<?x20xi32>) {head_dim = 8 : i64, scale = 0.353553385 : f32}
       : tensor<?x64xf32>, tensor<?x?x32xbf16>
     ```
   }];
@@ -225,17 +239,25 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
                        Decoder_Cache:$values, Decoder_Indices:$slots,
                        Decoder_Indices:$positions,
                        Optional<Decoder_RowList>:$row_list, Optional<Decoder_RowCount>:$row_count,
+                       Optional<Decoder_BlockLists>:$blocks,
                        I64Attr:$head_dim, F32Attr:$scale,
-                       OptionalAttr<I64Attr>:$window);
+                       OptionalAttr<I64Attr>:$window,
+                       OptionalAttr<I64Attr>:$block_size);
   let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
     $site $query `,` $keys `,` $values `at` $slots `,` $positions
-    custom<RowSet>($row_list, $row_count, type($row_list), type($row_count)) attr-dict
+    custom<RowSet>($row_list, $row_count, type($row_list), type($row_count))
+    (`blocks` `of` $block_size `(` $blocks^ `:` type($blocks) `)`)? attr-dict
     `:` type($query) `,` type($keys) custom<RoundedType>(ref(type($query)), type($result))
   }];
   let extraClassDeclaration = [{
     int64_t getQueryHeads() { return getQuery().getType().getDimSize(1) / getHeadDim(); }
     int64_t getKvHeads() { return getKeys().getType().getDimSize(2) / getHeadDim(); }
+    /// How many blocks a row's list for one KV head has room for; 0: there are
+    /// no lists.
+    int64_t getBlocksPerHead() {
+      return getBlocks() ? getBlocks().getType().getDimSize(1) / getKvHeads() : 0;
+    }
   }];
 }
 

@@ -255,6 +255,39 @@ def Prune_ActivationsOp : Prune_Op<"activations", [
   let hasVerifier = 1;
 }
 
+def Prune_BlocksOp : Prune_Op<"blocks", [
+    HasParent<"PlanOp">, DeclareOpInterfaceMethods<Prune_DecisionOpInterface>]> {
+  let summary = "Dynamic N and K of attention: attend to some blocks of positions only";
+  let description = [{
+    Positions are cut into blocks of so many, from 0 on. In the attentions
+    (`layers.N.attn`) that match, each row attends, for each KV head, to at most
+    W + S + K of the blocks that it sees:
+
+    - `window(W)`: the last W, of which its own is one (1 where this is not
+      said: a row always attends to itself);
+    - `sinks(S)`: the first S (Xiao et al., arXiv 2309.17453);
+    - `top(K)`: of the others the K whose mean key has the largest product with
+      the queries that share the KV head, as `prune.select_blocks` says.
+
+    What is not attended to is -inf in the scores, not 0. How much is left is
+    known from W, S and K, so there is no share to expect.
+
+    ```mlir
+    prune.blocks "layers.*.attn" of 64 window(4) sinks(1)
+    prune.blocks "layers.[2-3].attn" of 128 window(2) sinks(1) top(8)
+    ```
+  }];
+  let arguments = (ins StrAttr:$sites, I64Attr:$block_size,
+                       DefaultValuedAttr<I64Attr, "1">:$recent,
+                       DefaultValuedAttr<I64Attr, "0">:$first,
+                       DefaultValuedAttr<I64Attr, "0">:$top);
+  let assemblyFormat = [{
+    $sites `of` $block_size (`window` `(` $recent^ `)`)? (`sinks` `(` $first^ `)`)?
+    (`top` `(` $top^ `)`)? attr-dict
+  }];
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Projections
 //===----------------------------------------------------------------------===//
@@ -445,6 +478,70 @@ def Prune_CompactOp : Prune_Op<"compact", [Pure]> {
   let results = (outs Prune_RowLists:$list, Prune_RowCounts:$count);
   let assemblyFormat = "$site $mask (`passed` $passed^)? attr-dict `:` type($mask) `->` type($list) `,` type($count)";
   let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks of positions
+//===----------------------------------------------------------------------===//
+
+def Prune_SelectBlocksOp : Prune_Op<"select_blocks", [Pure, AttrSizedOperandSegments,
+    AllTypesMatch<["slots", "positions"]>,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "The blocks of positions that each row attends to";
+  let description = [{
+    With B positions to a block and C = `recent` + `first` + `top`,
+    `result[r, k C .. (k + 1) C)` are the blocks that row r has chosen for KV head
+    k, ascending; behind the last one comes -1. A row at position p of slot s
+    sees the blocks from `max(0, p - window + 1) / B` (0 without a window) to
+    p / B, its own; it chooses
+
+    - the last `recent` of them, so always its own;
+    - the first `first`;
+    - of the others the `top` with the largest score, of equal ones the first; NaN
+      counts as the largest. With D = `heads of`, Hk KV heads and g query heads
+      to each, the score of block b is
+      `sum over j in [b B, (b + 1) B) of sum over d of q[d] * f32(keys[s, j, k D + d])`, where
+      `q[d] = sum over the g query heads h of k of f32(query[r, h D + d])`, in f32. That
+      orders them as the product with the mean key does. These blocks lie whole before
+      p, so nothing later is looked at.
+
+    A row with p < 0 chooses none.
+
+    **Rows of one block choose together.** Rows that follow one another in the
+    step, with one slot and positions in one block, all have the choice of the
+    first of them: what a tile of rows reads together is then one list. It follows
+    that a choice by `top` depends on how a prompt is cut into steps.
+
+    Query and keys are there if and only if `top` is not 0.
+
+    ```mlir
+    %l = prune.select_blocks "layers.0.attn.blocks" of 16 recent 2 first 1 top 2
+        by %q, %kc heads of 8 : tensor<?x64xf32>, tensor<?x?x32xbf16> at %slots, %positions : tensor<?xi32> -> tensor<?x20xi32>
+    %w = prune.select_blocks "layers.1.attn.blocks" of 64 recent 4 first 1 top 0 at %slots, %positions
+      : tensor<?xi32> -> tensor<?x20xi32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$site,
+                       Optional<2DTensorOf<[F32, F16, BF16]>>:$query,
+                       Optional<TensorRankOf<[F32, F16, BF16], [3]>>:$keys,
+                       1DTensorOf<[I32]>:$slots, 1DTensorOf<[I32]>:$positions,
+                       I64Attr:$block_size, I64Attr:$recent, I64Attr:$first, I64Attr:$top,
+                       OptionalAttr<I64Attr>:$head_dim, OptionalAttr<I64Attr>:$window);
+  let results = (outs 2DTensorOf<[I32]>:$blocks);
+  let assemblyFormat = [{
+    $site `of` $block_size `recent` $recent `first` $first `top` $top (`window` $window^)?
+    (`by` $query^ `,` $keys `heads` `of` $head_dim `:` type($query) `,` type($keys))?
+    `at` $slots `,` $positions attr-dict `:` type($positions) `->` type($blocks)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Blocks of a row and KV head, at most.
+    int64_t getBlocksPerHead() { return getRecent() + getFirst() + getTop(); }
+    int64_t getKvHeads() {
+      return ::llvm::cast<::mlir::ShapedType>(getBlocks().getType()).getDimSize(1) /
+             getBlocksPerHead();
+    }
+  }];
 }
 
 //===----------------------------------------------------------------------===//

@@ -29,6 +29,8 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
       adds, of axis(N) on the columns that enter the GEMM that ends it, of
       axis(K) on its normed input. The function gets one more step field,
       `routes`, a column for each route, or for each group of columns.
+    - `prune.blocks` writes a `prune.select_blocks` in front of the attention,
+      which then reads its lists.
 
     Indices refer to the dense model, so the module must hold no projection yet.
     An external set is read and written into the plan. Errors: a glob, or one of
@@ -81,6 +83,7 @@ def PruneApplyPlan : Pass<"prune-apply-plan", "::mlir::ModuleOp"> {
     Statistic<"numReplaced", "replaced", "Number of weights that are replaced">,
     Statistic<"numSparse", "sparse", "Number of GEMMs whose input gets zeros">,
     Statistic<"numRoutes", "routes", "Number of sublayers left to a router">,
+    Statistic<"numBlocks", "blocks", "Number of attentions left some blocks of positions">,
   ];
   let dependentDialects = ["::coppice::prune::PruneDialect", "::mlir::math::MathDialect"];
 }

@@ -1,5 +1,5 @@
 // decoder.attention: heads are pruned with the columns of caches that they
-// read, rows with their slots and positions.
+// read and with their lists of blocks, rows with their slots and positions.
 #include "Rules.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 
@@ -23,6 +23,8 @@ struct RestrictUpAttention : RestrictUp<AttentionOp> {
       return moveUpShared(op, attention, rewriter, [&] {
         for (unsigned i : {0, 3, 4}) // query, slots, positions
           operands[i] = restrict(rewriter, loc, operands[i], 0, set);
+        if (attention.getBlocks())
+          operands.back() = restrict(rewriter, loc, operands.back(), 0, set);
         return operands;
       });
     SetAttr kvHeads = findKVHeads(attention, set);
@@ -34,6 +36,12 @@ struct RestrictUpAttention : RestrictUp<AttentionOp> {
       operands[0] = restrict(rewriter, loc, operands[0], 1, set);
       for (unsigned i : {1, 2}) // keys, values
         operands[i] = restrict(rewriter, loc, operands[i], 2, kvHeads);
+      if (attention.getBlocks())
+        operands.back() =
+            restrict(rewriter, loc, operands.back(), 1,
+                     SetAttr::fromIndices(
+                         set.getContext(), kvHeads.getGranuleIndices(),
+                         attention.getKvHeads(), attention.getBlocksPerHead()));
       return operands;
     });
   }

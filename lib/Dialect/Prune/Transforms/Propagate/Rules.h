@@ -156,6 +156,7 @@ void addLookupRules(mlir::RewritePatternSet &rules, Counts &counts);
 void addCacheRules(mlir::RewritePatternSet &rules, Counts &counts);
 void addLinalgRules(mlir::RewritePatternSet &rules, Counts &counts);
 void addRouteRules(mlir::RewritePatternSet &rules, Counts &counts);
+void addBlocksRules(mlir::RewritePatternSet &rules, Counts &counts);
 
 /// Removes caches that a step only writes: no attention reads them any more.
 /// Whoever calls the function from outside finds its state by name.

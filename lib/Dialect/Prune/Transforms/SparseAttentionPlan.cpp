@@ -1,0 +1,91 @@
+#include "coppice/Dialect/Prune/Transforms/SparseAttentionPlan.h"
+#include "coppice/Analysis/SiteGlob.h"
+#include <cmath>
+
+using namespace mlir;
+using namespace coppice;
+using namespace coppice::prune;
+
+namespace {
+struct Counts {
+  int64_t recent = 1, first = 0, top = 0;
+};
+} // namespace
+
+static FailureOr<Counts> countBlocks(PlanOp plan,
+                                     const SparseAttentionOptions &options) {
+  if (options.blockSize < 16 || options.blockSize % 16)
+    return plan.emitError() << "expected a --block of a positive multiple of "
+                               "16 positions, found "
+                            << options.blockSize;
+  if (!options.sparsity)
+    return Counts{options.window.value_or(1), options.sinks.value_or(0),
+                  options.top.value_or(0)};
+  if (!(*options.sparsity >= 0 && *options.sparsity <= 1))
+    return plan.emitError() << "expected a sparsity of --sparse-attention from "
+                               "0 to 1, found "
+                            << *options.sparsity;
+  if (options.context < 1)
+    return plan.emitError()
+           << "expected a context of at least 1 position, found "
+           << options.context;
+  auto all =
+      static_cast<double>(llvm::divideCeil(options.context, options.blockSize));
+  // A hair less: 0.2 of 5 blocks is to leave out one of them.
+  auto kept = std::max<int64_t>(
+      1, std::llround(std::ceil((1 - *options.sparsity) * all - 1e-9)));
+  Counts counts;
+  counts.first = kept >= 2 ? 1 : 0;
+  counts.recent = std::max<int64_t>(1, (kept - counts.first + 1) / 2);
+  counts.top = kept - counts.first - counts.recent;
+  return counts;
+}
+
+/// Is the sublayer gone, or has this been said about it?
+static bool isSettled(PlanOp plan, const Sublayer &sublayer) {
+  StringRef layer = parseLayerSite(sublayer.name)->layerName;
+  for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
+    if (!isa<SkipOp, BlocksOp>(decision))
+      continue;
+    std::string error;
+    // One that is wrong is reported when the plan is applied.
+    std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
+    if (glob && (glob->match(sublayer.name) || glob->match(layer)))
+      return true;
+  }
+  return false;
+}
+
+LogicalResult coppice::prune::addSparseAttentionDecisions(
+    PlanOp plan, ArrayRef<Sublayer> sublayers,
+    const SparseAttentionOptions &options) {
+  if (!options.any())
+    return success();
+  FailureOr<Counts> counts = countBlocks(plan, options);
+  if (failed(counts))
+    return failure();
+  std::string error;
+  std::optional<SiteGlob> glob =
+      SiteGlob::parse(options.sites.empty() ? "*.*.*" : options.sites, error);
+  if (!glob)
+    return plan.emitError() << "sites '" << options.sites << "': " << error;
+  SmallVector<StringRef> open;
+  for (const Sublayer &sublayer : sublayers)
+    if (sublayer.attention && glob->match(sublayer.name) &&
+        !isSettled(plan, sublayer))
+      open.push_back(sublayer.name);
+  if (open.empty())
+    return plan.emitError()
+           << "expected an attention for --sparse-attention that the plan "
+              "neither skips nor has a 'prune.blocks' for, found none"
+           << (options.sites.empty() ? "" : " of '") << options.sites
+           << (options.sites.empty() ? "" : "'");
+  auto builder = OpBuilder::atBlockEnd(&plan.getBody().front());
+  for (StringRef name : open)
+    BlocksOp::create(builder, plan.getLoc(), builder.getStringAttr(name),
+                     builder.getI64IntegerAttr(options.blockSize),
+                     builder.getI64IntegerAttr(counts->recent),
+                     builder.getI64IntegerAttr(counts->first),
+                     builder.getI64IntegerAttr(counts->top));
+  return success();
+}
