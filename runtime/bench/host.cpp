@@ -116,7 +116,8 @@ void cacheLevelsOf(CacheLevel *levels) {
 }
 
 std::string bestIsa() {
-  if (cpuIsa() == "avx512" && hasCpuFeature("avx512_bf16"))
+  if (cpuIsa() == "avx512" && hasCpuFeature("avx512_bf16") &&
+      !hasSlowBF16Dots())
     return "avx512_bf16";
   return std::string(cpuIsa());
 }

@@ -255,8 +255,6 @@ Route parseRoute(const JsonCursor &json, const Program &program) {
     route.columns = json.at("columns").integer(1, INT64_MAX);
   if (!json.ok())
     return route;
-  if (route.groups > 1 && !route.columns)
-    json.fail("expected 'columns' of a route of several groups, found none");
   if (!(route.top >= 0 && route.top <= 1))
     json.at("top").expected("a share in [0, 1]");
   if (!(route.expected >= 0 && route.expected <= 1))
@@ -273,6 +271,8 @@ Route parseRoute(const JsonCursor &json, const Program &program) {
                                   "[\"rows\", ",
                                   route.groups, "], found buffer ",
                                   quote(mask.name)));
+  if (json.ok() && route.groups > 1 && !route.columns)
+    json.fail("expected 'columns' of a route of several groups, found none");
   return route;
 }
 

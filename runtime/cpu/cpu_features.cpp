@@ -100,6 +100,20 @@ bool hasCpuFeature(std::string_view name) {
   return std::find(present.begin(), present.end(), name) != present.end();
 }
 
+bool hasSlowBF16Dots() {
+#if defined(__x86_64__)
+  uint32_t registers[4] = {};
+  // "GenuineIntel", in the order of the registers (Intel SDM vol. 2, CPUID).
+  return hasCpuFeature("avx512_bf16") &&
+         __get_cpuid(0, &registers[EAX], &registers[EBX], &registers[ECX],
+                     &registers[EDX]) &&
+         registers[EBX] == 0x756e6547 && registers[EDX] == 0x49656e69 &&
+         registers[ECX] == 0x6c65746e;
+#else
+  return false;
+#endif
+}
+
 std::string_view cpuIsa() {
   if (hasCpuFeature("avx512f") && hasCpuFeature("avx512bw") &&
       hasCpuFeature("avx512vl") && hasCpuFeature("avx512dq"))

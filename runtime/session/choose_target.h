@@ -11,7 +11,8 @@ namespace coppice::rt {
 std::string describe(const Target &target);
 
 // The first target that this machine can run and that has the given name and
-// instruction set; null: any. The bundle lists the best first.
+// instruction set; null: any. The bundle lists the best first; where bf16 dot
+// products are slow, code for avx512 is better than that for avx512_bf16.
 Result<const Target *> chooseTarget(const Program &program, const char *name,
                                     const char *isa);
 

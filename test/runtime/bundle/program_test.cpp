@@ -186,6 +186,18 @@ TEST(ProgramTest, DamagedRoutesAreRefused) {
        "dispatches[4].partial: expected a 'route' beside it"},
       {"partial is a number", "/dispatches/4/partial", 1,
        "dispatches[4].partial: expected true or false"},
+      {"groups of no columns", "/routes/0/columns", 0,
+       "routes[0].columns: expected an integer in [1"},
+      {"margin is text", "/routes/0/margin", "wide",
+       "routes[0].margin: expected a number"},
+      {"top above 1", "/routes/0/top", 1.5,
+       "routes[0].top: expected a share in [0, 1]"},
+      {"passed is a number", "/dispatches/4/passed", 1,
+       "dispatches[4].passed: expected true or false"},
+      {"passed without a route", "/dispatches/0/passed", true,
+       "dispatches[0].passed: expected a 'route' beside it"},
+      {"zeros above 1", "/dispatches/0/zeros", 1.5,
+       "dispatches[0].zeros: expected a share in [0, 1]"},
   };
   for (const BadProgram &bad : list) {
     SCOPED_TRACE(bad.name);
