@@ -71,6 +71,16 @@ static void countOp(Operation *op, Work &work) {
                  getExpectedShare(attention.getRowList())), // Q K^T and P V
          2 * bytesOf(cache, cache.getDimSize(2)),
          getAttendedPositions(attention)});
+  } else if (auto select = dyn_cast<prune::SelectBlocksOp>(op)) {
+    if (!select.getKeys())
+      return;
+    // Each key once for as many rows as choose together, and once in decode.
+    auto cache = cast<RankedTensorType>(select.getKeys().getType());
+    int64_t width = cache.getDimSize(2);
+    work.attentions.push_back(
+        {2 * width / static_cast<int64_t>(select.getBlockSize()),
+         bytesOf(cache, width),
+         static_cast<int64_t>(select.getWindow().value_or(0))});
   } else if (auto append = dyn_cast<decoder::AppendOp>(op)) {
     auto cache = cast<RankedTensorType>(append.getCache().getType());
     work.cacheBytesPerPosition += bytesOf(cache, cache.getDimSize(2));

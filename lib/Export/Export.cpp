@@ -57,6 +57,7 @@ private:
   LogicalResult propagate();
   LogicalResult refuseRetained();
   LogicalResult refuseRoutes();
+  LogicalResult refuseSparseInputs();
   LogicalResult checkSource();
   std::vector<std::string> listFilesRead();
   LogicalResult writeWeights(WeightStream &weights);
@@ -99,6 +100,20 @@ LogicalResult Exporter::refuseRetained() {
   return failure(retained.wasInterrupted());
 }
 
+/// Zeros for what is small in the input of a weight are no part of a checkpoint.
+LogicalResult Exporter::refuseSparseInputs() {
+  WalkResult sparse = module.walk([](prune::GemmOp op) {
+    if (!op.getInputZeros())
+      return WalkResult::advance();
+    op.emitError("cannot be exported: what '")
+        << op.getSite()
+        << "' reads is zero where it is small, which no checkpoint says; "
+           "without 'prune.activations' (--activation-sparsity) it can be";
+    return WalkResult::interrupt();
+  });
+  return failure(sparse.wasInterrupted());
+}
+
 /// A sublayer whose rows a router chooses is another program than any that a
 /// description says: better said of the route than of what it leaves.
 LogicalResult Exporter::refuseRoutes() {
@@ -125,7 +140,7 @@ LogicalResult Exporter::propagate() {
     passes.addPass(prune::createPruneApplyPlan(plan));
   }
   if (failed(passes.run(module)) || failed(refuseRetained()) ||
-      failed(refuseRoutes()))
+      failed(refuseRoutes()) || failed(refuseSparseInputs()))
     return failure();
   passes.clear();
   passes.addPass(prune::createPruneExpandReplaced());

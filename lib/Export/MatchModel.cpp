@@ -146,6 +146,12 @@ static SmallVector<NamedAttribute> getMeaning(Operation *op) {
 
 LogicalResult ModelMatcher::matchOp(Operation *expected, Operation *found) {
   StringRef site = getSite(found);
+  if (auto attention = dyn_cast<decoder::AttentionOp>(found);
+      attention && attention.getBlocks())
+    return refuse(found)
+           << "'" << site
+           << "' looks at some blocks of positions, which no checkpoint says; "
+              "without 'prune.blocks' in the plan it can be";
   if (expected->getName() != found->getName() ||
       expected->getNumOperands() != found->getNumOperands())
     return refuse(found) << "expected '" << site << "' to be a "

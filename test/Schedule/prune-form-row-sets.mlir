@@ -82,3 +82,27 @@ func.func @parts_of_heads(%q: tensor<?x6xf32>, %a: tensor<?x2xf32>, %m: tensor<?
   %o = prune.gemm "o" %p, %w : tensor<?x6xf32>, tensor<5x6xf32> -> tensor<?x5xf32>
   return %o : tensor<?x5xf32>
 }
+
+// Attention by lists of blocks is over the kept rows. Lists are those of all rows,
+// since rows choose together: so are the queries that scores are made of, but not
+// those that are only attended with.
+// CHECK-LABEL: func @blocks
+func.func @blocks(%r: tensor<?x6xf32>, %m: tensor<?x1xi8>, %q: tensor<?x6xf32>, %a: tensor<?x2xf32>, %c: tensor<?x?x3xf32>, %wo: tensor<6x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>)
+    -> (tensor<?x6xf32>, tensor<?x6xf32>) {
+  // CHECK: %[[L:.*]], %[[C:.*]] = prune.compact
+  // CHECK: decoder.rotary "scored" %{{.*}}, %{{.*}} {head_dim
+  %q0 = decoder.rotary "scored" %q, %a {head_dim = 3 : i64} : tensor<?x6xf32>, tensor<?x2xf32>
+  // CHECK: %[[B:.*]] = prune.select_blocks "b0"
+  %b0 = prune.select_blocks "b0" of 16 recent 1 first 0 top 1 by %q0, %c heads of 3 : tensor<?x6xf32>, tensor<?x?x3xf32> at %s, %p : tensor<?xi32> -> tensor<?x2xi32>
+  // CHECK: decoder.attention "a0" {{.*}} rows(%[[L]], %[[C]] : tensor<?xi32>) blocks of 16(%[[B]] : tensor<?x2xi32>)
+  %a0 = decoder.attention "a0" %q0, %c, %c at %s, %p blocks of 16(%b0 : tensor<?x2xi32>) {head_dim = 3 : i64, scale = 0.5 : f32} : tensor<?x6xf32>, tensor<?x?x3xf32>
+  %d0 = prune.gemm "d0" %a0, %wo : tensor<?x6xf32>, tensor<6x6xf32> -> tensor<?x6xf32>
+  %p0 = prune.project_by "layers.0.attn" %d0, %m : tensor<?x6xf32>, tensor<?x1xi8> into %r : tensor<?x6xf32>
+  // CHECK: decoder.rotary "attended" %{{.*}}, %{{.*}} rows(%[[L]], %[[C]] : tensor<?xi32>)
+  %q1 = decoder.rotary "attended" %q, %a {head_dim = 3 : i64} : tensor<?x6xf32>, tensor<?x2xf32>
+  %b1 = prune.select_blocks "b1" of 16 recent 1 first 1 top 0 at %s, %p : tensor<?xi32> -> tensor<?x2xi32>
+  %a1 = decoder.attention "a1" %q1, %c, %c at %s, %p blocks of 16(%b1 : tensor<?x2xi32>) {head_dim = 3 : i64, scale = 0.5 : f32} : tensor<?x6xf32>, tensor<?x?x3xf32>
+  %d1 = prune.gemm "d1" %a1, %wo : tensor<?x6xf32>, tensor<6x6xf32> -> tensor<?x6xf32>
+  %p1 = prune.project_by "layers.1.attn" %d1, %m : tensor<?x6xf32>, tensor<?x1xi8> into %r : tensor<?x6xf32>
+  return %p0, %p1 : tensor<?x6xf32>, tensor<?x6xf32>
+}

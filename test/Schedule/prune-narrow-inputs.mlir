@@ -103,3 +103,18 @@ func.func @others(%x: tensor<?x10xf32>, %g: tensor<10xbf16>, %w: tensor<3x10xf32
   %3 = prune.gemm "3" %x, %b : tensor<?x10xf32>, tensor<3x10xbf16> -> tensor<?x3xf32>
   return %0, %1, %2, %3, %m : tensor<?x3xf32>, tensor<?x3xf32>, tensor<?x3xf32>, tensor<?x3xf32>, tensor<?x10xf32>
 }
+
+// Queries that choose blocks meet the same keys as those that attend.
+// CHECK-LABEL: func.func @blocks
+// CHECK: %[[R:.*]] = decoder.rotary "attn.q.rotary" {{.*}} -> tensor<?x15xbf16>
+// CHECK: prune.select_blocks "attn.blocks" {{.*}} by %[[R]], %{{.*}} heads of 5 : tensor<?x15xbf16>, tensor<?x?x5xbf16>
+// CHECK: decoder.attention "attn.core" %[[R]], {{.*}} : tensor<?x15xbf16>, tensor<?x?x5xbf16> -> tensor<?x15xf32>
+func.func @blocks(%q: tensor<?x15xf32>, %angles: tensor<?x4xf32>, %c: tensor<?x?x5xbf16>, %slots: tensor<?xi32>, %positions: tensor<?xi32>)
+    -> tensor<?x15xf32> {
+  %r = decoder.rotary "attn.q.rotary" %q, %angles {head_dim = 5 : i64} : tensor<?x15xf32>, tensor<?x4xf32>
+  %b = prune.select_blocks "attn.blocks" of 16 recent 1 first 0 top 2 by %r, %c heads of 5 : tensor<?x15xf32>, tensor<?x?x5xbf16>
+    at %slots, %positions : tensor<?xi32> -> tensor<?x3xi32>
+  %a = decoder.attention "attn.core" %r, %c, %c at %slots, %positions blocks of 16(%b : tensor<?x3xi32>) {head_dim = 5 : i64, scale = 0.4 : f32}
+      : tensor<?x15xf32>, tensor<?x?x5xbf16>
+  return %a : tensor<?x15xf32>
+}

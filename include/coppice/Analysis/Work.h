@@ -31,7 +31,8 @@ struct Work {
   /// Of the weights that only rows kept by routes meet: what one row alone is
   /// expected not to read.
   double weightBytesPassedBy = 0;
-  /// One for each attention op: for one row and one position it attends to.
+  /// One for each attention op, and for each choice of blocks by score: for one
+  /// row and one position it attends to, or scores.
   struct Attention {
     int64_t flops = 0, cacheBytes = 0;
     int64_t window = 0; // 0: none

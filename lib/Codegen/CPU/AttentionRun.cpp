@@ -611,8 +611,9 @@ Value AttentionRun::updateLargest(Value line, Value best) {
   Value offset = offsetOf(now);
   Value shrink = math.exp2(exponent(before, offset), /*coarse=*/false);
   // Of a row that has not attended to anything yet, the difference of the two
-  // lowest scores is rounding alone, but of numbers that are large.
-  if (hasBlocks())
+  // lowest scores is rounding alone, but of numbers so large that two to its
+  // power may be infinite.
+  if (hasBlocks() || op.getWindow())
     shrink = arith::SelectOp::create(
         b, arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, before, now),
         constant(1.0f), shrink);
