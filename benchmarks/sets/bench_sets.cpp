@@ -1,5 +1,6 @@
 // bench-sets: what skipping rows, panels or groups of K at run time, for all
-// rows or for each, or N:M weights, buy over our dense kernels; set_bench.h says how it is measured.
+// rows or for each, or N:M weights, buy over our dense kernels; set_bench.h
+// says how it is measured.
 #include "benchmarks/sets/set_bench.h"
 
 #include "runtime/base/concat.h"

@@ -8,8 +8,8 @@
 //     inputs, and weights packed alike, of which there are copies of 4x the
 //     last-level cache, and five at least; calls rotate over them;
 //   - every call with a set gets a fresh one: `kept` of its granules, drawn
-//     without replacement. Of rows it is drawn as a mask, [rows, lists] of bytes,
-//     and making the lists from that (`prune.compact`) is timed, too;
+//     without replacement. Of rows it is drawn as a mask, [rows, lists] of
+//     bytes, and making the lists from that (`prune.compact`) is timed, too;
 //   - before anything is timed, what the set keeps is compared with the dense
 //     result to the bit (not with a set along K, whose sums are others);
 //     weights with a pattern have it on both sides;
@@ -29,7 +29,14 @@
 namespace coppice::bench {
 
 /// `RowsOfPanels`, `RowsOfGroups`: a set of rows for each panel or group.
-enum class SetKind { Rows, Panels, Groups, Pattern, RowsOfPanels, RowsOfGroups };
+enum class SetKind {
+  Rows,
+  Panels,
+  Groups,
+  Pattern,
+  RowsOfPanels,
+  RowsOfGroups
+};
 
 struct SetCell {
   SetKind kind;

@@ -66,15 +66,15 @@ private:
   prune::PlanOp plan;
   const ActivationOptions &options;
   llvm::MapVector<StringRef, std::string> inputs; // value by site
-  OwningOpRef<ModuleOp> applied; // owns the names
+  OwningOpRef<ModuleOp> applied;                  // owns the names
   Samples samples;
 };
 
 /// The values that GEMMs of layers read.
 LogicalResult Calibrator::findInputs() {
   std::string error;
-  std::optional<SiteGlob> glob = SiteGlob::parse(
-      options.sites.empty() ? "*.*.*.*" : options.sites, error);
+  std::optional<SiteGlob> glob =
+      SiteGlob::parse(options.sites.empty() ? "*.*.*.*" : options.sites, error);
   if (!glob)
     return plan.emitError() << "sites '" << options.sites << "': " << error;
   applied = module.clone();
@@ -125,8 +125,8 @@ LogicalResult Calibrator::measure(StringRef directory) {
     return plan.emitError() << "calibration: " << runner.status().message();
   samples.program = &runner->program();
   std::mt19937_64 random(options.seed);
-  std::vector<int32_t> tokens(static_cast<size_t>(
-      std::min(options.tokens, runner->context())));
+  std::vector<int32_t> tokens(
+      static_cast<size_t>(std::min(options.tokens, runner->context())));
   for (int32_t &token : tokens)
     token = int32_t(random() % uint64_t(runner->vocabulary()));
   std::vector<float> logits;
@@ -160,10 +160,10 @@ LogicalResult Calibrator::addDecisions() {
   }
   auto builder = OpBuilder::atBlockEnd(&plan.getBody().front());
   for (auto [site, threshold] : thresholds)
-    prune::ActivationsOp::create(
-        builder, plan.getLoc(), builder.getStringAttr(site),
-        builder.getF64FloatAttr(threshold),
-        builder.getF64FloatAttr(1 - options.sparsity));
+    prune::ActivationsOp::create(builder, plan.getLoc(),
+                                 builder.getStringAttr(site),
+                                 builder.getF64FloatAttr(threshold),
+                                 builder.getF64FloatAttr(1 - options.sparsity));
   return success();
 }
 
@@ -175,8 +175,8 @@ LogicalResult Calibrator::run() {
   if (failed(findInputs()))
     return failure();
   SmallString<128> directory;
-  if (std::error_code code = llvm::sys::fs::createUniqueDirectory(
-          "coppice-calibrate", directory))
+  if (std::error_code code =
+          llvm::sys::fs::createUniqueDirectory("coppice-calibrate", directory))
     return plan.emitError() << "cannot make a directory for temporary files "
                                "(TMPDIR says where): "
                             << code.message();
@@ -189,8 +189,8 @@ LogicalResult Calibrator::run() {
 
 } // namespace
 
-LogicalResult coppice::addActivationDecisions(ModuleOp module,
-                                              prune::PlanOp plan,
-                                              const ActivationOptions &options) {
+LogicalResult
+coppice::addActivationDecisions(ModuleOp module, prune::PlanOp plan,
+                                const ActivationOptions &options) {
   return Calibrator(module, plan, options).run();
 }

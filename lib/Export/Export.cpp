@@ -100,7 +100,8 @@ LogicalResult Exporter::refuseRetained() {
   return failure(retained.wasInterrupted());
 }
 
-/// Zeros for what is small in the input of a weight are no part of a checkpoint.
+/// Zeros for what is small in the input of a weight are no part of a
+/// checkpoint.
 LogicalResult Exporter::refuseSparseInputs() {
   WalkResult sparse = module.walk([](prune::GemmOp op) {
     if (!op.getInputZeros())

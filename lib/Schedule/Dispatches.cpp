@@ -150,8 +150,8 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
     // What is left out is what was there before, or nothing.
     auto gemm = dyn_cast<prune::GemmOp>(op);
     dispatch.setPartial(
-        !gemm || (gemm.getInto() &&
-                  gemm.getInto().getDefiningOp<tensor::EmptyOp>()));
+        !gemm ||
+        (gemm.getInto() && gemm.getInto().getDefiningOp<tensor::EmptyOp>()));
   }
   if (item.value &&
       signature.destinations.front().getDefiningOp<exec::BufferOp>()) {

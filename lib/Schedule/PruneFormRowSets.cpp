@@ -30,8 +30,8 @@ using namespace coppice;
 using namespace coppice::prune;
 
 namespace {
-/// Rows that are read: of all columns, or of each group of so many columns those
-/// of a list of its own.
+/// Rows that are read: of all columns, or of each group of so many columns
+/// those of a list of its own.
 struct RowSet {
   Value list, count;
   int64_t columns = 0; // 0: one list
@@ -182,8 +182,8 @@ private:
     auto gemm = op.getInput().getDefiningOp<GemmOp>();
     if (!gemm || !op.getInto() || gemm.hasSets() || !gemm->hasOneUse())
       return;
-    CompactOp rows = lists.get(
-        op.getMask(), op.getPassed() ? RowLists::Passed : RowLists::Kept);
+    CompactOp rows = lists.get(op.getMask(), op.getPassed() ? RowLists::Passed
+                                                            : RowLists::Kept);
     setRows(gemm, {rows.getList(), rows.getCount()}, op.getInto());
     op.replaceAllUsesWith(gemm.getResult());
     op.erase();

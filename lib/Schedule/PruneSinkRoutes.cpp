@@ -1,11 +1,13 @@
-//===- PruneSinkRoutes.cpp - projections of routes, where they can be left out //
+//===- PruneSinkRoutes.cpp - projections of routes, where they can be left out
+////
 // In: a propagated @forward with the projections of routes as plans write them.
 // Out: the same, with each where what it leaves out need not be computed:
 //
 // - `r + P_m x` is `P_m (r + x) into r`: where the mask keeps nothing, the sum
 //   is r. So the sum is the only reader of what the sublayer computes, and can
 //   become the epilogue of the product that ends it.
-// - `r + (P_m x into f)`, f being what stands in for rows that are passed by, is
+// - `r + (P_m x into f)`, f being what stands in for rows that are passed by,
+// is
 //   `P_m (t + x) into t` with `t = P_(not m) (r + f) into r`: each product
 //   updates its own rows of the residual.
 // - The product of W and a projection of groups of columns is a product over
@@ -111,8 +113,7 @@ static bool leaveToProducts(prune::ProjectByOp project, RowLists &lists) {
     return false;
   for (OpOperand &use : project->getUses()) {
     auto gemm = dyn_cast<prune::GemmOp>(use.getOwner());
-    bool isInput = gemm && !gemm.hasSets() &&
-                   &use == &gemm.getInputMutable() &&
+    bool isInput = gemm && !gemm.hasSets() && &use == &gemm.getInputMutable() &&
                    !llvm::is_contained(gemm.getExtras(), use.get());
     if (!isInput && !isa<tensor::DimOp>(use.getOwner()))
       return false;

@@ -171,8 +171,8 @@ struct Reference {
 /// Largest relative row error of `fast` [rows, columns.size() or width]. A few
 /// kept columns may all be near zero by chance, and their rounding errors are
 /// those of their whole row; so a row counts as no smaller than its share of
-/// the whole row's norm. Elements [row, column of `fast`] that `skipped` says yes
-/// of are undefined. No row counts as smaller than `smallest`.
+/// the whole row's norm. Elements [row, column of `fast`] that `skipped` says
+/// yes of are undefined. No row counts as smaller than `smallest`.
 double rowError(const float *fast, const float *oracle, int64_t rows,
                 int64_t oracleWidth, ArrayRef<int64_t> columns,
                 function_ref<bool(int64_t, int64_t)> skipped = nullptr,
@@ -220,9 +220,9 @@ struct Scores {
   bool seen = false;
 };
 
-/// The norm of the scores of a row, on the mean of all rows so far. Two scores of
-/// a row may both be near zero by chance, and their rounding errors are those of
-/// any row: so no row counts as smaller than this.
+/// The norm of the scores of a row, on the mean of all rows so far. Two scores
+/// of a row may both be near zero by chance, and their rounding errors are
+/// those of any row: so no row counts as smaller than this.
 struct ScoreScale {
   double squares = 0;
   int64_t rows = 0;
@@ -404,8 +404,7 @@ void observeOracle(void *context, int64_t dispatch, double, const float *data,
   if (!data || rank != 2 || value.name.empty())
     return;
   for (auto [scores, scale, route] :
-       zip(comparison.scores, comparison.scales,
-           comparison.fast->facts.routes))
+       zip(comparison.scores, comparison.scales, comparison.fast->facts.routes))
     if (route.scores == value.name) {
       scores.seen = true;
       scores.found.rows = shape[0];
@@ -461,9 +460,9 @@ Ruling ruleOn(const rt::Route &route, const Reference &scores,
   llvm::sort(order);
   auto kept = static_cast<size_t>(
       std::ceil(float(route.top) * static_cast<float>(order.size())));
-  size_t place = std::distance(
-      order.begin(),
-      find_if(order, [&](auto &entry) { return entry.second == row; }));
+  size_t place = std::distance(order.begin(), find_if(order, [&](auto &entry) {
+                                 return entry.second == row;
+                               }));
   bool keeps = place < kept;
   // The nearest on the other side of the line.
   size_t other = keeps ? kept : kept - 1;
@@ -508,9 +507,8 @@ void recordDecisions(Comparison &comparison, const rt::Route &route,
 
 void recordRoutes(Comparison &comparison, ArrayRef<int32_t> slots) {
   auto rows = static_cast<int64_t>(slots.size());
-  for (auto [scores, scale, route] :
-       zip(comparison.scores, comparison.scales,
-           comparison.fast->facts.routes)) {
+  for (auto [scores, scale, route] : zip(comparison.scores, comparison.scales,
+                                         comparison.fast->facts.routes)) {
     const Reference &found = scores.found;
     if (!scores.seen || found.rows != rows || found.width != 2 * route.groups) {
       if (comparison.problem.empty())

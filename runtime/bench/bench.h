@@ -50,7 +50,7 @@ struct SideResult {
   std::vector<double> dispatchSeconds;
   double hostSeconds = 0; ///< median, of a step outside of its dispatches
   Gap gap;                ///< of `seconds.mean` to the bound
-  std::vector<RouteCount> routes; ///< of the timed repeats
+  std::vector<RouteCount> routes;         ///< of the timed repeats
   std::vector<RouteCount> observedRoutes; ///< of those of `dispatchSeconds`
 
   /// Share of rows that all routes together have kept; NaN without any.

@@ -179,7 +179,8 @@ struct GemmExtents {
 };
 
 // A decision which rows a sublayer computes, or which groups of columns of a
-// row, by one dispatch of kind "route": from scores [rows, 2 groups] to a mask [rows, groups] of i8, 1 for computed.
+// row, by one dispatch of kind "route": from scores [rows, 2 groups] to a mask
+// [rows, groups] of i8, 1 for computed.
 struct Route {
   std::string name;
   int64_t buffer = 0; // the mask; lives to the end of the step

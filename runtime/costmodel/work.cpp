@@ -188,8 +188,8 @@ RouteLoad loadOf(const Program &program, const Dispatch &dispatch,
   if (!dispatch.route)
     return {};
   size_t route = static_cast<size_t>(*dispatch.route);
-  RouteLoad load = loads.empty() ? RouteLoad{program.routes[route].expected}
-                                 : loads[route];
+  RouteLoad load =
+      loads.empty() ? RouteLoad{program.routes[route].expected} : loads[route];
   // How often some row is passed by has not been counted.
   return dispatch.passed ? RouteLoad{1 - load.rows} : load;
 }

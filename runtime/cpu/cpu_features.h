@@ -14,9 +14,9 @@ namespace coppice::rt {
 const std::vector<std::string> &cpuFeatures();
 bool hasCpuFeature(std::string_view name);
 
-// Does vdpbf16ps lose to widening and f32 multiply-adds? On Intel's CPUs so far it
-// does: Sapphire Rapids was measured at 45 GFLOP/s of dots beside 165 of f32, and
-// a product of 512 x 2048 x 2048 at 1.58 times the time.
+// Does vdpbf16ps lose to widening and f32 multiply-adds? On Intel's CPUs so far
+// it does: Sapphire Rapids was measured at 45 GFLOP/s of dots beside 165 of
+// f32, and a product of 512 x 2048 x 2048 at 1.58 times the time.
 bool hasSlowBF16Dots();
 
 // "avx512", "avx2" or "baseline": the widest family of vector code.

@@ -179,8 +179,8 @@ void Composer::routeSublayer(const Sublayer &sublayer) {
   const RouterKind kinds[] = {RouterKind::Linear, RouterKind::Bottleneck,
                               RouterKind::MLP};
   const RouterKind kind = kinds[draw(3)];
-  auto router = RouterAttr::get(context, kind,
-                                kind == RouterKind::Linear ? 0 : 5);
+  auto router =
+      RouterAttr::get(context, kind, kind == RouterKind::Linear ? 0 : 5);
   auto route = RouteOp::create(
       builder, builder.getUnknownLoc(), builder.getStringAttr(sublayer.name),
       IntegerAttr(), UnitAttr(), router, FloatAttr(), FloatAttr(),

@@ -6,10 +6,10 @@
 //   - what is left is exported, and imported again,
 //   - the imported program gives the same logits, to the bit.
 // Plans with routes end at the export too, for no checkpoint says what a router
-// decides. Plans of which no model is left (no attention, no MLP at all), and these
-// alone, end at the export, with the error that says so. Kernels that plans
-// share are compiled once. Exit code 1 at the first plan that fails, with the
-// command that makes it again.
+// decides. Plans of which no model is left (no attention, no MLP at all), and
+// these alone, end at the export, with the error that says so. Kernels that
+// plans share are compiled once. Exit code 1 at the first plan that fails, with
+// the command that makes it again.
 #include "RandomPlan.h"
 
 #include "coppice/Analysis/Sites.h"
@@ -313,9 +313,9 @@ int main(int argc, char **argv) {
     }
     llvm::outs() << check.exported << " plans exported and imported, "
                  << check.refused << " without a model left, " << check.routed
-                 << " with routes; "
-                 << check.objects.misses() << " kernels compiled, "
-                 << check.objects.hits() << " found again\n";
+                 << " with routes; " << check.objects.misses()
+                 << " kernels compiled, " << check.objects.hits()
+                 << " found again\n";
     // A generator that makes nothing to export tests nothing.
     if (!exitCode &&
         (check.exported + check.routed) * 10 < int64_t(plans) * 8) {

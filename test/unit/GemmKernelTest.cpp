@@ -120,8 +120,8 @@ std::vector<char> storeWeight(std::vector<float> &w, const LoadedGemm &gemm,
   return packed;
 }
 
-/// Runs `gemm` on random data, of which `percentZero` of A are zeros, and compares with the meaning of `prune.gemm`,
-/// element by element.
+/// Runs `gemm` on random data, of which `percentZero` of A are zeros, and
+/// compares with the meaning of `prune.gemm`, element by element.
 void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
               Kept kept, int percentZero = 0) {
   SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
@@ -130,7 +130,8 @@ void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
     return size ? llvm::divideCeil(extent, size) : 0;
   };
   bool isPerPanel = spec.rows == Rows::PerPanel,
-       isPerGroup = spec.rows == Rows::PerGroup, hasLists = isPerPanel || isPerGroup;
+       isPerGroup = spec.rows == Rows::PerGroup,
+       hasLists = isPerPanel || isPerGroup;
   // Of several lists the first has what is asked for, others something else.
   std::vector<Set> lists;
   std::vector<int32_t> listed, counts;
@@ -291,8 +292,8 @@ TEST(GemmKernel, RunTimeSetsAreExactOnIntegers) {
     }
 }
 
-// Rows that differ from panel to panel, or from group to group, with patterns of
-// weights and without.
+// Rows that differ from panel to panel, or from group to group, with patterns
+// of weights and without.
 TEST(GemmKernel, ListsOfRowsAreExactOnIntegers) {
   using Rows = GemmSpec::Rows;
   using Epilogue = GemmSpec::Epilogue;
@@ -321,12 +322,14 @@ TEST(GemmKernel, ListsOfRowsAreExactOnIntegers) {
 // row alone; all of them; and none. -0 is a zero.
 TEST(GemmKernel, ZerosOfInputsAreExactOnIntegers) {
   for (const CPUTarget &target : targets())
-    for (auto [input, weight] : {std::pair("f32", "f32"), {"bf16", "bf16"},
-                                 {"f32", "bf16"}, {"f32", "f16"}}) {
+    for (auto [input, weight] : {std::pair("f32", "f32"),
+                                 {"bf16", "bf16"},
+                                 {"f32", "bf16"},
+                                 {"f32", "f16"}}) {
       GemmSpec spec = draw(input, weight);
       spec.hasZeros = true;
-      spec.epilogue = pick(0, 1) ? GemmSpec::Epilogue::Residual
-                                 : GemmSpec::Epilogue::Bias;
+      spec.epilogue =
+          pick(0, 1) ? GemmSpec::Epilogue::Residual : GemmSpec::Epilogue::Bias;
       GemmConfig config = drawConfig(spec);
       config.rows = config.height = 2;
       config.width = config.panel;

@@ -270,14 +270,13 @@ llvm::json::Value toJson(const PlanShowCommand &command,
   }
   llvm::json::Array routes;
   for (const RoutedRows &rows : decisions.routed)
-    routes.push_back(
-        llvm::json::Object{{"site", rows.site},
-                            {"expected", rows.expected},
-                            {"groups", rows.groups}});
+    routes.push_back(llvm::json::Object{{"site", rows.site},
+                                        {"expected", rows.expected},
+                                        {"groups", rows.groups}});
   llvm::json::Array activations;
   for (const SparseInput &input : decisions.sparse)
-    activations.push_back(llvm::json::Object{{"site", input.site},
-                                             {"expected", input.expected}});
+    activations.push_back(
+        llvm::json::Object{{"site", input.site}, {"expected", input.expected}});
   llvm::json::Array attended;
   for (const ChosenBlocks &chosen : decisions.blocks)
     attended.push_back(llvm::json::Object{{"site", chosen.site},
@@ -285,14 +284,17 @@ llvm::json::Value toJson(const PlanShowCommand &command,
                                           {"window", chosen.recent},
                                           {"sinks", chosen.first},
                                           {"top", chosen.top}});
-  return llvm::json::Object{
-      {"routes", std::move(routes)}, {"weights", std::move(weights)},
-      {"activations", std::move(activations)},
-      {"blocks", std::move(attended)},
-      {"schema", "coppice.plan/1"},  {"input", command.input},
-      {"seq", command.tokens},       {"dense", std::move(dense)},
-      {"pruned", std::move(pruned)}, {"removed", std::move(removed)},
-      {"sites", std::move(sites)}};
+  return llvm::json::Object{{"routes", std::move(routes)},
+                            {"weights", std::move(weights)},
+                            {"activations", std::move(activations)},
+                            {"blocks", std::move(attended)},
+                            {"schema", "coppice.plan/1"},
+                            {"input", command.input},
+                            {"seq", command.tokens},
+                            {"dense", std::move(dense)},
+                            {"pruned", std::move(pruned)},
+                            {"removed", std::move(removed)},
+                            {"sites", std::move(sites)}};
 }
 
 void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
@@ -351,7 +353,8 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << ", " << weight.retained << " rows retained";
     out << "\n";
   }
-  if (llvm::any_of(decisions.changed, [](const NewWeight &w) { return w.pattern; }))
+  if (llvm::any_of(decisions.changed,
+                   [](const NewWeight &w) { return w.pattern; }))
     out << "N:M sparsity counts as values and their places; where no kernel "
            "reads that form, such weights run as dense ones\n";
 }

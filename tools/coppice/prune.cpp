@@ -7,9 +7,9 @@
 
 #include "coppice/Analysis/Couplings.h"
 #include "coppice/Budget/NominalSparsity.h"
+#include "coppice/Calibrate/ActivationThresholds.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
-#include "coppice/Calibrate/ActivationThresholds.h"
 #include "coppice/Dialect/Prune/Transforms/DynamicPlan.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Dialect/Prune/Transforms/SparseAttentionPlan.h"
@@ -573,8 +573,8 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
                    "their weights are not read")
       ->check([](const std::string &text) -> std::string {
         double value = 0;
-        bool isShare = CLI::detail::lexical_cast(text, value) && value > 0 &&
-                       value < 1;
+        bool isShare =
+            CLI::detail::lexical_cast(text, value) && value > 0 && value < 1;
         return isShare ? "" : "expected S between 0 and 1, found " + text;
       });
   auto needsRoute = [=](const std::string &) -> std::string {

@@ -20,11 +20,11 @@ struct ActivationOptions {
   uint64_t seed = 0;
 };
 
-/// Adds to `plan` a `prune.activations` for each GEMM of the dense `module` that
-/// matches, with the magnitude that the fraction `sparsity` of its input is
-/// below. The dense model is compiled into a directory for temporary files, run
-/// once, and what its GEMMs read is looked at. Reports what is wrong, and then
-/// adds nothing.
+/// Adds to `plan` a `prune.activations` for each GEMM of the dense `module`
+/// that matches, with the magnitude that the fraction `sparsity` of its input
+/// is below. The dense model is compiled into a directory for temporary files,
+/// run once, and what its GEMMs read is looked at. Reports what is wrong, and
+/// then adds nothing.
 mlir::LogicalResult addActivationDecisions(mlir::ModuleOp module,
                                            prune::PlanOp plan,
                                            const ActivationOptions &options);

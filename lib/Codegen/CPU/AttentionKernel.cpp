@@ -56,9 +56,8 @@ public:
       begin = portionOf(begin, kept, all);
       end = portionOf(end, kept, all);
     }
-    loop(begin, end, 1, [&](Value item) {
-      emitItem(div(item, kvHeads), rem(item, kvHeads));
-    });
+    loop(begin, end, 1,
+         [&](Value item) { emitItem(div(item, kvHeads), rem(item, kvHeads)); });
   }
 
 private:
@@ -70,8 +69,8 @@ private:
       selectList(kvHead);
       attention.selectList(kvHead);
       extent = countRows();
-      auto any = scf::IfOp::create(b, compare(arith::CmpIPredicate::slt,
-                                              mul(block, rows), extent));
+      auto any = scf::IfOp::create(
+          b, compare(arith::CmpIPredicate::slt, mul(block, rows), extent));
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(any.thenBlock());
       emitItem(block, kvHead);
@@ -290,16 +289,14 @@ public:
   void emit() {
     if (countLists()) {
       loop(shell.begin, shell.end, 1, [&](Value item) {
-        forRowOfList(item, [&](Value row, Value kvHead) {
-          emitItem(row, kvHead);
-        });
+        forRowOfList(item,
+                     [&](Value row, Value kvHead) { emitItem(row, kvHead); });
       });
       return;
     }
     auto [begin, end] = itemsOfCall(countRows(), kvHeads);
-    loop(begin, end, 1, [&](Value item) {
-      emitItem(div(item, kvHeads), rem(item, kvHeads));
-    });
+    loop(begin, end, 1,
+         [&](Value item) { emitItem(div(item, kvHeads), rem(item, kvHeads)); });
   }
 
 private:

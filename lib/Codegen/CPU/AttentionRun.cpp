@@ -20,8 +20,7 @@ AttentionBuilder::AttentionBuilder(ImplicitLocOpBuilder &b,
                                    const CPUTarget &target,
                                    decoder::AttentionOp op)
     : KernelBuilder(b, shell), math(b, target), op(op),
-      headDim(op.getHeadDim()), kvHeads(op.getKvHeads()),
-      lanes(math.lanes()) {
+      headDim(op.getHeadDim()), kvHeads(op.getKvHeads()), lanes(math.lanes()) {
   // Queries are negated where the scale is negative, so that the largest score
   // is that of the largest product.
   scale = std::abs(op.getScale().convertToFloat()) * llvm::numbers::log2ef;

@@ -1,8 +1,9 @@
 //===- CompactKernel.cpp - a mask of rows to lists of rows ----------------===//
 //
 // In: a kernel that is one `prune.compact`. Out: a pass over the mask for each
-// of its groups, which is one work item: each row is written behind those that are kept so far, and stays
-// there if it is kept. So there is no branch that could be mispredicted.
+// of its groups, which is one work item: each row is written behind those that
+// are kept so far, and stays there if it is kept. So there is no branch that
+// could be mispredicted.
 //
 //===----------------------------------------------------------------------===//
 
@@ -38,8 +39,7 @@ public:
     Type i32 = b.getI32Type();
     Value rows = memref::DimOp::create(b, mask, 0), zero = index(0);
     int64_t groups = op.getMask().getType().getDimSize(1);
-    bool isMatrix =
-        cast<MemRefType>(list.getType()).getRank() == 2;
+    bool isMatrix = cast<MemRefType>(list.getType()).getRank() == 2;
     // No more items than groups, however many are asked for.
     loop(shell.begin, min(shell.end, index(groups)), 1, [&](Value group) {
       auto inList = [&](ValueRange position) {

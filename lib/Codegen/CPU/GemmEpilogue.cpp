@@ -21,8 +21,7 @@ Value GemmEpilogue::convert(Value value, Type element) {
 /// Element [row, 0] of a value of one column, in all lanes.
 Value GemmEpilogue::loadOfRow(TypedValue<MemRefType> memref, Type element,
                               Value row) {
-  Value scalar =
-      memref::LoadOp::create(b, memref, ValueRange{row, index(0)});
+  Value scalar = memref::LoadOp::create(b, memref, ValueRange{row, index(0)});
   if (scalar.getType() != element) // halves are given as bits
     scalar = arith::BitcastOp::create(b, element, scalar);
   return splat(scalar, VectorType::get(target.lanes(), element));
@@ -41,8 +40,8 @@ FailureOr<Value> GemmEpilogue::emit(ValueRange sums, Value row, Value column,
        llvm::zip_equal(gemm.epilogue->getArguments().drop_front(sums.size()),
                        gemm.extras)) {
     TypedValue<MemRefType> memref = argumentOf(extra);
-    if (memref.getType().getRank() == 2 && memref.getType().getDimSize(1) == 1 &&
-        gemm.n() != 1) {
+    if (memref.getType().getRank() == 2 &&
+        memref.getType().getDimSize(1) == 1 && gemm.n() != 1) {
       mapping.map(scalar, loadOfRow(memref, scalar.getType(), row));
       continue;
     }

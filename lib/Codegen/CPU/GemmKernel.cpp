@@ -30,10 +30,12 @@
 //
 // Where each panel has rows of its own, an item is a block of them. Where each
 // group of K has, an item is a block of all rows, and each group adds to those
-// that are in its list, in the order of the groups: sums are the item's scratch.
+// that are in its list, in the order of the groups: sums are the item's
+// scratch.
 //
-// Where zeros are expected in A, and rows are few, an item first lists the steps
-// along K in which some row is not zero; the other steps' weights are not read.
+// Where zeros are expected in A, and rows are few, an item first lists the
+// steps along K in which some row is not zero; the other steps' weights are not
+// read.
 //
 // Sets that are known at run time move no data. Work items are shares of what
 // is kept, in positions of the lists; a row, a panel or a group is looked up
@@ -85,8 +87,8 @@ GemmStep chooseDenseStep(const GemmOperands &gemm, const CPUTarget &target) {
 WeightPath choosePath(const GemmOperands &gemm, const GemmConfig &config,
                       const CPUTarget &target) {
   GemmStep dense = chooseDenseStep(gemm, target);
-  // The cache has no room for long granules of a set. (A group of K that has rows
-  // of its own is cut into blocks like any K.)
+  // The cache has no room for long granules of a set. (A group of K that has
+  // rows of its own is cut into blocks like any K.)
   bool isShort = !gemm.groups || gemm.groups->size <= 1024;
   bool isMany = config.rows > 4 * tileHeight(config, target);
   // A tile of 256-bit vectors has two of a panel: too few products to widen
@@ -349,8 +351,8 @@ LogicalResult GemmEmitter::emit() {
     copied = flatten(onStack({tallest, copyPitch()}, b.getF32Type()));
   product->setInput(isCopied() ? copied : flatInput);
   if (config.zeros)
-    foundSteps = onStack({std::max<int64_t>(1, stepsOf(gemm.k())) + 1},
-                         b.getI32Type());
+    foundSteps =
+        onStack({std::max<int64_t>(1, stepsOf(gemm.k())) + 1}, b.getI32Type());
 
   emitItems();
   return status;
@@ -408,8 +410,8 @@ void GemmEmitter::emitItems() {
 }
 
 /// Items where each panel has rows of its own: as many blocks as all rows would
-/// be, of which those are empty that a list does not fill. A run of panels is of
-/// one list.
+/// be, of which those are empty that a list does not fill. A run of panels is
+/// of one list.
 void GemmEmitter::emitItemsOfPanels(Value extent) {
   int64_t ofList = gemm.rowsPerPanel / config.panel,
           runs = llvm::divideCeil(ofList, config.panels);
@@ -429,12 +431,11 @@ void GemmEmitter::emitItemsOfPanels(Value extent) {
     item.count = sub(bound(add(block, 1)), item.first);
     Value within = mul(rem(run, runs), config.panels);
     item.panel = add(mul(list, ofList), within);
-    Value left = min(sub(index(ofList), within),
-                     sub(index(panelsOfAll()), item.panel));
+    Value left =
+        min(sub(index(ofList), within), sub(index(panelsOfAll()), item.panel));
     item.panelCount = min(left, index(config.panels));
     Value isThere = arith::AndIOp::create(
-        b,
-        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block, blocks),
+        b, arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block, blocks),
         arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, item.panelCount,
                               index(0)));
     auto branch = scf::IfOp::create(b, isThere);
@@ -452,9 +453,9 @@ void GemmEmitter::emitGroupsOfRows(const Item &item) {
     rows->select(group);
     Value first = rows->lowerBound(item.first);
     Value count = sub(rows->lowerBound(add(item.first, item.count)), first);
-    auto any = scf::IfOp::create(
-        b, arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, count,
-                                 index(0)));
+    auto any =
+        scf::IfOp::create(b, arith::CmpIOp::create(b, arith::CmpIPredicate::sgt,
+                                                   count, index(0)));
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(any.thenBlock());
     Value begin = mul(group, size);
@@ -690,9 +691,9 @@ void GemmEmitter::emitColumns(const Block &block,
       vector::StoreOp::create(b, sums[r * vectors + v], scratch, at(r, v));
 }
 
-/// Lists the whole steps along K in which one of the rows [row, row + height) of
-/// an item is not zero. Each is written behind those that are kept so far, so
-/// that there is no branch that could be mispredicted.
+/// Lists the whole steps along K in which one of the rows [row, row + height)
+/// of an item is not zero. Each is written behind those that are kept so far,
+/// so that there is no branch that could be mispredicted.
 void GemmEmitter::findSteps(const Item &item, Value row, Value height) {
   Value memory = isCopied() ? copied : flatInput;
   auto isNotZero = [&](Value element) -> Value {
@@ -701,7 +702,8 @@ void GemmEmitter::findSteps(const Item &item, Value row, Value height) {
       return arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, value, f32(0));
     // Halves are bits: all but the sign.
     auto constant = [&](int64_t bits) {
-      return arith::ConstantOp::create(b, b.getIntegerAttr(value.getType(), bits));
+      return arith::ConstantOp::create(b,
+                                       b.getIntegerAttr(value.getType(), bits));
     };
     return arith::CmpIOp::create(
         b, arith::CmpIPredicate::ne,
@@ -725,13 +727,13 @@ void GemmEmitter::findSteps(const Item &item, Value row, Value height) {
               for (int64_t part = 0; part < product->depth(); ++part)
                 isKept = arith::OrIOp::create(
                     b, isKept,
-                    isNotZero(add(add(first, mul(step, product->depth())),
-                                  part)));
+                    isNotZero(
+                        add(add(first, mul(step, product->depth())), part)));
               return SmallVector<Value>{isKept};
             })[0];
         return SmallVector<Value>{
-            add(carried[0], arith::IndexCastUIOp::create(
-                                b, b.getIndexType(), any))};
+            add(carried[0],
+                arith::IndexCastUIOp::create(b, b.getIndexType(), any))};
       });
   foundCount = count[0];
 }
@@ -747,8 +749,7 @@ void GemmEmitter::multiplyFound(SmallVector<Value> &sums, const Block &block,
       index(product->weightStride() * gemm.getClass().weightBytes);
   auto stepAt = [&](Value position) {
     return arith::IndexCastUIOp::create(
-        b, b.getIndexType(),
-        memref::LoadOp::create(b, foundSteps, position));
+        b, b.getIndexType(), memref::LoadOp::create(b, foundSteps, position));
   };
   Value last = sub(foundCount, index(1));
   sums = llvm::to_vector(loop(
@@ -764,9 +765,9 @@ void GemmEmitter::multiplyBlock(SmallVector<Value> &sums, const Block &block,
                                 const GemmProduct::Operands &operands) {
   int64_t stepsOfBlock = depthOfBlock() / product->depth();
   int64_t all = stepsOf(gemm.k());
-  Value steps = isOneBlock()                ? index(all)
-                : !isEven()    ? stepsOf(sub(block.to, block.from))
-                               : index(stepsOfBlock);
+  Value steps = isOneBlock() ? index(all)
+                : !isEven()  ? stepsOf(sub(block.to, block.from))
+                             : index(stepsOfBlock);
   bool isMultiple = all % unroll == 0 &&
                     (isOneBlock() || (isEven() && stepsOfBlock % unroll == 0));
   sums = product->run(sums, operands, steps, isMultiple);
@@ -955,7 +956,8 @@ static int64_t countRuns(const GemmOperands &gemm, const GemmConfig &config) {
 }
 
 /// Few rows whose zeros are looked for. In more of them there is hardly a value
-/// along K that is zero in all. An item has several panels, so that looking pays.
+/// along K that is zero in all. An item has several panels, so that looking
+/// pays.
 static void addSparseVariant(KernelPlan &plan, const GemmOperands &gemm,
                              AffineExpr extent, MLIRContext *context) {
   constexpr int64_t kSparseRows = 2;
@@ -964,8 +966,7 @@ static void addSparseVariant(KernelPlan &plan, const GemmOperands &gemm,
   config.rows = config.height = kSparseRows;
   config.least = 1;
   config.ahead = 0;
-  config.panels =
-      std::clamp<int64_t>(gemm.getClass().panelCount() / 16, 1, 4);
+  config.panels = std::clamp<int64_t>(gemm.getClass().panelCount() / 16, 1, 4);
   config.zeros = 1;
   KernelStage stage;
   stage.config = config.toAttr(context);

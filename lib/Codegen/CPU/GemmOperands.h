@@ -35,8 +35,8 @@ struct GemmOperands {
   /// What the pattern of the weights leaves of each group along K, if there is
   /// a way to keep and multiply no more than that; else they are as dense.
   int64_t kept = 0, of = 0;
-  /// Share of the input that is expected to be zero, where a kernel may look for
-  /// what is not: no set and no pattern says already what is read of K.
+  /// Share of the input that is expected to be zero, where a kernel may look
+  /// for what is not: no set and no pattern says already what is read of K.
   double inputZeros = 0;
 
   int64_t n() const;

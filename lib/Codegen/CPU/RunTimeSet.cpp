@@ -60,20 +60,19 @@ Value RunTimeSet::lowerBound(Value bound) {
   SmallVector<Location> locations(2, b.getLoc());
   Block *before =
       b.createBlock(&search.getBefore(), {}, {type, type}, locations);
-  scf::ConditionOp::create(
-      b,
-      arith::CmpIOp::create(b, arith::CmpIPredicate::ult,
-                            before->getArgument(0), before->getArgument(1)),
-      before->getArguments());
+  scf::ConditionOp::create(b,
+                           arith::CmpIOp::create(b, arith::CmpIPredicate::ult,
+                                                 before->getArgument(0),
+                                                 before->getArgument(1)),
+                           before->getArguments());
   Block *after = b.createBlock(&search.getAfter(), {}, {type, type}, locations);
   Value low = after->getArgument(0), high = after->getArgument(1);
   Value middle = div(add(low, high), 2);
-  Value isBelow = arith::CmpIOp::create(b, arith::CmpIPredicate::ult,
-                                        at(middle), bound);
+  Value isBelow =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ult, at(middle), bound);
   scf::YieldOp::create(
-      b, ValueRange{
-             arith::SelectOp::create(b, isBelow, add(middle, 1), low),
-             arith::SelectOp::create(b, isBelow, high, middle)});
+      b, ValueRange{arith::SelectOp::create(b, isBelow, add(middle, 1), low),
+                    arith::SelectOp::create(b, isBelow, high, middle)});
   return search.getResult(0);
 }
 

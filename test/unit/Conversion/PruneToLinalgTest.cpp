@@ -246,8 +246,8 @@ TEST(PruneToLinalg, GemmHasTheRowsOfEachPanelOrGroup) {
       std::string source = text;
       source.replace(source.find("WHAT"), 4,
                      perPanel ? "per panel of 3 into %o" : "per group of 4");
-      auto results = run(
-          source, {a, w, o, Array({3, rows}, listed), Array({3}, counts)});
+      auto results =
+          run(source, {a, w, o, Array({3, rows}, listed), Array({3}, counts)});
       ASSERT_EQ(results.size(), 1u);
       EXPECT_EQ(results[0].values, expected.values)
           << (perPanel ? "panels, " : "groups, ") << rows << " rows";

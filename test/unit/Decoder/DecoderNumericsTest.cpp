@@ -232,7 +232,7 @@ namespace {
 struct AttentionCase {
   int slots, context, kvHeads, group, dim;
   const char *storage;
-  int window; // 0: none
+  int window;                    // 0: none
   int blockSize = 0, blocks = 0; // of a list; 0: all blocks
 };
 

@@ -36,8 +36,8 @@ struct GemmSpec {
   /// Element types: "f32", "f16" or "bf16".
   std::string input = "f32", weight = "f32", output = "f32";
   Epilogue epilogue = Epilogue::None;
-  /// `PerPanel` and `PerGroup`: a list for each panel or group, instead of a set
-  /// of those.
+  /// `PerPanel` and `PerGroup`: a list for each panel or group, instead of a
+  /// set of those.
   enum class Rows { All, Gather, Scatter, Both, PerPanel, PerGroup };
   Rows rows = Rows::All;
   /// Columns and values along K to a granule of their set; 0: no set.

@@ -502,19 +502,19 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
       [&](OpBuilder &b, Location loc, ValueRange in, Value sofar) -> Value {
         return arith::MaximumFOp::create(b, loc, sofar, in[0]);
       });
-  Value weights = d.generic(
-      withListed({scores, largest, getPositions()}),
-      d.empty({rows, headCount, context}, f32Type),
-      mapsWith({all, perHead, perRow, all}, perKVHead), 0, "weights",
-      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
-        Value position = linalg::IndexOp::create(b, loc, 2);
-        Value power = math::ExpOp::create(
-            b, loc, arith::SubFOp::create(b, loc, in[0], in[1]));
-        // -inf - -inf is NaN in a row that attends to nothing.
-        return arith::SelectOp::create(b, loc,
-                                       attends(b, loc, in[2], position, in),
-                                       power, f32(b, loc, 0.0f));
-      });
+  Value weights =
+      d.generic(withListed({scores, largest, getPositions()}),
+                d.empty({rows, headCount, context}, f32Type),
+                mapsWith({all, perHead, perRow, all}, perKVHead), 0, "weights",
+                [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+                  Value position = linalg::IndexOp::create(b, loc, 2);
+                  Value power = math::ExpOp::create(
+                      b, loc, arith::SubFOp::create(b, loc, in[0], in[1]));
+                  // -inf - -inf is NaN in a row that attends to nothing.
+                  return arith::SelectOp::create(
+                      b, loc, attends(b, loc, in[2], position, in), power,
+                      f32(b, loc, 0.0f));
+                });
   Value total = d.generic(
       weights, d.filled({rows, headCount}, 0.0f, "none"), {all, perHead}, 1,
       "total",

@@ -127,8 +127,8 @@ static LogicalResult verifyHeads(Operation *op, StringRef what, int64_t width,
 
 /// A set of rows has both its list, with room for the rows of `input`, and its
 /// count, or neither.
-/// `heads` of the input, of which there may be equal groups with a list each; 0:
-/// none, so that there is one list.
+/// `heads` of the input, of which there may be equal groups with a list each;
+/// 0: none, so that there is one list.
 static LogicalResult verifyRowSet(Operation *op, Value list, Value count,
                                   Type input, int64_t heads) {
   if (!list != !count)

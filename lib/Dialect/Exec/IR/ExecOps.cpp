@@ -388,8 +388,10 @@ LogicalResult DispatchOp::verify() {
     if (failed(verifyExpr(*this, "the rows of a gemm", gemm.getM())))
       return failure();
   if ((getPartial() || getPassed()) && !getRoute())
-    return emitOpError() << "is " << (getPartial() ? "partial" : "of rows that "
-                                      "are passed by")
+    return emitOpError() << "is "
+                         << (getPartial() ? "partial"
+                                          : "of rows that "
+                                            "are passed by")
                          << ", expected a route that says which rows of the "
                             "result are defined";
   if ((getKind() == Kind::Gemm) != static_cast<bool>(getGemmAttr()))

@@ -85,7 +85,7 @@ private:
   Location loc;
   GemmOp op;
   OpFoldResult m, n, k;
-  Value rows; // of each row of the result, its row of the input, or -1
+  Value rows;  // of each row of the result, its row of the input, or -1
   Value lists; // of each list and row, where the row is in the list, or -1
 };
 
@@ -120,8 +120,7 @@ Value GemmDecomposer::positions(Value list, Value count, OpFoldResult extent,
 /// [lists, rows]: for each row where it is in each list of rows, or -1.
 Value GemmDecomposer::positionsOfLists() {
   auto i32 = builder.getI32Type();
-  OpFoldResult count =
-      tensor::getMixedSize(builder, loc, op.getRows(), 0);
+  OpFoldResult count = tensor::getMixedSize(builder, loc, op.getRows(), 0);
   Value none = filled({count, m}, builder.getI32IntegerAttr(-1), "");
   return generic({op.getRows(), op.getRowCount()}, none,
                  {project(3, {0, 2}), project(3, {0}), project(3, {0, 1})},
@@ -134,9 +133,9 @@ Value GemmDecomposer::positionsOfLists() {
                    Value at = loopIndex(2);
                    Value isIn = arith::CmpIOp::create(
                        b, l, arith::CmpIPredicate::slt, at, elements[1]);
-                   Value isIt = arith::CmpIOp::create(
-                       b, l, arith::CmpIPredicate::eq, elements[0],
-                       loopIndex(1));
+                   Value isIt =
+                       arith::CmpIOp::create(b, l, arith::CmpIPredicate::eq,
+                                             elements[0], loopIndex(1));
                    Value both = arith::AndIOp::create(b, l, isIn, isIt);
                    return arith::SelectOp::create(b, l, both, at, elements[2]);
                  })
@@ -263,10 +262,9 @@ linalg::GenericOp GemmDecomposer::finish(Value sums) {
       read(extra, {1});
     } else if (extraType.getDimSize(1) == 1 && type.getDimSize(1) != 1) {
       inputs.push_back(extra);
-      maps.push_back(AffineMap::get(2, 0,
-                                    {builder.getAffineDimExpr(0),
-                                     builder.getAffineConstantExpr(0)},
-                                    builder.getContext()));
+      maps.push_back(AffineMap::get(
+          2, 0, {builder.getAffineDimExpr(0), builder.getAffineConstantExpr(0)},
+          builder.getContext()));
     } else {
       read(extra, {0, 1});
     }
@@ -462,7 +460,8 @@ private:
                      b, l, isSame,
                      isCounted(b, l, row, preference(b, l, row, group), other,
                                preference(b, l, other, group), group));
-                 Value one = arith::ExtUIOp::create(b, l, b.getI32Type(), counts);
+                 Value one =
+                     arith::ExtUIOp::create(b, l, b.getI32Type(), counts);
                  linalg::YieldOp::create(
                      b, l,
                      arith::AddIOp::create(b, l, elements[1], one).getResult());
@@ -550,10 +549,9 @@ FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {
           if (!getMargin().isZero())
             least = arith::AddFOp::create(
                 b, l, least,
-                arith::ConstantOp::create(
-                    b, l,
-                    b.getF32FloatAttr(
-                        static_cast<float>(getMargin().convertToDouble()))));
+                arith::ConstantOp::create(b, l,
+                                          b.getF32FloatAttr(static_cast<float>(
+                                              getMargin().convertToDouble()))));
           isLess = arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGT,
                                          at(getScores(), 2, 1), least);
         }
@@ -599,9 +597,9 @@ ProjectByOp::decomposeOperation(OpBuilder &builder) {
           RankedTensorType::get({type.getDimSize(1)}, builder.getI64Type()),
           ArrayRef<int64_t>(groups)));
   SmallVector<Value> inputs{getInput(), table};
-  SmallVector<AffineMap> maps{
-      identity(builder),
-      AffineMap::get(2, 0, builder.getAffineDimExpr(1)), identity(builder)};
+  SmallVector<AffineMap> maps{identity(builder),
+                              AffineMap::get(2, 0, builder.getAffineDimExpr(1)),
+                              identity(builder)};
   if (getInto()) {
     inputs.push_back(getInto());
     maps.push_back(identity(builder));
@@ -613,8 +611,8 @@ ProjectByOp::decomposeOperation(OpBuilder &builder) {
         Value first = arith::ConstantIndexOp::create(b, l, 0);
         Value group =
             arith::IndexCastOp::create(b, l, b.getIndexType(), elements[1]);
-        Value hasGroup = arith::CmpIOp::create(
-            b, l, arith::CmpIPredicate::sge, group, first);
+        Value hasGroup = arith::CmpIOp::create(b, l, arith::CmpIPredicate::sge,
+                                               group, first);
         // The extract must stay in bounds even where its value is not used.
         Value decision = tensor::ExtractOp::create(
             b, l, getMask(),

@@ -94,7 +94,8 @@ void printSet(OpAsmPrinter &printer, Value list, Value count) {
 } // namespace
 
 // $site $input `,` $weight
-// (`rows` $row_sides set (`per` (`panel` | `group`) `of` size)?)? (`panels` `of` $panel_size set)?
+// (`rows` $row_sides set (`per` (`panel` | `group`) `of` size)?)? (`panels`
+// `of` $panel_size set)?
 // (`groups` `of` $group_size set)? (`into` $into)? (`value` $value)?
 // (`pattern` $pattern)? (`zeros` $input_zeros)? attr-dict
 ParseResult GemmOp::parse(OpAsmParser &parser, OperationState &result) {
@@ -231,12 +232,11 @@ void GemmOp::print(OpAsmPrinter &printer) {
     printer << " zeros ";
     printer.getStream() << llvm::format("%e", zeros.getValueAsDouble());
   }
-  printer.printOptionalAttrDict((*this)->getAttrs(),
-                                {getSiteAttrName(), getValueAttrName(),
-                                 getRowSidesAttrName(), getPanelSizeAttrName(),
-                                 getGroupSizeAttrName(), getPatternAttrName(),
-                                 getInputZerosAttrName(),
-                                 getOperandSegmentSizesAttrName()});
+  printer.printOptionalAttrDict(
+      (*this)->getAttrs(),
+      {getSiteAttrName(), getValueAttrName(), getRowSidesAttrName(),
+       getPanelSizeAttrName(), getGroupSizeAttrName(), getPatternAttrName(),
+       getInputZerosAttrName(), getOperandSegmentSizesAttrName()});
   if (hasEpilogue()) {
     Block &block = getEpilogue().front();
     printer << " epilogue(";
@@ -300,10 +300,10 @@ static LogicalResult verifyLists(GemmOp op) {
     return op.emitOpError() << "expected several lists of rows to be of both "
                                "sides, found "
                             << op.getRowSidesAttr();
-  int64_t extent = op.getWeight().getType().getDimSize(op.hasRowsPerPanel() ? 0
-                                                                            : 1),
-          size = static_cast<int64_t>(op.hasRowsPerPanel() ? *op.getPanelSize()
-                                                           : *op.getGroupSize());
+  int64_t extent =
+              op.getWeight().getType().getDimSize(op.hasRowsPerPanel() ? 0 : 1),
+          size = static_cast<int64_t>(
+              op.hasRowsPerPanel() ? *op.getPanelSize() : *op.getGroupSize());
   if (size < 1)
     return op.emitOpError()
            << "expected a size of at least 1 to a list of rows, found " << size;
@@ -335,12 +335,12 @@ static LogicalResult verifySets(GemmOp op) {
     if (failed(verifyLists(op)))
       return failure();
   } else if (failed(verifySet(op, "rows", op.getRows(), op.getRowCount(),
-                       op.getRowSidesAttr(),
-                       isScattered ? result.getDimSize(0) : m)) ||
-      failed(verifySet(op, "panels", op.getPanels(), op.getPanelCount(),
-                       op.getPanelSizeAttr(), n)) ||
-      failed(verifySet(op, "groups", op.getGroups(), op.getGroupCount(),
-                       op.getGroupSizeAttr(), k)))
+                              op.getRowSidesAttr(),
+                              isScattered ? result.getDimSize(0) : m)) ||
+             failed(verifySet(op, "panels", op.getPanels(), op.getPanelCount(),
+                              op.getPanelSizeAttr(), n)) ||
+             failed(verifySet(op, "groups", op.getGroups(), op.getGroupCount(),
+                              op.getGroupSizeAttr(), k)))
     return failure();
 
   bool needsInto = op.leavesOut();
@@ -378,8 +378,8 @@ static LogicalResult verifySets(GemmOp op) {
 }
 
 LogicalResult GemmOp::verify() {
-  if (auto zeros = getInputZeros();
-      zeros && !(zeros->convertToDouble() >= 0 && zeros->convertToDouble() <= 1))
+  if (auto zeros = getInputZeros(); zeros && !(zeros->convertToDouble() >= 0 &&
+                                               zeros->convertToDouble() <= 1))
     return emitOpError() << "expected a share of zeros from 0 to 1, found "
                          << zeros->convertToDouble();
   auto input = cast<RankedTensorType>(getInput().getType()),

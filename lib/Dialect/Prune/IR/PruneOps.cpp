@@ -145,8 +145,8 @@ LogicalResult RouteOp::verify() {
     double value = share ? share->convertToDouble() : 0.5;
     if (value > 0 && value < 1)
       return success();
-    return emitOpError() << "expected a " << name
-                         << " between 0 and 1, found " << value;
+    return emitOpError() << "expected a " << name << " between 0 and 1, found "
+                         << value;
   };
   if (failed(requireShare("threshold", getThreshold())) ||
       failed(requireShare("top", getTop())))
@@ -156,9 +156,10 @@ LogicalResult RouteOp::verify() {
   if (getReduction() && !getGroupSize())
     return emitOpError("expected 'groups of' a size with axis(K)");
   if (getGroupSize() && (getScaled() || getForecast()))
-    return emitOpError() << "expected 'scaled' and 'forecast' with axis(M) "
-                            "only, found it with groups: of a row that computes some "
-                            "groups, neither is defined";
+    return emitOpError()
+           << "expected 'scaled' and 'forecast' with axis(M) "
+              "only, found it with groups: of a row that computes some "
+              "groups, neither is defined";
   return verifyShare(*this, "an expected share of rows", getExpected());
 }
 

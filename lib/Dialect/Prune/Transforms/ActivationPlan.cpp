@@ -126,8 +126,8 @@ int64_t ActivationPlan::apply() {
   return static_cast<int64_t>(decisions.size());
 }
 
-FailureOr<int64_t>
-coppice::prune::applyActivationDecisions(ModuleOp module, PlanOp plan) {
+FailureOr<int64_t> coppice::prune::applyActivationDecisions(ModuleOp module,
+                                                            PlanOp plan) {
   ActivationPlan activations(module);
   for (auto op : plan.getBody().front().getOps<ActivationsOp>())
     if (failed(activations.read(op)))

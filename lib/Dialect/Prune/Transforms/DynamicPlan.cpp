@@ -71,8 +71,8 @@ static FailureOr<Asked> findAsked(PlanOp plan,
     asked = one;
   }
   if (options.group < 1)
-    return plan.emitError() << "expected a --group of at least 1, found "
-                            << options.group;
+    return plan.emitError()
+           << "expected a --group of at least 1, found " << options.group;
   return asked;
 }
 
@@ -123,8 +123,8 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
     auto route = RouteOp::create(
         builder, plan.getLoc(), builder.getStringAttr(name), IntegerAttr(),
         UnitAttr(), *router, FloatAttr(), FloatAttr(),
-        builder.getF64FloatAttr(1 - *asked->sparsity),
-        UnitAttr(), UnitAttr(), IntegerAttr(),
+        builder.getF64FloatAttr(1 - *asked->sparsity), UnitAttr(), UnitAttr(),
+        IntegerAttr(),
         options.file.empty() ? StringAttr()
                              : builder.getStringAttr(options.file));
     if (options.dynamicN || options.dynamicK) {

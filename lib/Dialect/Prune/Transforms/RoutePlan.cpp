@@ -112,11 +112,11 @@ LogicalResult RoutePlan::countGroups(Decision &decision,
   int64_t shared = sublayer.granule / sublayer.unit;
   if (left % size == 0 && (shared % size == 0 || size % shared == 0))
     return success();
-  return op.emitOpError()
-         << "expected groups of '" << sublayer.name
-         << "' to divide the " << left << " query heads that are left, and to "
-         << "be a divisor or a multiple of the " << shared
-         << " that share a KV head, found groups of " << size;
+  return op.emitOpError() << "expected groups of '" << sublayer.name
+                          << "' to divide the " << left
+                          << " query heads that are left, and to "
+                          << "be a divisor or a multiple of the " << shared
+                          << " that share a KV head, found groups of " << size;
 }
 
 LogicalResult RoutePlan::check(function_ref<SetAttr(size_t)> keptOf) {
@@ -161,9 +161,8 @@ LogicalResult RoutePlan::checkFile(const Decision &decision,
                                    const Sublayer &sublayer) {
   RouteOp op = decision.op;
   std::string file = resolvePlanPath(op, *op.getFile(), options.directory);
-  NamedShapes weights =
-      weightsOfRouter(op.getRouter(), decision.name, getHidden(sublayer),
-                      2 * decision.groups);
+  NamedShapes weights = weightsOfRouter(
+      op.getRouter(), decision.name, getHidden(sublayer), 2 * decision.groups);
   if (op.getForecast())
     llvm::append_range(weights, weightsOfForecast(sublayer, *op.getForecast()));
   for (auto &[key, expected] : weights) {
@@ -223,7 +222,8 @@ public:
     builder.setInsertionPointAfterValue(delta);
     rows = tensor::getMixedSize(builder, loc(), mask, 0);
     Value scores = mask.getDefiningOp<DecideOp>().getScores();
-    auto perRow = RankedTensorType::get({rowsOf(delta), 1}, builder.getF32Type());
+    auto perRow =
+        RankedTensorType::get({rowsOf(delta), 1}, builder.getF32Type());
     Value weight = elementwise(
         (name + ".scale").str(), perRow, {}, {},
         [&](OpBuilder &b, Location l, ValueRange) -> Value {
@@ -256,16 +256,16 @@ public:
     std::string site = (name + ".forecast").str();
     int64_t hidden = cast<RankedTensorType>(normed.getType()).getDimSize(1);
     Value inner = product(site + ".in", normed, site + ".in.weight", rank);
-    inner = elementwise(site + ".act", cast<RankedTensorType>(inner.getType()),
-                        inner, builder.getMultiDimIdentityMap(2),
-                        [](OpBuilder &b, Location l, ValueRange in) -> Value {
-                          Value one = arith::ConstantOp::create(
-                              b, l, b.getF32FloatAttr(1));
-                          Value e = math::ExpOp::create(
-                              b, l, arith::NegFOp::create(b, l, in[0]));
-                          return arith::DivFOp::create(
-                              b, l, in[0], arith::AddFOp::create(b, l, one, e));
-                        });
+    inner = elementwise(
+        site + ".act", cast<RankedTensorType>(inner.getType()), inner,
+        builder.getMultiDimIdentityMap(2),
+        [](OpBuilder &b, Location l, ValueRange in) -> Value {
+          Value one = arith::ConstantOp::create(b, l, b.getF32FloatAttr(1));
+          Value e =
+              math::ExpOp::create(b, l, arith::NegFOp::create(b, l, in[0]));
+          return arith::DivFOp::create(b, l, in[0],
+                                       arith::AddFOp::create(b, l, one, e));
+        });
     Value result = product(site + ".out", inner, site + ".out.weight", hidden);
     result.getDefiningOp<GemmOp>().setValue(site);
     return result;
@@ -437,8 +437,8 @@ void RoutePlan::project(const Sublayer &sublayer, const Decision &decision,
   }
   if (op.getGroupSize()) {
     OpOperand &input = *getGemmOperands(sublayer.sink).input;
-    input.set(makeProjection(OpBuilder(input.getOwner()), input.get(),
-                             Value()));
+    input.set(
+        makeProjection(OpBuilder(input.getOwner()), input.get(), Value()));
     return;
   }
   RouteWriter writer(module, op, getStorage(sublayer), options.openSources);
@@ -448,8 +448,8 @@ void RoutePlan::project(const Sublayer &sublayer, const Decision &decision,
   if (op.getForecast())
     forecast = writer.writeForecast(sublayer.name, findNormed(sublayer),
                                     static_cast<int64_t>(*op.getForecast()));
-  sublayer.delta->set(makeProjection(OpBuilder(sublayer.delta->getOwner()),
-                                     delta, forecast));
+  sublayer.delta->set(
+      makeProjection(OpBuilder(sublayer.delta->getOwner()), delta, forecast));
 }
 
 int64_t RoutePlan::apply() {

@@ -37,7 +37,8 @@ public:
   WeightPlanReader(ModuleOp module, const WeightDecisionOptions &options)
       : symbols(module), options(options) {
     module.walk([&](GemmOp gemm) {
-      // A layer's router is none of its sublayers, whatever its name looks like.
+      // A layer's router is none of its sublayers, whatever its name looks
+      // like.
       std::optional<LayerSite> site = parseLayerSite(gemm.getSite());
       bool isRouter = site && site->sublayer.ends_with(".router");
       if (!gemm.getSite().empty() && !isRouter)

@@ -13,8 +13,8 @@ struct DynamicPlanOptions {
   /// by.
   std::optional<double> dynamicM;
   /// Fraction of the groups of each sublayer's width that routers are expected
-  /// to leave out in a row, and the channels of a group. An attention has groups
-  /// of as many query heads as have no more columns, at least one.
+  /// to leave out in a row, and the channels of a group. An attention has
+  /// groups of as many query heads as have no more columns, at least one.
   std::optional<double> dynamicN;
   /// The same of groups of columns of each sublayer's normed input.
   std::optional<double> dynamicK;
