@@ -42,7 +42,10 @@ static double getExpectedShare(Value rows) {
   auto compact = rows ? rows.getDefiningOp<prune::CompactOp>() : nullptr;
   auto decide =
       compact ? compact.getMask().getDefiningOp<prune::DecideOp>() : nullptr;
-  return decide ? decide.getExpected().convertToDouble() : 1;
+  if (!decide)
+    return 1;
+  double kept = decide.getExpected().convertToDouble();
+  return compact.getPassed() ? 1 - kept : kept;
 }
 
 static int64_t shareOf(int64_t flops, double share) {

@@ -59,7 +59,8 @@ namespace {
 struct PlanRecord {
   std::string text; // all plans, for the hash
   int64_t skips = 0, keeps = 0, factors = 0, patterns = 0, masks = 0,
-          blocks = 0;
+          blocks = 0, rowRoutes = 0, widthRoutes = 0, inputRoutes = 0,
+          activations = 0;
   std::optional<double> sparsity;
 };
 } // namespace
@@ -76,6 +77,13 @@ static PlanRecord readPlans(ModuleOp module) {
       record.patterns += isa<prune::PatternOp>(decision);
       record.masks += isa<prune::MaskOp>(decision);
       record.blocks += isa<prune::BlocksOp>(decision);
+      record.activations += isa<prune::ActivationsOp>(decision);
+      if (auto route = dyn_cast<prune::RouteOp>(decision)) {
+        auto &routes = route.getReduction()   ? record.inputRoutes
+                       : route.getGroupSize() ? record.widthRoutes
+                                              : record.rowRoutes;
+        ++routes;
+      }
     }
     // Nominal, as it was asked for; recorded by whoever made the plan.
     if (auto sparsity = plan->getAttrOfType<FloatAttr>("sparsity"))
@@ -136,6 +144,17 @@ static Object recordPlan(const PlanRecord &plan, int64_t parameters,
   if (plan.blocks) {
     add(family, "dynamic-nk", "+");
     add(summary, "blocks x" + Twine(plan.blocks), ", ");
+  }
+  for (auto [count, name] : {std::pair(plan.rowRoutes, "dynamic-m"),
+                             {plan.widthRoutes, "dynamic-n"},
+                             {plan.inputRoutes, "dynamic-k"}})
+    if (count) {
+      add(family, name, "+");
+      add(summary, "route x" + Twine(count), ", ");
+    }
+  if (plan.activations) {
+    add(family, "activation", "+");
+    add(summary, "activations x" + Twine(plan.activations), ", ");
   }
   if (family.empty())
     family = summary = "dense";

@@ -58,6 +58,7 @@ public:
   LogicalResult run();
 
 private:
+  bool isSettled(StringRef site);
   LogicalResult findInputs();
   LogicalResult measure(StringRef directory);
   LogicalResult addDecisions();
@@ -69,6 +70,24 @@ private:
   OwningOpRef<ModuleOp> applied;                  // owns the names
   Samples samples;
 };
+
+/// Has the plan decided about what this GEMM reads, or is it gone?
+bool Calibrator::isSettled(StringRef site) {
+  for (auto decision :
+       plan.getBody().front().getOps<prune::DecisionOpInterface>()) {
+    if (!isa<prune::ActivationsOp, prune::SkipOp>(decision))
+      continue;
+    std::string error;
+    // One that is wrong is reported when the plan is applied.
+    std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
+    LayerSite layer = *parseLayerSite(site);
+    if (glob && (glob->match(site) || (isa<prune::SkipOp>(decision) &&
+                                       (glob->match(layer.sublayer) ||
+                                        glob->match(layer.layerName)))))
+      return true;
+  }
+  return false;
+}
 
 /// The values that GEMMs of layers read.
 LogicalResult Calibrator::findInputs() {
@@ -88,7 +107,8 @@ LogicalResult Calibrator::findInputs() {
     std::optional<LayerSite> site = parseLayerSite(gemm.getSite());
     Operation *producer = gemm.getInput().getDefiningOp();
     if (!site || site->rest.empty() || site->rest.contains('.') || !producer ||
-        !(glob->match(gemm.getSite()) || glob->match(site->sublayer)))
+        !(glob->match(gemm.getSite()) || glob->match(site->sublayer)) ||
+        isSettled(gemm.getSite()))
       return;
     std::string value = getValueName(producer).str();
     if (!value.empty()) {
@@ -99,7 +119,8 @@ LogicalResult Calibrator::findInputs() {
   if (!inputs.empty())
     return success();
   return plan.emitError() << "expected a matrix multiplication of a layer for "
-                             "--activation-sparsity, found none"
+                             "--activation-sparsity that the plan leaves "
+                             "undecided, found none"
                           << (options.sites.empty() ? "" : " of '")
                           << options.sites
                           << (options.sites.empty() ? "" : "'");
@@ -145,15 +166,16 @@ LogicalResult Calibrator::addDecisions() {
     if (seen.empty())
       return plan.emitError() << "calibration: expected to see what '" << site
                               << "' reads ('" << value << "'), found nothing";
+    if (!llvm::all_of(seen, [](float value) { return std::isfinite(value); }))
+      return plan.emitError()
+             << "calibration: what '" << site
+             << "' reads is not finite; expected a model of finite values";
     auto place = static_cast<size_t>(options.sparsity *
                                      static_cast<double>(seen.size()));
     place = std::min(place, seen.size() - 1);
     std::nth_element(seen.begin(), seen.begin() + std::ptrdiff_t(place),
                      seen.end());
     float threshold = seen[place];
-    if (!std::isfinite(threshold))
-      return plan.emitError()
-             << "calibration: what '" << site << "' reads is not finite";
     // Where so many are zero anyway, any threshold will do.
     thresholds.push_back(
         {site, std::max(threshold, std::numeric_limits<float>::min())});

@@ -120,10 +120,11 @@ LogicalResult Exporter::refuseSparseInputs() {
 LogicalResult Exporter::refuseRoutes() {
   WalkResult routed = module.walk([](prune::ProjectByOp op) {
     op.emitError("cannot be exported: expected sublayers that compute all "
-                 "rows, found '")
+                 "rows whole, found '")
         << op.getSite()
-        << "', whose rows a router chooses, which no checkpoint has keys for; "
-           "without 'prune.route' (--dynamic-m) the model can be exported";
+        << "', of whose rows a router chooses, which no checkpoint has keys "
+           "for; without 'prune.route' (--dynamic-m, --dynamic-n, --dynamic-k) "
+           "the model can be exported";
     return WalkResult::interrupt();
   });
   return failure(routed.wasInterrupted());

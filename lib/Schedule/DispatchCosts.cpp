@@ -114,17 +114,6 @@ static AffineExpr getFlops(Operation *op,
         return exec::getSymbolExpr(context, Symbol::attended) *
                (4 * width + 5 * attention.getQueryHeads());
       })
-      // Keys are multiplied once for each block of rows that choose together.
-      // All that are before a row count, with those few that it attends to
-      // unasked.
-      .Case([&](prune::SelectBlocksOp select) {
-        if (!select.getKeys())
-          return zero;
-        int64_t width =
-            cast<ShapedType>(select.getKeys().getType()).getDimSize(2);
-        return (exec::getSymbolExpr(context, Symbol::attended) * (2 * width))
-            .floorDiv(static_cast<int64_t>(select.getBlockSize()));
-      })
       .Default([&](Operation *) { return zero; });
 }
 
@@ -166,10 +155,12 @@ static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
         argument.value == attention.getValues())
       return exec::getSymbolExpr(op->getContext(), Symbol::cached) *
              (attention.getKeys().getType().getDimSize(2) * size);
+  // How many keys are scored depends on how many blocks are attended to
+  // unasked, and the attention reads some of them again. None are counted, nor
+  // FLOPs, so that bounds stay below what can be.
   if (auto select = dyn_cast<prune::SelectBlocksOp>(op))
     if (argument.value && argument.value == select.getKeys())
-      return exec::getSymbolExpr(op->getContext(), Symbol::cached) *
-             (cast<ShapedType>(argument.value.getType()).getDimSize(2) * size);
+      return getAffineConstantExpr(0, op->getContext());
   if (auto append = dyn_cast<decoder::AppendOp>(op))
     if (argument.isWritten)
       return exec::getElementCount(extents(append.getRows())) * size;

@@ -6,6 +6,7 @@
 #include "DispatchCosts.h"
 #include "DispatchFormer.h"
 #include "coppice/Analysis/Sites.h"
+#include "coppice/Codegen/CPU/PatternLayout.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -160,8 +161,8 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
       dispatch.setKeptAttr(kept);
   }
   if (auto gemm = dyn_cast<prune::GemmOp>(op)) {
-    if (gemm.getInputZeros() && !rows)
-      dispatch.setZerosAttr(gemm.getInputZerosAttr());
+    if (double zeros = cpu::getZerosToFind(gemm))
+      dispatch.setZerosAttr(builder.getF64FloatAttr(zeros));
     dispatch.setGemmAttr(exec::GemmAttr::get(
         module.getContext(),
         exec::getExprAttr(exec::getExtentExpr(getExtents(gemm.getInput())[0])),

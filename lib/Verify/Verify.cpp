@@ -448,7 +448,10 @@ Ruling ruleOn(const rt::Route &route, const Reference &scores,
               ArrayRef<int32_t> slots, int64_t row, int64_t group) {
   auto preference = [&](int64_t r) {
     const float *s = &scores.data[r * scores.width + 2 * group];
-    return double(s[0]) - s[1];
+    double difference = double(s[0]) - s[1];
+    // NaN counts as the largest.
+    return std::isnan(difference) ? std::numeric_limits<double>::infinity()
+                                  : difference;
   };
   double mine = preference(row);
   if (route.top == 0)
@@ -459,7 +462,7 @@ Ruling ruleOn(const rt::Route &route, const Reference &scores,
       order.push_back({-preference(r), r});
   llvm::sort(order);
   auto kept = static_cast<size_t>(
-      std::ceil(float(route.top) * static_cast<float>(order.size())));
+      std::ceil(route.top * static_cast<double>(order.size())));
   size_t place = std::distance(order.begin(), find_if(order, [&](auto &entry) {
                                  return entry.second == row;
                                }));

@@ -110,7 +110,7 @@ Result<Estimate> estimate(const Program &program,
     // are is not known: any one dispatch may have them all, the whole step has
     // them once.
     double kept = cold ? 0 : cacheBytes;
-    double bound = 0;
+    double bound = 0, leastBytes = 0;
     for (size_t i = 0; i < work->size(); ++i) {
       const Work &w = (*work)[i];
       DispatchEstimate &d = result.dispatches[i];
@@ -135,6 +135,7 @@ Result<Estimate> estimate(const Program &program,
           std::max(least.flops / peakOf(best, w.arithmetic, isa),
                    std::max(0.0, least.coldBytes - kept) / best.dram);
       bound += time.boundSeconds;
+      leastBytes += least.coldBytes;
       d.work += w;
       d.boundSeconds += time.boundSeconds;
       d.predictedSeconds += time.predictedSeconds;
@@ -143,7 +144,7 @@ Result<Estimate> estimate(const Program &program,
       d.steps.push_back(time);
     }
     result.boundSeconds +=
-        std::max(bound, std::max(0.0, stepBytes - kept) / best.dram);
+        std::max(bound, std::max(0.0, leastBytes - kept) / best.dram);
     result.predictedSeconds += machine.stepSeconds;
   }
   result.total.m = result.total.n = result.total.k = 0;

@@ -276,7 +276,10 @@ LogicalResult convertSparsity(ModuleOp module, PruneCommand &command) {
     budget.most = 1 - command.staticK.retainedRatio;
   auto decide = [&](ModuleOp copy, double nominal) {
     *sparsity = nominal;
-    return addFlags(copy, *copy.getOps<PlanOp>().begin(), command);
+    // Thresholds remove nothing that is counted, and take a run of the model.
+    PruneCommand counted = command;
+    counted.activationSparsity.reset();
+    return addFlags(copy, *copy.getOps<PlanOp>().begin(), counted);
   };
   FailureOr<NominalSparsity> found =
       findNominalSparsity(module, budget, decide);
@@ -560,7 +563,8 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
           ->excludes(dynamicN);
   prune
       ->add_option("--group", command->dynamic.group,
-                   "columns of a group of --dynamic-n and --dynamic-k; query "
+                   "columns of a group of --dynamic-n and --dynamic-k, best a "
+                   "multiple of 16: others have no kernel of their own; query "
                    "heads are grouped as far as they fit, at least one [128]")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
       ->check([=](const std::string &) -> std::string {

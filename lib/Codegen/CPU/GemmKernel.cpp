@@ -960,7 +960,10 @@ static int64_t countRuns(const GemmOperands &gemm, const GemmConfig &config) {
 /// pays.
 static void addSparseVariant(KernelPlan &plan, const GemmOperands &gemm,
                              AffineExpr extent, MLIRContext *context) {
-  constexpr int64_t kSparseRows = 2;
+  // What is listed and copied is on the stack.
+  constexpr int64_t kSparseRows = 2, kLongest = 16384;
+  if (gemm.k() > kLongest)
+    return;
   GemmConfig config =
       gemmCandidates(gemm.getClass(), gemmRowBuckets().front()).front();
   config.rows = config.height = kSparseRows;

@@ -77,6 +77,12 @@ std::optional<rt::NMLayout> getPatternLayout(prune::GemmOp gemm) {
   return layout;
 }
 
+double getZerosToFind(prune::GemmOp gemm) {
+  if (!gemm.getInputZeros() || gemm.hasSets() || getPatternLayout(gemm))
+    return 0;
+  return gemm.getInputZeros()->convertToDouble();
+}
+
 /// False where no packing serves the sets: narrow panels, odd groups of pairs.
 /// What is not computed must be what the destination holds.
 static bool readSets(prune::GemmOp gemm, GemmOperands &operands) {
@@ -148,9 +154,7 @@ std::optional<GemmOperands> getGemmOperands(func::FuncOp kernel) {
   }
   if (!readSets(gemm, operands))
     return std::nullopt;
-  if (gemm.getInputZeros() && !operands.of && !operands.groups &&
-      !operands.rowsPerGroup)
-    operands.inputZeros = gemm.getInputZeros()->convertToDouble();
+  operands.inputZeros = getZerosToFind(gemm);
   return operands;
 }
 

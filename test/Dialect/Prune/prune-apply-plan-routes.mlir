@@ -76,7 +76,7 @@
 // heads that share no KV head whole
 // RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.route "layers.0.attn" axis(N) groups of 4 by linear' > %t.4.mlir
 // RUN: not coppice-opt %t.4.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=E4
-// E4: error: {{.*}}expected groups of 'layers.0.attn' to divide the 6 query heads that are left, and to be a divisor or a multiple of the 2 that share a KV head, found groups of 4
+// E4: error: {{.*}}expected groups of 'layers.0.attn' to divide the 6 query heads that are left, and to be a divisor or a multiple of the 2 that share a KV head, found groups of 4; groups of 1 always are
 
 // groups of a layer
 // RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.route "layers.0" axis(N) groups of 4 by linear' > %t.5.mlir

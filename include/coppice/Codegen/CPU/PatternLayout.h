@@ -1,4 +1,4 @@
-//===- PatternLayout.h - how N:M weights are read ---------------*- C++ -*-===//
+//===- PatternLayout.h - what of weights is read ----------------*- C++ -*-===//
 //
 // In: a product whose weight has an N:M pattern. Out: the layout that its
 // kernel reads, in panels as wide as the kernel's are, or nothing where the
@@ -16,6 +16,10 @@
 namespace coppice::cpu {
 
 std::optional<rt::NMLayout> getPatternLayout(prune::GemmOp gemm);
+
+/// The share of zeros that a kernel of few rows looks for in the input; 0 where
+/// it does not, for a set or a pattern says already what is read.
+double getZerosToFind(prune::GemmOp gemm);
 
 } // namespace coppice::cpu
 

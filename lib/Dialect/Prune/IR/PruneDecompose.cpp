@@ -413,10 +413,19 @@ public:
     return count([](OpBuilder &b, Location l, Value row, Value mine,
                     Value other, Value theirs, Value) -> Value {
       using P = arith::CmpFPredicate;
-      Value isLarger = arith::CmpFOp::create(b, l, P::OGT, theirs, mine),
+      // NaN is the largest, and equal to NaN.
+      Value isNaN = arith::CmpFOp::create(b, l, P::UNO, mine, mine),
+            isLarger = arith::CmpFOp::create(b, l, P::UGT, theirs, mine),
             isEqual = arith::CmpFOp::create(b, l, P::OEQ, theirs, mine),
+            areNaN = arith::AndIOp::create(
+                b, l, isNaN,
+                arith::CmpFOp::create(b, l, P::UNO, theirs, theirs)),
             isFirst = arith::CmpIOp::create(b, l, arith::CmpIPredicate::ult,
                                             other, row);
+      // Beside a NaN of its own, no number is larger.
+      Value no = arith::ConstantOp::create(b, l, b.getBoolAttr(false));
+      isLarger = arith::SelectOp::create(b, l, isNaN, no, isLarger);
+      isEqual = arith::OrIOp::create(b, l, isEqual, areNaN);
       return arith::OrIOp::create(
           b, l, isLarger, arith::AndIOp::create(b, l, isEqual, isFirst));
     });
@@ -492,15 +501,16 @@ private:
 /// many are ahead of it?
 static Value isBehindTop(OpBuilder &b, Location l, Value count, Value ahead,
                          double top) {
-  Type f32 = b.getF32Type();
-  Value share = arith::ConstantOp::create(
-      b, l, b.getF32FloatAttr(static_cast<float>(top)));
+  // In f64: in f32 0.6 of 25 is more than 15.
+  Type f64 = b.getF64Type();
+  auto widen = [&](Value number) {
+    return arith::SIToFPOp::create(b, l, f64, number);
+  };
+  Value share = arith::ConstantOp::create(b, l, b.getF64FloatAttr(top));
   Value kept = math::CeilOp::create(
-      b, l,
-      arith::MulFOp::create(b, l, arith::SIToFPOp::create(b, l, f32, count),
-                            share));
-  return arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGE,
-                               arith::SIToFPOp::create(b, l, f32, ahead), kept);
+      b, l, arith::MulFOp::create(b, l, widen(count), share));
+  return arith::CmpFOp::create(b, l, arith::CmpFPredicate::OGE, widen(ahead),
+                               kept);
 }
 
 FailureOr<SmallVector<Value>> DecideOp::decomposeOperation(OpBuilder &builder) {

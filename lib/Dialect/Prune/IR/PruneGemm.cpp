@@ -4,7 +4,6 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/TypeUtilities.h"
-#include "llvm/Support/Format.h"
 
 using namespace mlir;
 using namespace coppice::prune;
@@ -230,7 +229,7 @@ void GemmOp::print(OpAsmPrinter &printer) {
   }
   if (FloatAttr zeros = getInputZerosAttr()) {
     printer << " zeros ";
-    printer.getStream() << llvm::format("%e", zeros.getValueAsDouble());
+    printer.printAttributeWithoutType(zeros);
   }
   printer.printOptionalAttrDict(
       (*this)->getAttrs(),

@@ -77,7 +77,8 @@ static LogicalResult verifyScored(SelectBlocksOp op) {
   int64_t heads = op.getKvHeads();
   auto query = cast<RankedTensorType>(op.getQuery().getType()),
        keys = cast<RankedTensorType>(op.getKeys().getType());
-  if (keys.getDimSize(2) != heads * headDim)
+  if (headDim > keys.getDimSize(2) || keys.getDimSize(2) % headDim ||
+      keys.getDimSize(2) / headDim != heads)
     return op.emitOpError() << "expected lists of " << op.getBlocksPerHead()
                             << " blocks for each KV head of the keys, found "
                             << op.getBlocks().getType() << " for heads of "

@@ -76,11 +76,25 @@ static FailureOr<Asked> findAsked(PlanOp plan,
   return asked;
 }
 
+/// Does the plan keep some heads only of an attention?
+static bool hasKeptHeads(PlanOp plan, const Sublayer &sublayer) {
+  for (auto keep : plan.getBody().front().getOps<KeepOp>()) {
+    std::string error;
+    std::optional<SiteGlob> glob = SiteGlob::parse(keep.getSites(), error);
+    if (keep.getDimension() == Dimension::KVHeads && glob &&
+        glob->match(sublayer.name))
+      return true;
+  }
+  return false;
+}
+
 /// Query heads of a group of no more than `columns`, at least one: whole KV
-/// heads, or equal parts of one.
-static int64_t headsOfGroup(const Sublayer &sublayer, int64_t columns) {
+/// heads, or equal parts of one. Where heads are gone, how many are left may be
+/// a multiple of one KV head's alone.
+static int64_t headsOfGroup(PlanOp plan, const Sublayer &sublayer,
+                            int64_t columns) {
   int64_t shared = sublayer.granule / sublayer.unit,
-          all = sublayer.count * shared;
+          all = hasKeptHeads(plan, sublayer) ? shared : sublayer.count * shared;
   int64_t heads = std::clamp<int64_t>(columns / sublayer.unit, 1, all);
   while (all % heads || (shared % heads && heads % shared))
     --heads;
@@ -130,7 +144,7 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
     if (options.dynamicN || options.dynamicK) {
       bool hasHeads =
           options.dynamicN && sublayer.dimension == Dimension::KVHeads;
-      route.setGroupSize(hasHeads ? headsOfGroup(sublayer, options.group)
+      route.setGroupSize(hasHeads ? headsOfGroup(plan, sublayer, options.group)
                                   : options.group);
       route.setReduction(options.dynamicK.has_value());
     }

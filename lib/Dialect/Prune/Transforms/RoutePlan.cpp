@@ -84,13 +84,17 @@ LogicalResult RoutePlan::countGroups(Decision &decision,
                             << "' names whole layers, expected sublayers such "
                                "as '"
                             << sublayer.name << "' with groups";
-  int64_t size = static_cast<int64_t>(*op.getGroupSize());
+  // No group is wider than all there is, in whole panels of kernels.
+  auto clamp = [&](int64_t most) {
+    return std::min(static_cast<int64_t>(*op.getGroupSize()), most);
+  };
   if (op.getReduction()) {
     if (!findNormed(sublayer))
       return op.emitOpError()
              << "expected '" << sublayer.name
              << ".norm' to make what axis(K) is of, found no such norm";
     int64_t hidden = getHidden(sublayer);
+    int64_t size = clamp(llvm::alignTo(hidden, 16));
     decision.groups = static_cast<int64_t>(llvm::divideCeil(hidden, size));
     decision.groupColumns = size;
     decision.among = SetAttr::all(op.getContext(), hidden);
@@ -104,9 +108,11 @@ LogicalResult RoutePlan::countGroups(Decision &decision,
   auto all = SetAttr::all(op.getContext(), sublayer.count);
   decision.among = (kept ? kept : all).expand(sublayer.granule);
   int64_t left = decision.among.getKeptExtent() / sublayer.unit;
+  bool hasHeads = sublayer.dimension == Dimension::KVHeads;
+  int64_t size = clamp(hasHeads ? left : llvm::alignTo(left, 16));
   decision.groups = static_cast<int64_t>(llvm::divideCeil(left, size));
   decision.groupColumns = size * sublayer.unit;
-  if (sublayer.dimension != Dimension::KVHeads)
+  if (!hasHeads)
     return success();
   // Heads that share keys are attended to together.
   int64_t shared = sublayer.granule / sublayer.unit;
@@ -116,21 +122,36 @@ LogicalResult RoutePlan::countGroups(Decision &decision,
                           << "' to divide the " << left
                           << " query heads that are left, and to "
                           << "be a divisor or a multiple of the " << shared
-                          << " that share a KV head, found groups of " << size;
+                          << " that share a KV head, found groups of " << size
+                          << "; groups of 1 always are";
 }
 
 LogicalResult RoutePlan::check(function_ref<SetAttr(size_t)> keptOf) {
+  // As many as a program may have (runtime/bundle).
+  constexpr int64_t kMostColumns = int64_t(1) << 20;
+  int64_t columns = 0;
   for (auto &[index, decision] : decisions) {
     const Sublayer &sublayer = sublayers[index];
     if (decision.op.getGroupSize() &&
         failed(countGroups(decision, sublayer, keptOf(index))))
       return failure();
+    if (auto width = decision.op.getForecast();
+        width && static_cast<int64_t>(*width) > kMostColumns)
+      return decision.op.emitOpError()
+             << "expected a width of at most " << kMostColumns
+             << " between the products of a forecast, found " << *width;
     if (decision.op.getForecast() && !findNormed(sublayer))
       return decision.op.emitOpError()
              << "expected '" << sublayer.name
              << ".norm' to make what 'forecast' reads, found no such norm";
     if (decision.op.getFile() && failed(checkFile(decision, sublayer)))
       return failure();
+    columns += decision.groups;
+    if (columns > kMostColumns)
+      return decision.op.emitOpError()
+             << "expected at most " << kMostColumns
+             << " decisions a row in all routes together, found more with '"
+             << sublayer.name << "'; larger groups are fewer";
   }
   return success();
 }

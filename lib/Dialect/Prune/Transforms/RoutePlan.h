@@ -48,8 +48,10 @@ private:
     RouteOp op;       // null: nothing
     std::string name; // of the sublayer or the layer that decides
     int64_t groups = 1;
-    int64_t groupColumns = 0; // of the sink's input; axis(N)
-    SetAttr among;            // those that are left of it; axis(N)
+    // Of the sink's input, axis(N), or of the normed one, axis(K): the columns
+    // of a group, and those that groups are counted among.
+    int64_t groupColumns = 0;
+    SetAttr among;
   };
 
   mlir::LogicalResult countGroups(Decision &decision, const Sublayer &sublayer,

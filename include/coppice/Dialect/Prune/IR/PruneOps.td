@@ -178,10 +178,11 @@ def Prune_RouteOp : Prune_Op<"route", [
     `axis(N) groups of G`: a row computes only those groups of G channels of an
     MLP, or of G query heads of an attention, that its router chooses for it; the
     others are zero in what the sublayer's last product reads. Groups are counted
-    along what other decisions leave; the last one of an MLP may be short.
+    along what other decisions leave; the last one of an MLP may be short. Kernels
+    have panels of 16 columns: groups of other sizes are computed by plain loops.
 
     `axis(K) groups of G`: the same of groups of G columns of the sublayer's
-    normed input, which its first products read.
+    normed input, which its first products read, counted among all columns.
 
     Keys and values are computed of all rows, so that whoever attends later finds
     them. A router reads the residual as the sublayer, or the layer,
