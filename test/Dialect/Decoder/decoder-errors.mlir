@@ -312,7 +312,7 @@ func.func @attention_block_size_has_lists(%q: tensor<?x6xf32>, %k: tensor<?x?x6x
 // -----
 
 func.func @attention_blocks_are_positive(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %b: tensor<?x4xi32>) {
-  // expected-error @below {{expected blocks of at least 1 position, found 0}}
+  // expected-error @below {{expected blocks of 1 to 1048576 positions, found 0}}
   decoder.attention "a" %q, %k, %v at %s, %p blocks of 0(%b : tensor<?x4xi32>) {head_dim = 3 : i64, scale = 0.5 : f32} : tensor<?x6xf32>, tensor<?x?x6xf32>
   return
 }

@@ -239,9 +239,12 @@ static LogicalResult verifyBlocks(AttentionOp op) {
            << (op.getBlocks() ? "the lists" : "the size");
   if (!op.getBlocks())
     return success();
-  if (int64_t size = op.getBlockSizeAttr().getInt(); size < 1)
-    return op.emitOpError()
-           << "expected blocks of at least 1 position, found " << size;
+  // Products of a size and any i32 are not to overflow.
+  constexpr int64_t kMostPositions = 1 << 20;
+  if (int64_t size = op.getBlockSizeAttr().getInt();
+      size < 1 || size > kMostPositions)
+    return op.emitOpError() << "expected blocks of 1 to " << kMostPositions
+                            << " positions, found " << size;
   auto lists = op.getBlocks().getType();
   if (lists.getDimSize(0) == op.getQuery().getType().getDimSize(0) &&
       lists.getDimSize(1) % op.getKvHeads() == 0)
