@@ -254,6 +254,44 @@ TEST(PruneToLinalg, GemmHasTheRowsOfEachPanelOrGroup) {
     }
 }
 
+// 0.6 of 25 rows are 15, whatever f32 makes of it; a NaN is among them, and of
+// equal scores the first; the slots of a step are ranked apart.
+TEST(PruneToLinalg, TopKeepsAShareOfEachSlot) {
+  const int64_t rows = 27;
+  std::vector<float> scores, forced(rows, -1), slots;
+  for (int64_t row = 0; row < rows; ++row) {
+    scores.push_back(row == 24   ? kNaN
+                     : row >= 25 ? 1.0f
+                                 : static_cast<float>(row / 2 * 7 % 11));
+    scores.push_back(0);
+    slots.push_back(row >= 25 ? 3 : 1);
+  }
+  auto results = run(R"(
+    func.func @f(%s: tensor<?x2xf32>, %f: tensor<?x1xi8>, %slots: tensor<?xi32>) -> tensor<?x1xi8> {
+      %m = prune.decide "r" %s forced %f column 0 top 0.6 of %slots : tensor<?xi32> expected 0.5
+        : tensor<?x2xf32>, tensor<?x1xi8> -> tensor<?x1xi8>
+      return %m : tensor<?x1xi8>
+    })",
+                     {Array({rows, 2}, scores), Array({rows, 1}, forced),
+                      Array({rows}, slots)});
+  ASSERT_EQ(results.size(), 1u);
+  const std::vector<float> &mask = results[0].values;
+  EXPECT_EQ(std::count(mask.begin(), mask.begin() + 25, 1.0f), 15);
+  EXPECT_EQ(mask[24], 1);
+  for (int64_t row = 0; row < 24; ++row)
+    for (int64_t other = 0; other < 24; ++other) {
+      auto i = static_cast<size_t>(row), j = static_cast<size_t>(other);
+      if (mask[i] == 1 && mask[j] == 0) {
+        EXPECT_TRUE(scores[2 * i] > scores[2 * j] ||
+                    (scores[2 * i] == scores[2 * j] && i < j))
+            << row << " is kept, " << other << " is not";
+      }
+    }
+  // Of two rows, 1.2 rounded up.
+  EXPECT_EQ(mask[25], 1);
+  EXPECT_EQ(mask[26], 1);
+}
+
 TEST(PruneToLinalg, GemmOfNoGroupsIsZero) {
   auto results =
       run(R"(
