@@ -150,8 +150,10 @@ private:
       for (const Sublayer &sublayer : all)
         if (glob && (glob->match(sublayer.name) ||
                      glob->match(parseLayerSite(sublayer.name)->layerName))) {
-          // Rows may be left to a router of what keeps a part of its width.
-          (isa<RouteOp>(decision) ? routed : decided).insert(sublayer.name);
+          // Rows may be left to a router, and blocks be chosen, of what keeps a
+          // part of its width.
+          (isa<RouteOp, BlocksOp>(decision) ? dynamic : decided)
+              .insert(sublayer.name);
           if (isa<SkipOp>(decision))
             skipped.insert(sublayer.name);
         }
@@ -167,7 +169,7 @@ private:
     for (ArrayRef<const Sublayer *> group : groups)
       if (llvm::none_of(group, [&](const Sublayer *sublayer) {
             return decided.contains(sublayer->name) ||
-                   routed.contains(sublayer->name);
+                   dynamic.contains(sublayer->name);
           }))
         open.push_back(group);
     if (count > static_cast<int64_t>(open.size()))
@@ -294,7 +296,7 @@ private:
   OpBuilder builder;
   ArrayRef<Sublayer> all;
   SmallVector<const Sublayer *> selected;
-  llvm::StringSet<> decided, routed, skipped;
+  llvm::StringSet<> decided, dynamic, skipped;
 };
 } // namespace
 
