@@ -237,10 +237,7 @@ chooseISAs(ModuleOp module, decoder::ModelAttr model,
     // The oracle's plain loops gain nothing from wider vectors.
     list = "avx2";
     if (!options.oracle)
-      list += ",avx512";
-    // Which is better for bf16 depends on the CPU (`hasSlowBF16Dots`).
-    if (!options.oracle && model.getDtype().isBF16())
-      list += ",avx512_bf16";
+      list += model.getDtype().isBF16() ? ",avx512_bf16" : ",avx512";
   }
   SmallVector<StringRef> names;
   StringRef(list).split(names, ',');

@@ -134,7 +134,7 @@ LogicalResult Calibrator::measure(StringRef directory) {
   CompileOptions compile;
   compile.output = (directory + "/dense.coppice").str();
   compile.inputDirectory = options.inputDirectory;
-  compile.isa = "host";
+  compile.isa = "avx2"; // whatever this machine has, once is enough
   compile.maxRows = options.tokens;
   compile.maxBatch = 1;
   compile.maxContext = options.tokens;

@@ -1,7 +1,6 @@
 //===- CPUTarget.cpp - instruction-set levels of x86-64 -------------------===//
 
 #include "coppice/Target/CPUTarget.h"
-#include "runtime/cpu/cpu_features.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/TargetParser/Host.h"
 
@@ -25,8 +24,8 @@ FailureOr<CPUTarget> CPUTarget::host() {
     return failure();
   if (!hasAll(kAVX512Features))
     return CPUTarget{ISA::AVX2};
-  bool dots = features.lookup("avx512bf16") && !rt::hasSlowBF16Dots();
-  return CPUTarget{dots ? ISA::AVX512_BF16 : ISA::AVX512};
+  return CPUTarget{features.lookup("avx512bf16") ? ISA::AVX512_BF16
+                                                 : ISA::AVX512};
 }
 
 FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {

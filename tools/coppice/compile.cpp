@@ -55,7 +55,7 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
       "--isa", options->isa,
       "comma-separated instruction sets of target cpu: avx2, "
       "avx512, avx512_bf16, host (this machine's best); one file "
-      "of code each [avx2 and avx512, and avx512_bf16 for bf16 "
+      "of code each [avx2 and avx512, or avx512_bf16 for bf16 "
       "models]");
   command
       ->add_option("--max-batch", options->maxBatch,
