@@ -187,7 +187,7 @@ TEST(ProgramTest, DamagedRoutesAreRefused) {
       {"partial is a number", "/dispatches/4/partial", 1,
        "dispatches[4].partial: expected true or false"},
       {"groups of no columns", "/routes/0/columns", 0,
-       "routes[0].columns: expected an integer in [1"},
+       "routes[0].columns: expected an integer of at least 1"},
       {"margin is text", "/routes/0/margin", "wide",
        "routes[0].margin: expected a number"},
       {"top above 1", "/routes/0/top", 1.5,
