@@ -73,6 +73,9 @@ private:
   void keepPattern();
   void drawSet();
   void drawMask();
+  size_t keptOfMask() const {
+    return size_t(std::lround(cell.kept * double(mask.size())));
+  }
   void compact();
   double call(Side &side);
   void sample(Side &side);
@@ -206,6 +209,9 @@ Status SetBench::prepare() {
   mask.resize(size_t(cell.m) * lists);
   count = int32_t(std::lround(cell.kept * double(extent)));
   found.ideal = double(extent) / std::max(1, count);
+  if (lists)
+    found.ideal =
+        double(mask.size()) / double(std::max<size_t>(1, keptOfMask()));
   return prepareSide(pruned, spec, *target);
 }
 
@@ -233,8 +239,7 @@ void SetBench::drawSet() {
 /// Of all rows and lists as many as of a set: with one row, some lists.
 void SetBench::drawMask() {
   std::fill(mask.begin(), mask.end(), 0);
-  size_t kept = size_t(std::lround(cell.kept * double(mask.size())));
-  std::fill(mask.begin(), mask.begin() + std::ptrdiff_t(kept), 1);
+  std::fill(mask.begin(), mask.begin() + std::ptrdiff_t(keptOfMask()), 1);
   std::shuffle(mask.begin(), mask.end(), random);
 }
 
