@@ -202,7 +202,7 @@ LogicalResult Calibrator::run() {
     return plan.emitError() << "cannot make a directory for temporary files "
                                "(TMPDIR says where): "
                             << code.message();
-  auto remove = llvm::make_scope_exit(
+  llvm::scope_exit remove(
       [&] { llvm::sys::fs::remove_directories(directory); });
   if (failed(measure(directory)))
     return failure();

@@ -836,8 +836,13 @@ std::vector<int32_t> chooseBlocks(const SelectCase &shape, int64_t position,
         open.emplace_back(shape.top ? scoreOf(block) : 0,
                           static_cast<int32_t>(block));
     }
-    llvm::stable_sort(open, [](auto &a, auto &b) {
-      return std::isnan(a.first) ? !std::isnan(b.first) : a.first > b.first;
+    // NaN first, then the largest, of equal ones the first block.
+    llvm::sort(open, [](auto &a, auto &b) {
+      if (std::isnan(a.first) != std::isnan(b.first))
+        return std::isnan(a.first);
+      if (!std::isnan(a.first) && a.first != b.first)
+        return a.first > b.first;
+      return a.second < b.second;
     });
     open.resize(std::min<size_t>(open.size(), shape.top));
     for (auto [score, block] : open)

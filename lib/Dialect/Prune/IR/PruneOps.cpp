@@ -217,7 +217,7 @@ LogicalResult ProjectByOp::verify() {
       width = among.getKeptExtent();
     }
     if (size < 1 || ShapedType::isDynamic(width) ||
-        llvm::divideCeil(width, size) != groups)
+        static_cast<int64_t>(llvm::divideCeil(width, size)) != groups)
       return emitOpError() << "expected a mask of a column for each group of "
                            << size << " of " << width << " columns, found "
                            << mask;

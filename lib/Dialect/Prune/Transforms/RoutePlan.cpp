@@ -52,9 +52,10 @@ LogicalResult RoutePlan::read(RouteOp op, ArrayRef<size_t> indices,
                               bool isLayer) {
   for (size_t index : indices) {
     const Sublayer &sublayer = sublayers[index];
-    Decision decision{op, isLayer
-                              ? parseLayerSite(sublayer.name)->layerName.str()
-                              : sublayer.name};
+    Decision decision;
+    decision.op = op;
+    decision.name = isLayer ? parseLayerSite(sublayer.name)->layerName.str()
+                            : sublayer.name;
     if (Decision &present = decisions[index]; present.op) {
       InFlightDiagnostic diagnostic = op.emitOpError()
                                       << "rows of '" << sublayer.name
