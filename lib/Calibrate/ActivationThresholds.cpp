@@ -5,7 +5,7 @@
 // with every value of its own (`taps`), and an observer keeps a sample of each.
 #include "coppice/Calibrate/ActivationThresholds.h"
 
-#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Analysis/PlanSites.h"
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Bundle/CompileBundle.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 using namespace mlir;
@@ -27,7 +28,7 @@ using namespace coppice;
 
 namespace {
 
-/// Magnitudes of values by name, at most so many of each: every so many-th.
+/// Magnitudes of values by name, about so many of each: every so many-th.
 struct Samples {
   static constexpr size_t kMost = size_t(1) << 18;
   const rt::Program *program = nullptr;
@@ -43,8 +44,10 @@ void observe(void *context, int64_t dispatch, double, const float *data,
   if (found == samples.byValue.end())
     return;
   auto count = static_cast<size_t>(shape[0] * shape[1]);
-  // An odd stride meets all columns.
-  size_t stride = std::max<size_t>(1, count / Samples::kMost) | 1;
+  // A stride without a factor of the width meets all columns.
+  size_t stride = std::max<size_t>(1, count / Samples::kMost);
+  while (std::gcd(stride, static_cast<size_t>(shape[1])) != 1)
+    ++stride;
   for (size_t i = 0; i < count; i += stride)
     found->second.push_back(std::abs(data[i]));
 }
@@ -73,29 +76,19 @@ private:
 
 /// Has the plan decided about what this GEMM reads, or is it gone?
 bool Calibrator::isSettled(StringRef site) {
-  for (auto decision :
-       plan.getBody().front().getOps<prune::DecisionOpInterface>()) {
-    if (!isa<prune::ActivationsOp, prune::SkipOp>(decision))
-      continue;
-    std::string error;
-    // One that is wrong is reported when the plan is applied.
-    std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
-    LayerSite layer = *parseLayerSite(site);
-    if (glob && (glob->match(site) || (isa<prune::SkipOp>(decision) &&
-                                       (glob->match(layer.sublayer) ||
-                                        glob->match(layer.layerName)))))
-      return true;
-  }
-  return false;
+  return llvm::any_of(
+      plan.getBody().front().getOps<prune::DecisionOpInterface>(),
+      [&](prune::DecisionOpInterface decision) {
+        return isa<prune::ActivationsOp, prune::SkipOp>(decision) &&
+               namesSite(decision, site);
+      });
 }
 
 /// The values that GEMMs of layers read.
 LogicalResult Calibrator::findInputs() {
-  std::string error;
-  std::optional<SiteGlob> glob =
-      SiteGlob::parse(options.sites.empty() ? "*.*.*.*" : options.sites, error);
-  if (!glob)
-    return plan.emitError() << "sites '" << options.sites << "': " << error;
+  FailureOr<SiteGlob> glob = parseSitesFlag(plan, options.sites, "*.*.*.*");
+  if (failed(glob))
+    return failure();
   applied = module.clone();
   for (auto other : llvm::to_vector(applied->getOps<prune::PlanOp>()))
     other.erase();
@@ -121,9 +114,7 @@ LogicalResult Calibrator::findInputs() {
   return plan.emitError() << "expected a matrix multiplication of a layer for "
                              "--activation-sparsity that the plan leaves "
                              "undecided, found none"
-                          << (options.sites.empty() ? "" : " of '")
-                          << options.sites
-                          << (options.sites.empty() ? "" : "'");
+                          << describeSitesFlag(options.sites);
 }
 
 /// Compiles the dense program into `directory` and runs it.

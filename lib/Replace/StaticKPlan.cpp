@@ -6,7 +6,7 @@
 // applied to a copy of the module first, and that is propagated.
 #include "coppice/Replace/StaticKPlan.h"
 
-#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Analysis/PlanSites.h"
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
@@ -126,10 +126,9 @@ static SmallVector<int64_t> indicesOf(ml_program::GlobalOp narrow, int64_t axis,
 }
 
 LogicalResult StaticKPlanner::findOpen() {
-  std::string error;
-  std::optional<SiteGlob> glob = SiteGlob::parse(options.sites, error);
-  if (!glob)
-    return plan.emitError() << "sites '" << options.sites << "': " << error;
+  FailureOr<SiteGlob> glob = parseSitesFlag(plan, options.sites, options.sites);
+  if (failed(glob))
+    return failure();
 
   OwningOpRef<ModuleOp> copy = module.clone();
   PassManager passes(module.getContext());

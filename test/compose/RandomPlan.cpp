@@ -1,7 +1,7 @@
 #include "RandomPlan.h"
 
 #include "coppice/Analysis/Boundaries.h"
-#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Analysis/PlanSites.h"
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
 #include "coppice/Replace/StaticKPlan.h"
 
@@ -157,14 +157,9 @@ LogicalResult Composer::replaceWeights(ArrayRef<Sublayer> sublayers) {
 }
 
 bool Composer::isSkipped(const Sublayer &sublayer) {
-  for (auto skip : plan.getBody().front().getOps<SkipOp>()) {
-    std::string error;
-    std::optional<SiteGlob> glob = SiteGlob::parse(skip.getSites(), error);
-    if (glob && (glob->match(sublayer.name) ||
-                 glob->match(parseLayerSite(sublayer.name)->layerName)))
-      return true;
-  }
-  return false;
+  return llvm::any_of(
+      plan.getBody().front().getOps<SkipOp>(),
+      [&](SkipOp skip) { return namesSite(skip, sublayer.name); });
 }
 
 /// Heads that are left of an attention are whole KV heads, so groups that

@@ -265,6 +265,15 @@ func.func @f(%x: tensor<5x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: 
 
 // -----
 
+// The custom form always has a count for each list.
+func.func @f(%x: tensor<?x8xf32>, %w: tensor<6x8xf32>, %o: tensor<?x6xf32>, %l: tensor<?xi32>, %n: tensor<3xi32>) {
+  // expected-error @below {{expected one count of a set of rows, found 'tensor<3xi32>'}}
+  %p = "prune.gemm"(%x, %w, %l, %n, %o) <{operandSegmentSizes = array<i32: 1, 1, 0, 1, 1, 0, 0, 0, 0, 1>, row_sides = 2 : i32, site = "s"}> ({}) : (tensor<?x8xf32>, tensor<6x8xf32>, tensor<?xi32>, tensor<3xi32>, tensor<?x6xf32>) -> tensor<?x6xf32>
+  return
+}
+
+// -----
+
 func.func @f(%x: tensor<5x8xf32>, %w: tensor<6x8xf32>, %o: tensor<4x6xf32>, %l: tensor<?xi32>, %n: tensor<i32>) {
   // expected-error @below {{expected 5 rows (M) of the result, as many as of the input, found 4}}
   %p = prune.gemm "s" %x, %w rows both(%l, %n : tensor<?xi32>) into %o : tensor<5x8xf32>, tensor<6x8xf32> -> tensor<4x6xf32>

@@ -10,10 +10,8 @@
 //   (r, h, d) -> (r, h * head_dim + d), never by reshapes;
 // - what depends on data (slots, tokens) is a tensor.extract from the whole
 //   cache or table, and everything else is an ordinary operand.
-//
-// The linalg op that computes the op's value carries its site as `prune.site`;
-// the steps before it carry "SITE.STEP".
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "coppice/Dialect/LinalgSteps.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -24,83 +22,8 @@
 #include <limits>
 
 using namespace mlir;
+using namespace coppice;
 using namespace coppice::decoder;
-
-namespace {
-
-/// Builds the linalg of one decoder op.
-class Decomposer {
-public:
-  using Body =
-      llvm::function_ref<Value(OpBuilder &, Location, ValueRange, Value)>;
-
-  Decomposer(OpBuilder &builder, Operation *op, StringRef site)
-      : builder(builder), loc(op->getLoc()), site(site.str()) {}
-
-  AffineExpr dim(unsigned position) {
-    return getAffineDimExpr(position, builder.getContext());
-  }
-
-  /// Extent `index` of `value`: static where the type knows it.
-  OpFoldResult extent(Value value, int64_t index) {
-    return tensor::getMixedSize(builder, loc, value, index);
-  }
-
-  Value empty(ArrayRef<OpFoldResult> sizes, Type element) {
-    return tensor::EmptyOp::create(builder, loc, sizes, element);
-  }
-
-  /// An f32 tensor of `sizes` that holds `value` everywhere.
-  Value filled(ArrayRef<OpFoldResult> sizes, float value, StringRef step) {
-    Value constant =
-        arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(value));
-    auto fill = linalg::FillOp::create(builder, loc, constant,
-                                       empty(sizes, builder.getF32Type()));
-    name(fill, step);
-    return fill.getResult(0);
-  }
-
-  /// A linalg.generic with one result. The body gets the elements of `inputs`
-  /// and that of `init`, and returns the element of the result. The iterators
-  /// are as many as the maps have dimensions; the last `reductions` reduce.
-  Value generic(ValueRange inputs, Value init, ArrayRef<AffineMap> maps,
-                unsigned reductions, StringRef step, Body body) {
-    unsigned dims = maps.front().getNumDims();
-    SmallVector<utils::IteratorType> iterators(dims,
-                                               utils::IteratorType::parallel);
-    for (unsigned i = dims - reductions; i < dims; ++i)
-      iterators[i] = utils::IteratorType::reduction;
-    auto op = linalg::GenericOp::create(
-        builder, loc, init.getType(), inputs, init, maps, iterators,
-        [&](OpBuilder &b, Location l, ValueRange elements) {
-          Value result = body(b, l, elements.drop_back(), elements.back());
-          linalg::YieldOp::create(b, l, result);
-        });
-    name(op, step);
-    return op.getResult(0);
-  }
-
-  /// The map from `dims` loops to `results`.
-  AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
-    return AffineMap::get(dims, 0, results, builder.getContext());
-  }
-
-  /// Names the op that computes `step` of the site; "" is its value. Inside of
-  /// a kernel, which many sites share, ops have no site.
-  void name(Operation *op, StringRef step) {
-    if (site.empty())
-      return;
-    op->setAttr(
-        "prune.site",
-        builder.getStringAttr(step.empty() ? Twine(site) : site + "." + step));
-  }
-
-  OpBuilder &builder;
-  Location loc;
-  std::string site;
-};
-
-} // namespace
 
 /// Widens a stored element to f32.
 static Value widen(OpBuilder &b, Location loc, Value element) {
@@ -130,7 +53,7 @@ static Value f32(OpBuilder &b, Location loc, float value) {
 }
 
 FailureOr<SmallVector<Value>> LookupOp::decomposeOperation(OpBuilder &builder) {
-  Decomposer d(builder, *this, getSite());
+  LinalgSteps d(builder, getLoc(), getSite());
   Value table = getTable();
   Value init = d.empty({d.extent(getIndices(), 0), d.extent(table, 1)},
                        builder.getF32Type());
@@ -162,7 +85,7 @@ static Value normalise(OpBuilder &b, Location loc, RMSNormOp op, Value element,
 }
 
 /// The norm of each run of `head_dim` columns.
-static Value normHeads(Decomposer &d, RMSNormOp op) {
+static Value normHeads(LinalgSteps &d, RMSNormOp op) {
   Value input = op.getInput(), gain = op.getGain();
   int64_t headDim = op.getHeadDimAttr().getInt();
   int64_t columns = op.getInput().getType().getDimSize(1);
@@ -196,7 +119,7 @@ static Value normHeads(Decomposer &d, RMSNormOp op) {
 
 FailureOr<SmallVector<Value>>
 RMSNormOp::decomposeOperation(OpBuilder &builder) {
-  Decomposer d(builder, *this, getSite());
+  LinalgSteps d(builder, getLoc(), getSite());
   if (getHeadDimAttr())
     return SmallVector<Value>{normHeads(d, *this)};
   Value input = getInput();
@@ -222,7 +145,7 @@ RMSNormOp::decomposeOperation(OpBuilder &builder) {
 
 FailureOr<SmallVector<Value>>
 RotaryTableOp::decomposeOperation(OpBuilder &builder) {
-  Decomposer d(builder, *this, getSite());
+  LinalgSteps d(builder, getLoc(), getSite());
   auto count = static_cast<int64_t>(getFrequencies().size());
   auto type = RankedTensorType::get({count}, builder.getF32Type());
   Value frequencies = arith::ConstantOp::create(
@@ -251,7 +174,7 @@ RotaryTableOp::decomposeOperation(OpBuilder &builder) {
 }
 
 FailureOr<SmallVector<Value>> RotaryOp::decomposeOperation(OpBuilder &builder) {
-  Decomposer d(builder, *this, getSite());
+  LinalgSteps d(builder, getLoc(), getSite());
   Value input = getInput();
   int64_t headDim = getHeadDimAttr().getInt();
   int64_t rotated = getAngles().getType().getDimSize(1), half = rotated / 2;
@@ -309,7 +232,7 @@ FailureOr<SmallVector<Value>> RotaryOp::decomposeOperation(OpBuilder &builder) {
 }
 
 FailureOr<SmallVector<Value>> AppendOp::decomposeOperation(OpBuilder &builder) {
-  Decomposer d(builder, *this, getSite());
+  LinalgSteps d(builder, getLoc(), getSite());
   Value rows = getRows();
   OpFoldResult count = d.extent(rows, 0), width = d.extent(rows, 1);
   Type storage = getCache().getType().getElementType();
@@ -355,21 +278,18 @@ FailureOr<SmallVector<Value>> AppendOp::decomposeOperation(OpBuilder &builder) {
 
 /// [rows, KV heads, context] of i32: how often the block of a position is in
 /// the row's list for the KV head.
-static Value listPositions(Decomposer &d, AttentionOp op) {
+static Value listPositions(LinalgSteps &d, AttentionOp op) {
   OpBuilder &b = d.builder;
   int64_t perHead = op.getBlocksPerHead();
   OpFoldResult heads = b.getIndexAttr(op.getKvHeads());
   AffineExpr r = d.dim(0), k = d.dim(1), j = d.dim(2), c = d.dim(3);
-  Value zero = arith::ConstantOp::create(b, d.loc, b.getI32IntegerAttr(0));
-  auto none = linalg::FillOp::create(
-      b, d.loc, zero,
-      d.empty({d.extent(op.getQuery(), 0), heads, d.extent(op.getKeys(), 1)},
-              b.getI32Type()));
-  d.name(none, "unlisted");
+  Value none =
+      d.filled({d.extent(op.getQuery(), 0), heads, d.extent(op.getKeys(), 1)},
+               b.getI32IntegerAttr(0), "unlisted");
   // How long a list is, is an iterator that has its extent from here.
   Value length = d.empty({b.getIndexAttr(perHead)}, b.getI32Type());
   return d.generic(
-      {op.getBlocks(), length}, none.getResult(0),
+      {op.getBlocks(), length}, none,
       {d.map(4, {r, k * perHead + c}), d.map(4, {c}), d.map(4, {r, k, j})}, 1,
       "listed",
       [&](OpBuilder &b, Location loc, ValueRange in, Value count) -> Value {
@@ -388,7 +308,7 @@ static Value listPositions(Decomposer &d, AttentionOp op) {
 
 FailureOr<SmallVector<Value>>
 AttentionOp::decomposeOperation(OpBuilder &builder) {
-  Decomposer d(builder, *this, getSite());
+  LinalgSteps d(builder, getLoc(), getSite());
   Value query = getQuery(), keys = getKeys(), values = getValues();
   int64_t headDim = getHeadDimAttr().getInt();
   int64_t heads = getQueryHeads(), group = heads / getKvHeads();

@@ -404,14 +404,14 @@ public:
 
   /// [rows, groups] of i32.
   Value countRows() {
-    return count([](OpBuilder &b, Location l, Value, Value, Value, Value,
-                    Value) -> Value {
-      return arith::ConstantOp::create(b, l, b.getBoolAttr(true));
-    });
+    return count(
+        [](OpBuilder &b, Location l, Value, Value, Value, Value) -> Value {
+          return arith::ConstantOp::create(b, l, b.getBoolAttr(true));
+        });
   }
   Value countAhead() {
     return count([](OpBuilder &b, Location l, Value row, Value mine,
-                    Value other, Value theirs, Value) -> Value {
+                    Value other, Value theirs) -> Value {
       using P = arith::CmpFPredicate;
       // NaN is the largest, and equal to NaN.
       Value isNaN = arith::CmpFOp::create(b, l, P::UNO, mine, mine),
@@ -433,7 +433,7 @@ public:
 
 private:
   using Body = llvm::function_ref<Value(OpBuilder &, Location, Value, Value,
-                                        Value, Value, Value)>;
+                                        Value, Value)>;
 
   /// Counts the rows of the same slot that `isCounted` says yes of, given this
   /// row and how much it is to be kept, and the other row and the same of it.
@@ -468,7 +468,7 @@ private:
                  Value counts = arith::AndIOp::create(
                      b, l, isSame,
                      isCounted(b, l, row, preference(b, l, row, group), other,
-                               preference(b, l, other, group), group));
+                               preference(b, l, other, group)));
                  Value one =
                      arith::ExtUIOp::create(b, l, b.getI32Type(), counts);
                  linalg::YieldOp::create(

@@ -269,6 +269,9 @@ static LogicalResult verifySet(GemmOp op, StringRef name, Value list,
     return op.emitOpError() << "expected a list, a count and "
                             << (name == "rows" ? "sides" : "a size")
                             << " of a set of " << name << ", or none of them";
+  if (list && cast<RankedTensorType>(count.getType()).getRank())
+    return op.emitOpError() << "expected one count of a set of " << name
+                            << ", found " << count.getType();
   auto size = dyn_cast_or_null<IntegerAttr>(what);
   if (isa_and_nonnull<RowSidesAttr>(what))
     size = {};

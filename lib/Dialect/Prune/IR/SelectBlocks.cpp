@@ -6,6 +6,7 @@
 // ahead of a block; whether it is chosen; and how many chosen ones are before
 // it, which is its place in the list. Tables have room for as many blocks as
 // there are positions, for that is an extent which has a name.
+#include "coppice/Dialect/LinalgSteps.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -13,6 +14,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
+using namespace coppice;
 using namespace coppice::prune;
 
 //===----------------------------------------------------------------------===//
@@ -182,21 +184,21 @@ public:
   Location loc;
 };
 
-class SelectDecomposer {
+class SelectDecomposer : LinalgSteps {
 public:
   SelectDecomposer(OpBuilder &builder, SelectBlocksOp op)
-      : builder(builder), loc(op.getLoc()), op(op),
+      : LinalgSteps(builder, op.getLoc(), op.getSite()), op(op),
         size(static_cast<int64_t>(op.getBlockSize())),
         recent(static_cast<int64_t>(op.getRecent())),
         first(static_cast<int64_t>(op.getFirst())),
         perHead(op.getBlocksPerHead()), heads(op.getKvHeads()) {}
 
   Value run() {
-    rows = tensor::getMixedSize(builder, loc, op.getPositions(), 0);
+    rows = extent(op.getPositions(), 0);
     leaders = findLeaders();
     if (op.getTop() == 0)
       return listByPosition();
-    context = tensor::getMixedSize(builder, loc, op.getKeys(), 1);
+    context = extent(op.getKeys(), 1);
     Value scores = scoreBlocks(multiplyKeys(sumQueries()));
     Value chosen = choose(countAhead(scores));
     return listChosen(chosen, countBefore(chosen));
@@ -209,44 +211,17 @@ private:
     Value any, from, own;
   };
 
-  AffineExpr dim(unsigned i) { return builder.getAffineDimExpr(i); }
-  AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
-    return AffineMap::get(dims, 0, results, builder.getContext());
-  }
-  Value empty(ArrayRef<OpFoldResult> sizes, Type element) {
-    return tensor::EmptyOp::create(builder, loc, sizes, element);
-  }
-  Value filled(ArrayRef<OpFoldResult> sizes, TypedAttr value, StringRef step) {
-    Value scalar = arith::ConstantOp::create(builder, loc, value);
-    auto fill = linalg::FillOp::create(builder, loc, scalar,
-                                       empty(sizes, value.getType()));
-    name(fill, step);
-    return fill.getResult(0);
-  }
-  void name(Operation *made, StringRef step) {
-    if (op.getSite().empty())
-      return;
-    made->setAttr("prune.site", builder.getStringAttr(
-                                    step.empty() ? Twine(op.getSite())
-                                                 : op.getSite() + "." + step));
-  }
-  /// A named op of one result; the last `reductions` loops reduce. `body` gets
-  /// the elements of the inputs and, last, that of `init`.
+  /// `body` gets the elements of the inputs and, last, that of `init`.
   Value generic(ValueRange inputs, Value init, ArrayRef<AffineMap> maps,
                 unsigned reductions, StringRef step, Body body) {
-    unsigned dims = maps.front().getNumDims();
-    SmallVector<utils::IteratorType> iterators(dims,
-                                               utils::IteratorType::parallel);
-    for (unsigned i = dims - reductions; i < dims; ++i)
-      iterators[i] = utils::IteratorType::reduction;
-    auto made = linalg::GenericOp::create(
-        builder, loc, init.getType(), inputs, init, maps, iterators,
-        [&](OpBuilder &b, Location l, ValueRange elements) {
+    return LinalgSteps::generic(
+        inputs, init, maps, reductions, step,
+        [&](OpBuilder &b, Location l, ValueRange in, Value sofar) {
+          SmallVector<Value> elements(in);
+          elements.push_back(sofar);
           Scalars scalars(b, l);
-          linalg::YieldOp::create(b, l, body(scalars, elements));
+          return body(scalars, elements);
         });
-    name(made, step);
-    return made.getResult(0);
   }
 
   Value leaderOf(Scalars &s, Value row) {
@@ -286,8 +261,6 @@ private:
     return {rows, builder.getIndexAttr(heads), context};
   }
 
-  OpBuilder &builder;
-  Location loc;
   SelectBlocksOp op;
   int64_t size, recent, first, perHead, heads;
   OpFoldResult rows, context;
@@ -350,9 +323,7 @@ Value SelectDecomposer::sumQueries() {
       cast<RankedTensorType>(op.getQuery().getType()).getDimSize(1) / width;
   Value shape = empty({builder.getIndexAttr(group)}, builder.getF32Type());
   return generic(
-      shape,
-      filled({rows, builder.getIndexAttr(width)}, builder.getF32FloatAttr(0),
-             "start"),
+      shape, filled({rows, builder.getIndexAttr(width)}, 0.0f, "start"),
       {map(3, {dim(2)}), map(3, {dim(0), dim(1)})}, 1, "queries",
       [&](Scalars &s, ValueRange in) -> Value {
         Value column = s.loop(1);
@@ -371,8 +342,7 @@ Value SelectDecomposer::multiplyKeys(Value queries) {
   int64_t headDim = op.getHeadDimAttr().getInt();
   Value shape = empty({builder.getIndexAttr(headDim)}, builder.getF32Type());
   return generic(
-      {queries, shape},
-      filled(tableSizes(), builder.getF32FloatAttr(0), "none"),
+      {queries, shape}, filled(tableSizes(), 0.0f, "none"),
       {map(4, {dim(0), dim(1) * headDim + dim(3)}), map(4, {dim(3)}),
        map(4, {dim(0), dim(1), dim(2)})},
       1, "dots", [&](Scalars &s, ValueRange in) -> Value {
@@ -393,7 +363,7 @@ Value SelectDecomposer::multiplyKeys(Value queries) {
 Value SelectDecomposer::scoreBlocks(Value dots) {
   Value shape = empty({builder.getIndexAttr(size)}, builder.getF32Type());
   return generic(
-      shape, filled(tableSizes(), builder.getF32FloatAttr(0), "unscored"),
+      shape, filled(tableSizes(), 0.0f, "unscored"),
       {map(4, {dim(3)}), map(4, {dim(0), dim(1), dim(2)})}, 1, "scores",
       [&](Scalars &s, ValueRange in) -> Value {
         Value row = s.loop(0), block = s.loop(2);

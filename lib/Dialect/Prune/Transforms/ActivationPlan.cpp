@@ -19,14 +19,7 @@ class ActivationPlan {
 public:
   explicit ActivationPlan(ModuleOp module) {
     module.walk([&](GemmOp gemm) {
-      // Routers are of the plan, not of the model.
-      std::optional<LayerSite> site = parseLayerSite(gemm.getSite());
-      bool isRouter = site && (site->sublayer.ends_with(".router") ||
-                               site->rest.starts_with(".router") ||
-                               site->rest.starts_with(".forecast") ||
-                               site->rest.starts_with("router") ||
-                               site->rest.starts_with("forecast"));
-      if (!gemm.getSite().empty() && !isRouter)
+      if (!gemm.getSite().empty())
         gemms.push_back(gemm);
     });
   }

@@ -1,5 +1,6 @@
 #include "coppice/Dialect/Prune/Transforms/DynamicPlan.h"
-#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Analysis/PlanSites.h"
+#include "coppice/Analysis/Sites.h"
 #include "mlir/AsmParser/AsmParser.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -14,12 +15,8 @@ static llvm::StringSet<> findSettled(PlanOp plan,
   for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
     if (!isa<SkipOp, RouteOp>(decision))
       continue;
-    std::string error;
-    // One that is wrong is reported when the plan is applied.
-    std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
     for (const Sublayer &sublayer : sublayers)
-      if (glob && (glob->match(sublayer.name) ||
-                   glob->match(parseLayerSite(sublayer.name)->layerName)))
+      if (namesSite(decision, sublayer.name))
         settled.insert(sublayer.name);
   }
   return settled;
@@ -78,14 +75,11 @@ static FailureOr<Asked> findAsked(PlanOp plan,
 
 /// Does the plan keep some heads only of an attention?
 static bool hasKeptHeads(PlanOp plan, const Sublayer &sublayer) {
-  for (auto keep : plan.getBody().front().getOps<KeepOp>()) {
-    std::string error;
-    std::optional<SiteGlob> glob = SiteGlob::parse(keep.getSites(), error);
-    if (keep.getDimension() == Dimension::KVHeads && glob &&
-        glob->match(sublayer.name))
-      return true;
-  }
-  return false;
+  return llvm::any_of(plan.getBody().front().getOps<KeepOp>(),
+                      [&](KeepOp keep) {
+                        return keep.getDimension() == Dimension::KVHeads &&
+                               namesSite(keep, sublayer.name);
+                      });
 }
 
 /// Query heads of a group of no more than `columns`, at least one: whole KV
@@ -112,11 +106,9 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
   FailureOr<RouterAttr> router = parseRouterText(plan, options.router);
   if (failed(router))
     return failure();
-  std::string error;
-  std::optional<SiteGlob> glob =
-      SiteGlob::parse(options.sites.empty() ? "*.*.*" : options.sites, error);
-  if (!glob)
-    return plan.emitError() << "sites '" << options.sites << "': " << error;
+  FailureOr<SiteGlob> glob = parseSitesFlag(plan, options.sites, "*.*.*");
+  if (failed(glob))
+    return failure();
 
   llvm::StringSet<> settled = findSettled(plan, sublayers), layers;
   auto builder = OpBuilder::atBlockEnd(&plan.getBody().front());
@@ -152,10 +144,8 @@ coppice::prune::addDynamicDecisions(PlanOp plan, ArrayRef<Sublayer> sublayers,
   }
   if (routed)
     return success();
-  return plan.emitError() << "expected a sublayer for " << asked->flag
-                          << " that the "
-                             "plan neither skips nor routes, found none"
-                          << (options.sites.empty() ? "" : " of '")
-                          << options.sites
-                          << (options.sites.empty() ? "" : "'");
+  return plan.emitError()
+         << "expected a sublayer for " << asked->flag
+         << " that the plan neither skips nor routes, found none"
+         << describeSitesFlag(options.sites);
 }

@@ -1,5 +1,5 @@
 #include "coppice/Dialect/Prune/Transforms/SparseAttentionPlan.h"
-#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Analysis/PlanSites.h"
 #include <cmath>
 
 using namespace mlir;
@@ -43,17 +43,11 @@ static FailureOr<Counts> countBlocks(PlanOp plan,
 
 /// Is the sublayer gone, or has this been said about it?
 static bool isSettled(PlanOp plan, const Sublayer &sublayer) {
-  StringRef layer = parseLayerSite(sublayer.name)->layerName;
-  for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
-    if (!isa<SkipOp, BlocksOp>(decision))
-      continue;
-    std::string error;
-    // One that is wrong is reported when the plan is applied.
-    std::optional<SiteGlob> glob = SiteGlob::parse(decision.getSites(), error);
-    if (glob && (glob->match(sublayer.name) || glob->match(layer)))
-      return true;
-  }
-  return false;
+  return llvm::any_of(plan.getBody().front().getOps<DecisionOpInterface>(),
+                      [&](DecisionOpInterface decision) {
+                        return isa<SkipOp, BlocksOp>(decision) &&
+                               namesSite(decision, sublayer.name);
+                      });
 }
 
 LogicalResult coppice::prune::addSparseAttentionDecisions(
@@ -64,11 +58,9 @@ LogicalResult coppice::prune::addSparseAttentionDecisions(
   FailureOr<Counts> counts = countBlocks(plan, options);
   if (failed(counts))
     return failure();
-  std::string error;
-  std::optional<SiteGlob> glob =
-      SiteGlob::parse(options.sites.empty() ? "*.*.*" : options.sites, error);
-  if (!glob)
-    return plan.emitError() << "sites '" << options.sites << "': " << error;
+  FailureOr<SiteGlob> glob = parseSitesFlag(plan, options.sites, "*.*.*");
+  if (failed(glob))
+    return failure();
   SmallVector<StringRef> open;
   for (const Sublayer &sublayer : sublayers)
     if (sublayer.attention && glob->match(sublayer.name) &&
@@ -78,8 +70,7 @@ LogicalResult coppice::prune::addSparseAttentionDecisions(
     return plan.emitError()
            << "expected an attention for --sparse-attention that the plan "
               "neither skips nor has a 'prune.blocks' for, found none"
-           << (options.sites.empty() ? "" : " of '") << options.sites
-           << (options.sites.empty() ? "" : "'");
+           << describeSitesFlag(options.sites);
   auto builder = OpBuilder::atBlockEnd(&plan.getBody().front());
   for (StringRef name : open)
     BlocksOp::create(builder, plan.getLoc(), builder.getStringAttr(name),

@@ -1,6 +1,7 @@
 #include "coppice/Dialect/Prune/Transforms/StaticPlan.h"
 #include "coppice/Analysis/Boundaries.h"
-#include "coppice/Analysis/SiteGlob.h"
+#include "coppice/Analysis/PlanSites.h"
+#include "coppice/Analysis/Sites.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/xxhash.h"
@@ -121,11 +122,9 @@ private:
   }
 
   LogicalResult selectSites() {
-    std::string error;
-    std::optional<SiteGlob> glob =
-        SiteGlob::parse(options.sites.empty() ? "*.*.*" : options.sites, error);
-    if (!glob)
-      return plan.emitError() << "sites '" << options.sites << "': " << error;
+    FailureOr<SiteGlob> glob = parseSitesFlag(plan, options.sites, "*.*.*");
+    if (failed(glob))
+      return failure();
     for (const Sublayer &sublayer : all)
       if (glob->match(sublayer.name))
         selected.push_back(&sublayer);
@@ -137,19 +136,14 @@ private:
     return success();
   }
 
-  /// What the plan says already. A glob that is wrong is reported when the plan
-  /// is applied.
+  /// What the plan says already.
   void findDecided() {
     for (auto decision : plan.getBody().front().getOps<DecisionOpInterface>()) {
       auto keep = dyn_cast<KeepOp>(decision.getOperation());
       if (keep && keep.getDimension() == Dimension::Hidden)
         continue;
-      std::string error;
-      std::optional<SiteGlob> glob =
-          SiteGlob::parse(decision.getSites(), error);
       for (const Sublayer &sublayer : all)
-        if (glob && (glob->match(sublayer.name) ||
-                     glob->match(parseLayerSite(sublayer.name)->layerName))) {
+        if (namesSite(decision, sublayer.name)) {
           // Rows may be left to a router, and blocks be chosen, of what keeps a
           // part of its width.
           (isa<RouteOp, BlocksOp>(decision) ? dynamic : decided)
