@@ -8,6 +8,7 @@
 #include "coppice/Analysis/PlanSites.h"
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Bundle/CompileBundle.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "runtime/evaluate/runner.h"
 
@@ -58,12 +59,12 @@ public:
              const ActivationOptions &options)
       : module(module), plan(plan), options(options) {}
 
-  LogicalResult run();
+  FailureOr<int64_t> run();
 
 private:
   bool isSettled(StringRef site);
   LogicalResult findInputs();
-  LogicalResult measure(StringRef directory);
+  FailureOr<int64_t> measure(StringRef directory);
   LogicalResult addDecisions();
 
   ModuleOp module;
@@ -117,8 +118,8 @@ LogicalResult Calibrator::findInputs() {
                           << describeSitesFlag(options.sites);
 }
 
-/// Compiles the dense program into `directory` and runs it.
-LogicalResult Calibrator::measure(StringRef directory) {
+/// Compiles the dense program into `directory` and runs it; on how many tokens.
+FailureOr<int64_t> Calibrator::measure(StringRef directory) {
   OwningOpRef<ModuleOp> dense = module.clone();
   for (auto other : llvm::to_vector(dense->getOps<prune::PlanOp>()))
     other.erase();
@@ -126,9 +127,13 @@ LogicalResult Calibrator::measure(StringRef directory) {
   compile.output = (directory + "/dense.coppice").str();
   compile.inputDirectory = options.inputDirectory;
   compile.isa = "avx2"; // whatever this machine has, once is enough
-  compile.maxRows = options.tokens;
+  int64_t count = options.tokens;
+  if (auto model =
+          (*dense)->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName))
+    count = std::min(count, model.getContextLength());
+  compile.maxRows = count;
   compile.maxBatch = 1;
-  compile.maxContext = options.tokens;
+  compile.maxContext = count;
   compile.taps = true;
   if (failed(compileToBundle(*dense, compile)))
     return failure();
@@ -137,8 +142,7 @@ LogicalResult Calibrator::measure(StringRef directory) {
     return plan.emitError() << "calibration: " << runner.status().message();
   samples.program = &runner->program();
   std::mt19937_64 random(options.seed);
-  std::vector<int32_t> tokens(
-      static_cast<size_t>(std::min(options.tokens, runner->context())));
+  std::vector<int32_t> tokens(static_cast<size_t>(count));
   for (int32_t &token : tokens)
     token = int32_t(random() % uint64_t(runner->vocabulary()));
   std::vector<float> logits;
@@ -146,7 +150,7 @@ LogicalResult Calibrator::measure(StringRef directory) {
   rt::Status status = runner->feed(tokens, 0, 0, /*all=*/false, logits);
   coppice_session_observe(runner->session(), nullptr, nullptr);
   if (status.ok())
-    return success();
+    return count;
   return plan.emitError() << "calibration: " << status.message();
 }
 
@@ -180,7 +184,7 @@ LogicalResult Calibrator::addDecisions() {
   return success();
 }
 
-LogicalResult Calibrator::run() {
+FailureOr<int64_t> Calibrator::run() {
   if (!(options.sparsity > 0 && options.sparsity < 1))
     return plan.emitError()
            << "expected an activation sparsity between 0 and 1, found "
@@ -195,14 +199,15 @@ LogicalResult Calibrator::run() {
                             << code.message();
   llvm::scope_exit remove(
       [&] { llvm::sys::fs::remove_directories(directory); });
-  if (failed(measure(directory)))
+  FailureOr<int64_t> tokens = measure(directory);
+  if (failed(tokens) || failed(addDecisions()))
     return failure();
-  return addDecisions();
+  return tokens;
 }
 
 } // namespace
 
-LogicalResult
+FailureOr<int64_t>
 coppice::addActivationDecisions(ModuleOp module, prune::PlanOp plan,
                                 const ActivationOptions &options) {
   return Calibrator(module, plan, options).run();

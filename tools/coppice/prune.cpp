@@ -231,11 +231,13 @@ LogicalResult addFlags(ModuleOp module, PlanOp plan,
     activations.sites = flags.sites;
     activations.inputDirectory = staticK.inputDirectory;
     activations.seed = flags.seed;
+    FailureOr<int64_t> tokens =
+        addActivationDecisions(module, plan, activations);
+    if (failed(tokens))
+      return failure();
     llvm::errs() << llvm::format("thresholds: from the dense model on %lld "
                                  "random tokens\n",
-                                 static_cast<long long>(activations.tokens));
-    if (failed(addActivationDecisions(module, plan, activations)))
-      return failure();
+                                 static_cast<long long>(*tokens));
   }
   return staticK.any() ? addStaticKDecisions(module, plan, staticK) : success();
 }

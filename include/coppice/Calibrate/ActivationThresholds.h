@@ -15,7 +15,8 @@ struct ActivationOptions {
   std::string sites;
   /// Where relative paths of the module's weights start.
   std::string inputDirectory;
-  /// Random token ids that the dense model is run on.
+  /// Random token ids that the dense model is run on, at most: its context
+  /// may be shorter.
   int64_t tokens = 256;
   uint64_t seed = 0;
 };
@@ -23,11 +24,11 @@ struct ActivationOptions {
 /// Adds to `plan` a `prune.activations` for each GEMM of the dense `module`
 /// that matches, with the magnitude that the fraction `sparsity` of its input
 /// is below. The dense model is compiled into a directory for temporary files,
-/// run once, and what its GEMMs read is looked at. Reports what is wrong, and
-/// then adds nothing.
-mlir::LogicalResult addActivationDecisions(mlir::ModuleOp module,
-                                           prune::PlanOp plan,
-                                           const ActivationOptions &options);
+/// run once, and what its GEMMs read is looked at. Gives how many tokens it was
+/// run on. Reports what is wrong, and then adds nothing.
+mlir::FailureOr<int64_t>
+addActivationDecisions(mlir::ModuleOp module, prune::PlanOp plan,
+                       const ActivationOptions &options);
 
 } // namespace coppice
 
