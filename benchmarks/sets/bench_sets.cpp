@@ -9,6 +9,7 @@
 #include "tools/coppice-run/output.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -25,6 +26,8 @@ struct Flags {
   std::string json, isa = "host";
   std::vector<int> threads;
   std::vector<std::string> dtypes{"f32", "bf16"}, shapes;
+  std::vector<std::string> sets; // by name; none: those of `kinds`
+  std::vector<int64_t> granules; // none: those of the kind
   double kept = 0.5;
 };
 
@@ -32,6 +35,45 @@ struct Flags {
 const char *const usualShapes[] = {"512x2048x2048", "512x8192x2048",
                                    "512x2048x8192", "1x8192x2048",
                                    "1x2048x8192"};
+
+struct Kind {
+  const char *name;
+  SetKind kind;
+  std::vector<int64_t> granules; // usual ones
+};
+const Kind kinds[] = {{"rows", SetKind::Rows, {1}},
+                      {"panels", SetKind::Panels, {64, 128}},
+                      {"groups", SetKind::Groups, {64, 128, 256}},
+                      {"rows-of-panels", SetKind::RowsOfPanels, {64, 128}},
+                      {"rows-of-groups", SetKind::RowsOfGroups, {64, 128, 256}},
+                      {"pattern", SetKind::Pattern, {4}}};
+
+std::vector<std::string> namesOfKinds() {
+  std::vector<std::string> names;
+  for (const Kind &kind : kinds)
+    names.push_back(kind.name);
+  return names;
+}
+
+/// Adds to `cells` what `flags` ask for of the product of `cell`.
+void addCells(const Flags &flags, SetCell cell, std::vector<SetCell> &cells) {
+  for (const Kind &kind : kinds) {
+    if (!flags.sets.empty() && std::find(flags.sets.begin(), flags.sets.end(),
+                                         kind.name) == flags.sets.end())
+      continue;
+    bool hasSize = kind.kind != SetKind::Rows && kind.kind != SetKind::Pattern;
+    cell.kind = kind.kind;
+    for (int64_t granule :
+         hasSize && !flags.granules.empty() ? flags.granules : kind.granules) {
+      cell.granule = granule;
+      bool isOne = cell.kind == SetKind::Rows && cell.m == 1;
+      bool isOther = cell.kind == SetKind::Pattern && keptOfGroup(cell) != 1 &&
+                     keptOfGroup(cell) != 2;
+      if (!isOne && !isOther)
+        cells.push_back(cell);
+    }
+  }
+}
 
 bool parseShape(const std::string &text, SetCell &cell) {
   long long m, n, k;
@@ -99,25 +141,8 @@ Status run(Flags flags) {
     if (!parseShape(shape, cell))
       return rt::invalidArgument(
           rt::concat("--shape: expected MxNxK, found '", shape, "'"));
-    auto add = [&](SetKind kind, int64_t granule) {
-      cell.kind = kind;
-      cell.granule = granule;
-      cells.push_back(cell);
-    };
-    if (cell.m > 1)
-      add(SetKind::Rows, 1);
-    for (int64_t granule : {64, 128})
-      add(SetKind::Panels, granule);
-    for (int64_t granule : {64, 128, 256})
-      add(SetKind::Groups, granule);
-    for (int64_t granule : {64, 128})
-      add(SetKind::RowsOfPanels, granule);
-    for (int64_t granule : {64, 128, 256})
-      add(SetKind::RowsOfGroups, granule);
     cell.kept = flags.kept;
-    cell.granule = 4;
-    if (int64_t kept = keptOfGroup(cell); kept == 1 || kept == 2)
-      add(SetKind::Pattern, 4);
+    addCells(flags, cell, cells);
   }
   if (Status status = rt::checkAppendable(flags.json); !status.ok())
     return status;
@@ -170,6 +195,16 @@ void describe(CLI::App &app, Flags &flags) {
       ->type_name("TYPE,..");
   list("--shape", flags.shapes, "products (default: those of llama-3.2-1b)")
       ->type_name("MxNxK,..");
+  list("--set", flags.sets,
+       "kinds of sets: rows, panels, groups (of K), rows-of-panels, "
+       "rows-of-groups, pattern (default: all)")
+      ->check(CLI::IsMember(namesOfKinds()))
+      ->type_name("KIND,..");
+  list("--granule", flags.granules,
+       "columns or values along K that are kept or left out together (default: "
+       "64, 128 and, along K, 256)")
+      ->check(CLI::Range(int64_t(16), int64_t(1) << 20))
+      ->type_name("N,..");
   app.add_option("--kept", flags.kept, "fraction of granules in the set")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
