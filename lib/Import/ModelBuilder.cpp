@@ -227,7 +227,7 @@ private:
         positions, Value(), Value(), Value(), uint64_t(model.headDim),
         llvm::APFloat(float(1 / std::sqrt(double(model.headDim)))),
         layer.window ? builder.getI64IntegerAttr(layer.window) : IntegerAttr(),
-        IntegerAttr());
+        IntegerAttr(), FloatAttr(), IntegerAttr());
     return add(site, mapped, project(site, "o", mixed));
   }
 

@@ -108,11 +108,14 @@ static AffineExpr getFlops(Operation *op,
         return elements(rotary.getResult()) * 3;
       })
       // a query-key pair: a multiply-add per column for the score and one for
-      // the value; per head scale, maximum, difference, exponential and sum
+      // the value; per head scale, maximum, difference, exponential and sum.
+      // Of pairs that may be dropped the score, scale and maximum are sure.
       .Case([&](decoder::AttentionOp attention) {
-        int64_t width = attention.getQuery().getType().getDimSize(1);
+        int64_t width = attention.getQuery().getType().getDimSize(1),
+                heads = attention.getQueryHeads();
         return exec::getSymbolExpr(context, Symbol::attended) *
-               (4 * width + 5 * attention.getQueryHeads());
+               (attention.getDropBelowAttr() ? 2 * width + 2 * heads
+                                             : 4 * width + 5 * heads);
       })
       .Default([&](Operation *) { return zero; });
 }
@@ -150,6 +153,10 @@ static AffineExpr getTouchedBytes(Operation *op, const CostArgument &argument,
   if (auto lookup = dyn_cast<decoder::LookupOp>(op))
     if (argument.value == lookup.getTable())
       return exec::getElementCount(extents(lookup.getResult())) * size;
+  if (auto attention = dyn_cast<decoder::AttentionOp>(op);
+      attention && attention.getDropBelowAttr() &&
+      argument.value == attention.getValues())
+    return getAffineConstantExpr(0, op->getContext());
   if (auto attention = dyn_cast<decoder::AttentionOp>(op))
     if (argument.value == attention.getKeys() ||
         argument.value == attention.getValues())

@@ -672,6 +672,15 @@ Error compareWithScratch(Comparison &comparison) {
 
 } // namespace
 
+/// Does its attention drop blocks that weigh little?
+static bool dropsBlocks(const rt::Dispatch &dispatch) {
+  return any_of(dispatch.variants, [](const rt::Variant &variant) {
+    return any_of(variant.stages, [](const rt::Stage &stage) {
+      return StringRef(stage.config).contains(", drops 1");
+    });
+  });
+}
+
 Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
                                       const CompareOptions &options) {
   Expected<std::unique_ptr<Program>> fast =
@@ -700,8 +709,9 @@ Expected<VerifyReport> compareBundles(StringRef fastPath, StringRef oraclePath,
   comparison.tolerance = verifyTolerance((*fast)->dtype);
   comparison.report.routes.routes = (*fast)->facts.routes.size();
   comparison.report.hasThresholds =
-      any_of((*fast)->facts.dispatches,
-             [](const rt::Dispatch &dispatch) { return dispatch.zeros > 0; });
+      any_of((*fast)->facts.dispatches, [](const rt::Dispatch &dispatch) {
+        return dispatch.zeros > 0 || dropsBlocks(dispatch);
+      });
   comparison.scales.resize((*fast)->facts.routes.size());
   comparison.report.routes.tolerance = comparison.tolerance;
   comparison.report.blocks.tolerance = comparison.tolerance;

@@ -21,6 +21,7 @@
 #include <map>
 #include <numeric>
 #include <random>
+#include <set>
 
 using namespace mlir;
 using llvm::formatv;
@@ -506,18 +507,26 @@ struct AttentionCase {
   /// attends to all.
   int64_t blockSize = 0, blocks = 0;
   float scale = kPowersOfTwo;
+  /// Positions that are dropped together where they weigh less than 2^-2.5, to
+  /// which no power of two is close; 0: no threshold.
+  int64_t dropSize = 0;
 };
+constexpr double kLeastExponent = -2.5;
 
 std::string caseName(const AttentionCase &shape) {
-  return formatv("attention_{0}_{1}_{2}_{3}_{4}_{5}_{6}", shape.headDim,
+  return formatv("attention_{0}_{1}_{2}_{3}_{4}_{5}_{6}_{7}", shape.headDim,
                  shape.queryHeads, shape.kvHeads, shape.type, shape.window,
-                 shape.blockSize, shape.blocks)
+                 shape.blockSize, shape.blocks, shape.dropSize)
       .str();
 }
 
 std::string attentionKernel(const AttentionCase &shape) {
   std::string window =
       shape.window ? formatv(", window = {0} : i64", shape.window).str() : "";
+  if (shape.dropSize)
+    window += formatv(", drop_below = {0:f8} : f32, drop_size = {1} : i64",
+                      std::exp2(kLeastExponent), shape.dropSize)
+                  .str();
   std::string cache =
       formatv("tensor<?x?x{0}x{1}>", shape.headDim * shape.kvHeads, shape.type)
           .str();
@@ -552,6 +561,8 @@ struct AttentionStep {
   bool exact;
   /// Where a value is infinite, if it is; only later rows of the slot see it.
   std::optional<std::pair<int32_t, int32_t>> infinite = std::nullopt;
+  /// Has no row another of its slot before it, further than the first block?
+  bool areRunsShort = false;
 };
 
 /// Lists of blocks, [rows, KV heads, blocks]: none, the row's own block alone,
@@ -574,6 +585,34 @@ std::vector<int32_t> drawLists(const AttentionCase &shape,
       lists.insert(lists.end(), list.begin(), list.end());
     }
   return lists;
+}
+
+/// Takes the blocks that weigh too little for a row at `position` out of the
+/// positions `seen`, ascending, and their scores.
+void dropBlocks(const AttentionCase &shape, int64_t position,
+                std::vector<int64_t> &seen, std::vector<double> &scores) {
+  std::map<int64_t, double> best;
+  for (auto [j, score] : llvm::zip_equal(seen, scores)) {
+    auto [found, isNew] = best.try_emplace(j / shape.dropSize, score);
+    found->second = std::max(found->second, score);
+  }
+  std::set<int64_t> dropped;
+  double largest = -INFINITY;
+  for (auto [block, score] : best) {
+    largest = std::max(largest, score);
+    if (block != position / shape.dropSize &&
+        score < largest + kLeastExponent * std::log(2))
+      dropped.insert(block);
+  }
+  std::vector<int64_t> left;
+  std::vector<double> ofLeft;
+  for (auto [j, score] : llvm::zip_equal(seen, scores))
+    if (!dropped.count(j / shape.dropSize)) {
+      left.push_back(j);
+      ofLeft.push_back(score);
+    }
+  seen = left;
+  scores = ofLeft;
 }
 
 /// Kernels by instruction set.
@@ -645,6 +684,7 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
   std::vector<char> keys = store(k, shape.type), values = store(v, shape.type);
 
   std::vector<float> expected(q.size(), 0.0f);
+  std::vector<bool> isKept(entries / shape.headDim);
   for (int64_t row = 0; row < symbols.rows; ++row)
     for (int64_t head = 0; head < shape.queryHeads; ++head) {
       int64_t kv = head / (shape.queryHeads / shape.kvHeads);
@@ -662,6 +702,10 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
         weights.push_back(shape.scale * dot);
         largest = std::max(largest, weights.back());
       }
+      if (shape.dropSize)
+        dropBlocks(shape, step.positions[row], seen, weights);
+      for (int64_t j : seen)
+        isKept[at(step.slots[row], j) / shape.headDim + kv] = true;
       for (double &weight : weights)
         total += weight = std::exp(weight - largest);
       for (int64_t d = 0; d < shape.headDim && !seen.empty(); ++d) {
@@ -673,6 +717,12 @@ void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
             static_cast<float>(sum);
       }
     }
+  // Values of what is dropped are not read, where no row beside it keeps it.
+  if (shape.dropSize && step.areRunsShort)
+    for (int64_t i = 0; i < entries; ++i)
+      if (!isKept[i / shape.headDim])
+        v[i] = NAN;
+  values = store(v, shape.type);
 
   for (const std::string &isa : shape.isas) {
     auto found = compiled.find(isa);
@@ -743,8 +793,18 @@ TEST(CodegenCPU, AttentionMatchesItsDefinition) {
       // Rows that see nothing of the first keys of their run, at scales by
       // which the lowest score is not exact.
       {80, 2, 2, "f32", 5, {"avx2", "avx512"}, 0, 0, 0.11180340f},
-      {64, 2, 2, "f32", 0, {"avx2", "avx512"}, 32, 6, 0.125f}};
+      {64, 2, 2, "f32", 0, {"avx2", "avx512"}, 32, 6, 0.125f},
+      // A threshold: alone, with a window that begins within a block, with
+      // lists, with blocks longer than those of other kernels.
+      {8, 4, 2, "f32", 0, {"avx2", "avx512"}, 0, 0, kPowersOfTwo, 32},
+      {64, 6, 2, "bf16", 0, {"avx2", "avx512_bf16"}, 0, 0, kPowersOfTwo, 64},
+      {13, 3, 3, "f16", 75, {"avx512"}, 0, 0, kPowersOfTwo, 32},
+      {24, 4, 2, "f32", 0, {"avx2"}, 32, 6, kPowersOfTwo, 32},
+      {136, 2, 1, "f32", 0, {"avx512"}, 0, 0, kPowersOfTwo, 128}};
   AttentionStep single{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, false};
+  single.areRunsShort = true;
+  AttentionStep decode{{2, 0, 1}, {165, 97, 160}, true};
+  decode.areRunsShort = true;
   // A prompt, one that goes on, and decoding, in an order that is not theirs.
   AttentionStep ragged{{}, {}, false};
   addRun(ragged, 1, 0, 90);
@@ -767,8 +827,10 @@ TEST(CodegenCPU, AttentionMatchesItsDefinition) {
     ASSERT_TRUE(compiled[isa]);
   }
   for (const AttentionCase &shape : cases)
-    for (const AttentionStep *step : {&single, &ragged, &exact, &infinite})
-      checkAttention(compiled, shape, *step);
+    for (const AttentionStep *step :
+         {&single, &decode, &ragged, &exact, &infinite})
+      if (!shape.dropSize || !step->infinite) // what is dropped must be finite
+        checkAttention(compiled, shape, *step);
 }
 
 //===----------------------------------------------------------------------===//
@@ -779,13 +841,14 @@ struct SelectCase {
   int64_t headDim, queryHeads, kvHeads;
   const char *type;
   int64_t size, recent, first, top, window; // window 0: none
+  int64_t rank = 0;                         // of a scorer; 0: none
   int64_t perHead() const { return recent + first + top; }
 };
 
 std::string caseName(const SelectCase &shape) {
-  return formatv("select_{0}_{1}_{2}_{3}_{4}_{5}_{6}_{7}", shape.headDim,
+  return formatv("select_{0}_{1}_{2}_{3}_{4}_{5}_{6}_{7}_{8}", shape.headDim,
                  shape.queryHeads, shape.type, shape.size, shape.recent,
-                 shape.first, shape.top, shape.window)
+                 shape.first, shape.top, shape.window, shape.rank)
       .str();
 }
 
@@ -804,6 +867,14 @@ std::string selectKernel(const SelectCase &shape) {
     scored = formatv("by %q, %k heads of {0} : {1}, {2}", shape.headDim,
                      rows(width), cache)
                  .str();
+  }
+  if (shape.rank) {
+    std::string u = formatv("tensor<{0}x{1}x{2}>", shape.kvHeads * shape.rank,
+                            width / shape.kvHeads, shape.type),
+                v = formatv("tensor<{0}x{1}x{2}>", shape.kvHeads * shape.rank,
+                            3 * shape.headDim, shape.type);
+    arguments += formatv("%u: {0}, %v: {1},", u, v).str();
+    scored += formatv(" weights %u, %v : {0}, {1}", u, v).str();
   }
   std::string window =
       shape.window ? formatv("window {0}", shape.window).str() : "";
@@ -853,6 +924,40 @@ std::vector<int32_t> chooseBlocks(const SelectCase &shape, int64_t position,
   return list;
 }
 
+/// The score of a block by a scorer's weights; `query` is the row's, `keys` are
+/// the slot's.
+float scoreOfPooled(const SelectCase &shape, int64_t head, int64_t block,
+                    const float *query, const float *keys,
+                    const std::vector<float> &u, const std::vector<float> &v) {
+  int64_t width = shape.headDim * shape.queryHeads / shape.kvHeads,
+          cacheWidth = shape.headDim * shape.kvHeads;
+  std::vector<float> pooled;
+  for (int kind = 0; kind < 3; ++kind)
+    for (int64_t d = 0; d < shape.headDim; ++d) {
+      float sum = 0, most = -INFINITY, least = INFINITY;
+      for (int64_t j = block * shape.size; j < (block + 1) * shape.size; ++j) {
+        float key = keys[j * cacheWidth + head * shape.headDim + d];
+        sum += key;
+        most = std::max(most, key);
+        least = std::min(least, key);
+      }
+      pooled.push_back(kind == 0   ? sum / static_cast<float>(shape.size)
+                       : kind == 1 ? most
+                                   : least);
+    }
+  float score = 0;
+  for (int64_t i = 0; i < shape.rank; ++i) {
+    int64_t line = head * shape.rank + i;
+    float e = 0, p = 0;
+    for (int64_t c = 0; c < width; ++c)
+      e += u[line * width + c] * query[head * width + c];
+    for (size_t c = 0; c < pooled.size(); ++c)
+      p += v[line * static_cast<int64_t>(pooled.size()) + c] * pooled[c];
+    score += e * p;
+  }
+  return score;
+}
+
 /// All numbers are small integers: scores are exact, and many are equal.
 void checkSelection(Kernels &kernels, const SelectCase &shape,
                     const AttentionStep &step) {
@@ -869,8 +974,9 @@ void checkSelection(Kernels &kernels, const SelectCase &shape,
     return (slot * symbols.context + position) * cacheWidth;
   };
   std::uniform_int_distribution<int> integer(-1, 1);
-  std::vector<float> q(symbols.rows * width), k(at(symbols.slots, 0));
-  for (std::vector<float> *values : {&q, &k})
+  std::vector<float> q(symbols.rows * width), k(at(symbols.slots, 0)),
+      u(shape.rank * width), v(shape.rank * 3 * cacheWidth);
+  for (std::vector<float> *values : {&q, &k, &u, &v})
     for (float &value : *values)
       value = static_cast<float>(integer(random()));
   // Scores that are NaN, and keys that no row may look at.
@@ -883,7 +989,8 @@ void checkSelection(Kernels &kernels, const SelectCase &shape,
     end = end / shape.size * shape.size;
     std::fill(k.begin() + at(slot, end), k.begin() + at(slot + 1, 0), 1000);
   }
-  std::vector<char> keys = store(k, shape.type);
+  std::vector<char> keys = store(k, shape.type), storedU = store(u, shape.type),
+                    storedV = store(v, shape.type);
 
   auto blockOf = [&](int64_t row) {
     int64_t position = step.positions[row];
@@ -897,6 +1004,9 @@ void checkSelection(Kernels &kernels, const SelectCase &shape,
       leader = row;
     for (int64_t head = 0; head < shape.kvHeads; ++head) {
       auto scoreOf = [&](int64_t block) {
+        if (shape.rank)
+          return scoreOfPooled(shape, head, block, &q[leader * width],
+                               &k[at(step.slots[row], 0)], u, v);
         float score = 0;
         for (int64_t j = block * shape.size; j < (block + 1) * shape.size; ++j)
           for (int64_t d = 0; d < shape.headDim; ++d)
@@ -916,6 +1026,8 @@ void checkSelection(Kernels &kernels, const SelectCase &shape,
     std::vector<const void *> args;
     if (shape.top)
       args = {q.data(), keys.data()};
+    if (shape.rank)
+      args.insert(args.end(), {storedU.data(), storedV.data()});
     args.insert(args.end(),
                 {step.slots.data(), step.positions.data(), lists.data()});
     kernels.run(name, args, symbols, chunk);
@@ -924,11 +1036,16 @@ void checkSelection(Kernels &kernels, const SelectCase &shape,
 }
 
 TEST(CodegenCPU, BlocksAreChosenByPositionAndByScore) {
-  const SelectCase cases[] = {
-      {8, 6, 2, "f32", 16, 1, 0, 0, 0},  {8, 6, 2, "f32", 16, 2, 1, 0, 50},
-      {8, 6, 2, "f32", 16, 2, 1, 3, 0},  {40, 4, 4, "bf16", 16, 1, 0, 2, 0},
-      {13, 3, 1, "f16", 32, 1, 1, 1, 0}, {64, 2, 1, "bf16", 16, 3, 2, 4, 90},
-      {8, 2, 2, "f32", 16, 1, 0, 30, 0}};
+  const SelectCase cases[] = {{8, 6, 2, "f32", 16, 1, 0, 0, 0},
+                              {8, 6, 2, "f32", 16, 2, 1, 0, 50},
+                              {8, 6, 2, "f32", 16, 2, 1, 3, 0},
+                              {40, 4, 4, "bf16", 16, 1, 0, 2, 0},
+                              {13, 3, 1, "f16", 32, 1, 1, 1, 0},
+                              {64, 2, 1, "bf16", 16, 3, 2, 4, 90},
+                              {8, 2, 2, "f32", 16, 1, 0, 30, 0},
+                              {8, 6, 2, "f32", 16, 1, 1, 3, 0, 5},
+                              {13, 3, 1, "f16", 32, 1, 0, 2, 0, 1},
+                              {64, 2, 2, "bf16", 16, 2, 1, 4, 90, 3}};
   AttentionStep few{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, true};
   // Neighbours in one block, but of other slots.
   AttentionStep decode{{0, 1, 2, 2}, {90, 91, 92, 93}, true};

@@ -115,7 +115,27 @@ std::vector<SparseInput> listSparseInputs(ModuleOp module) {
 struct ChosenBlocks {
   std::string site;
   int64_t size, recent, first, top;
+  bool isLearned; // what scores them
 };
+
+/// What an attention drops a block at a time.
+struct DroppedBlocks {
+  std::string site;
+  int64_t size;
+  double threshold;
+};
+
+std::vector<DroppedBlocks> listDropped(ModuleOp module) {
+  std::vector<DroppedBlocks> list;
+  module.walk([&](decoder::AttentionOp op) {
+    StringRef site = op.getSite();
+    site.consume_back(".core");
+    if (op.getDropBelowAttr())
+      list.push_back({site.str(), op.getDropSizeAttr().getInt(),
+                      op.getDropBelowAttr().getValueAsDouble()});
+  });
+  return list;
+}
 
 std::vector<ChosenBlocks> listBlocks(ModuleOp module) {
   std::vector<ChosenBlocks> list;
@@ -124,7 +144,7 @@ std::vector<ChosenBlocks> listBlocks(ModuleOp module) {
     site.consume_back(".blocks");
     list.push_back({site.str(), int64_t(op.getBlockSize()),
                     int64_t(op.getRecent()), int64_t(op.getFirst()),
-                    int64_t(op.getTop())});
+                    int64_t(op.getTop()), op.getQueryWeight() != nullptr});
   });
   return list;
 }
@@ -136,10 +156,11 @@ struct Decisions {
   std::vector<RoutedRows> routed;
   std::vector<SparseInput> sparse;
   std::vector<ChosenBlocks> blocks;
+  std::vector<DroppedBlocks> dropped;
 
   bool empty() const {
     return kept.empty() && changed.empty() && routed.empty() &&
-           sparse.empty() && blocks.empty();
+           sparse.empty() && blocks.empty() && dropped.empty();
   }
 };
 
@@ -149,6 +170,8 @@ LogicalResult restoreDense(ModuleOp module) {
   module.walk([](decoder::AttentionOp attention) {
     attention.getBlocksMutable().clear();
     attention.removeBlockSizeAttr();
+    attention.removeDropBelowAttr();
+    attention.removeDropSizeAttr();
   });
   module.walk([](ProjectByOp op) {
     Value dense = op.getInput();
@@ -283,11 +306,18 @@ llvm::json::Value toJson(const PlanShowCommand &command,
                                           {"size", chosen.size},
                                           {"window", chosen.recent},
                                           {"sinks", chosen.first},
-                                          {"top", chosen.top}});
+                                          {"top", chosen.top},
+                                          {"scorer", chosen.isLearned}});
+  llvm::json::Array thresholds;
+  for (const DroppedBlocks &dropped : decisions.dropped)
+    thresholds.push_back(llvm::json::Object{{"site", dropped.site},
+                                            {"size", dropped.size},
+                                            {"threshold", dropped.threshold}});
   return llvm::json::Object{{"routes", std::move(routes)},
                             {"weights", std::move(weights)},
                             {"activations", std::move(activations)},
                             {"blocks", std::move(attended)},
+                            {"thresholds", std::move(thresholds)},
                             {"schema", "coppice.plan/1"},
                             {"input", command.input},
                             {"seq", command.tokens},
@@ -336,8 +366,15 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
     if (chosen.first)
       out << ", the first " << chosen.first;
     if (chosen.top)
-      out << ", " << chosen.top << " by score";
+      out << ", " << chosen.top << " by score"
+          << (chosen.isLearned ? " of a learned scorer" : "");
     out << "\n";
+  }
+  for (const DroppedBlocks &dropped : decisions.dropped) {
+    out << llvm::format("%-20s ", dropped.site.c_str());
+    out << "blocks of " << dropped.size << " positions dropped where no weight "
+        << llvm::format("is above %g of the largest before\n",
+                        dropped.threshold);
   }
   for (const NewWeight &weight : decisions.changed) {
     out << llvm::format("%-20s ", weight.site.c_str());
@@ -366,7 +403,7 @@ int runShow(const PlanShowCommand &command) {
     return 1;
   const Decisions decisions{listKept(*module), listNewWeights(*module),
                             listRoutes(*module), listSparseInputs(*module),
-                            listBlocks(*module)};
+                            listBlocks(*module), listDropped(*module)};
   OwningOpRef<ModuleOp> old = module->clone();
   if (failed(restoreDense(*old)))
     return 1;

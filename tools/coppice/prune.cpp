@@ -111,6 +111,8 @@ LogicalResult appendPlanFile(ModuleSession &session, const std::string &path,
       mask.setFile(rebase(*mask.getFile(), path, input));
     if (auto route = dyn_cast<RouteOp>(copy); route && route.getFile())
       route.setFile(rebase(*route.getFile(), path, input));
+    if (auto blocks = dyn_cast<BlocksOp>(copy); blocks && blocks.getFile())
+      blocks.setFile(rebase(*blocks.getFile(), path, input));
   }
   return success();
 }
@@ -149,6 +151,10 @@ void rebaseWeights(ModuleOp module, const std::string &from,
     if (route.getFile())
       route.setFile(rebase(*route.getFile(), from, to));
   });
+  module.walk([&](BlocksOp blocks) {
+    if (blocks.getFile())
+      blocks.setFile(rebase(*blocks.getFile(), from, to));
+  });
 }
 
 /// "2:4".
@@ -171,6 +177,8 @@ LogicalResult addSparseAttention(ModuleOp module, PlanOp plan,
                                  const PruneCommand &command) {
   SparseAttentionOptions options = command.attention;
   options.sites = command.flags.sites;
+  // Given from here, kept as seen from the module.
+  options.scorerFile = rebase(options.scorerFile, "here", command.input);
   auto model =
       module->getAttrOfType<decoder::ModelAttr>(decoder::kModelAttrName);
   if (model && !options.context)
@@ -397,14 +405,37 @@ void addSparseAttentionFlags(CLI::App &prune, SparseAttentionOptions &options) {
   CLI::Option *top = number("--top-blocks", options.top, 0,
                             "and of the others the K with the largest product "
                             "of queries and mean key [0]");
+  CLI::Option *scorer =
+      prune
+          .add_option("--block-scorer", options.scorer,
+                      "score blocks by learned matrices of rank R, of the "
+                      "queries and the mean, largest and smallest keys")
+          ->check(CLI::Range(int64_t(1), int64_t(4096)))
+          ->type_name("R");
+  prune
+      .add_option(
+          "--block-scorer-weights", options.scorerFile,
+          "safetensors file of those, tensors "
+          "layers.N.attn.scorer.query.weight and .key.weight [generated]")
+      ->needs(scorer)
+      ->type_name("FILE");
+  CLI::Option *threshold =
+      prune
+          .add_option("--attention-threshold", options.threshold,
+                      "drop blocks in which no weight is more than T times the "
+                      "largest so far, query head by query head; values of "
+                      "what all drop are not read")
+          ->check(CLI::Range(0.0, 1.0))
+          ->type_name("T");
   prune
       .add_option("--block", options.blockSize,
-                  "positions of a block, a multiple of 16 [64]")
+                  "positions of a block, a multiple of 16, with a threshold of "
+                  "32 up to 256 [64]")
       ->check([=](const std::string &) -> std::string {
-        return *share || *window || *sinks || *top
+        return *share || *window || *sinks || *top || *threshold
                    ? ""
-                   : "needs --sparse-attention, --window-blocks, --sink-blocks "
-                     "or --top-blocks";
+                   : "needs --sparse-attention, --window-blocks, "
+                     "--sink-blocks, --top-blocks or --attention-threshold";
       });
   prune
       .add_option("--attention-context", options.context,

@@ -152,8 +152,8 @@ int runVerify(const VerifyCommand &command) {
     printValues(report->outputs);
     printValues(report->sites);
     if (!report->holds() && report->hasThresholds)
-      std::printf("activation sparsity: values beside a threshold may round to "
-                  "either side of it in 16 bit; what `coppice import --dtype "
+      std::printf("thresholds: values beside one may round to either side of "
+                  "it in 16 bit; what `coppice import --dtype "
                   "f32` makes of the model can be compared closely\n");
     std::printf("%s\n", report->holds() ? "holds" : "DOES NOT HOLD");
   }

@@ -46,8 +46,9 @@ struct VerifyReport {
   RouteReport routes;
   BlocksReport blocks;
   int64_t steps = 0, rows = 0;
-  /// Small inputs become zero: a value near its threshold may fall on the other
-  /// side of it, which in 16 bit happens.
+  /// Small inputs become zero, or blocks of little weight are dropped: what is
+  /// near its threshold may fall on the other side of it, which in 16 bit
+  /// happens.
   bool hasThresholds = false;
   bool holds() const;
 };

@@ -16,6 +16,9 @@
 // one row and one KV head, adds up the chunks. How long a chunk is depends on
 // the row alone.
 //
+// With a threshold, positions are not cut into chunks: what is dropped depends
+// on all that comes before.
+//
 // With lists of blocks, chunks are parts of the lists, so that each has work to
 // do, and a work item is one KV head: heads that want different blocks have
 // nothing to read together.
@@ -378,8 +381,17 @@ std::optional<FailureOr<KernelPlan>> planAttention(func::FuncOp kernel) {
   // A block of keys never reaches into a block of a list that no row wants.
   if (std::optional<uint64_t> size = attention.getBlockSize())
     keys = std::min<int64_t>(keys, llvm::alignTo(*size, 32));
+  if (IntegerAttr size = attention.getDropSizeAttr())
+    keys = size.getInt();
   bool isByHead = lists || attention.getBlocks();
   MLIRContext *context = kernel.getContext();
+  // What is dropped depends on the blocks before it: there are no chunks.
+  if (attention.getDropBelowAttr())
+    return FailureOr<KernelPlan>(KernelPlan::always(
+        kernel,
+        makeConfig(context, kAttention,
+                   {{"rows", rows}, {"keys", keys}, {"drops", 1}}),
+        makeGrid(extent->ceilDiv(rows) * kvHeads)));
   KernelPlan plan = KernelPlan::always(
       kernel, makeConfig(context, kAttention, {{"rows", rows}, {"keys", keys}}),
       makeGrid(extent->ceilDiv(rows) * kvHeads));

@@ -85,6 +85,8 @@ AttentionRun::AttentionRun(ImplicitLocOpBuilder &b, const KernelShell &shell,
   if (hasBlocks())
     for (Value *memory : {&places, &nextBlocks})
       *memory = onStack({rows}, b.getIndexType());
+  if (drops())
+    keptTiles = onStack({heads / height}, b.getIndexType());
 
   // The columns that fill up the last panel are never written again.
   Value nothing =
@@ -507,8 +509,10 @@ SmallVector<Value> AttentionRun::product(ValueRange sums, Value lhs,
 }
 
 /// The weights of a tile of heads for the keys of a block, and what their sums
-/// have to shrink by.
-void AttentionRun::emitWeights(const Run &run, const Block &block, Value tile) {
+/// have to shrink by. With a threshold it gives an i1, did some head keep the
+/// block, else null.
+Value AttentionRun::emitWeights(const Run &run, const Block &block,
+                                Value tile) {
   Value first = mul(tile, height);
   Range range = rangeOfTile(run, block, first);
   int64_t width = vectors * lanes;
@@ -525,15 +529,54 @@ void AttentionRun::emitWeights(const Run &run, const Block &block, Value tile) {
               {index(r), add(mul(panel, width), v * lanes)});
   });
   Range whole{range.from, mul(lastPanel, width)};
-  loop(index(0), index(height), 1, [&](Value line) {
-    emitSoftmax(run, block, add(first, line), line, whole);
-  });
+  auto emitLine = [&](Value line) {
+    return emitSoftmax(run, block, add(first, line), line, whole);
+  };
+  if (!drops()) {
+    loop(index(0), index(height), 1, emitLine);
+    return {};
+  }
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  Value kept =
+      loop(index(0), index(height), 1, no,
+           [&](Value line, ValueRange carried) -> SmallVector<Value> {
+             return {arith::OrIOp::create(b, carried[0], emitLine(line))};
+           })[0];
+  memref::StoreOp::create(
+      b, arith::IndexCastUIOp::create(b, b.getIndexType(), kept), keptTiles,
+      ValueRange{tile});
+  return kept;
+}
+
+/// `weigh`, unless the best score (in each lane) of a head in a block of
+/// another than its row's own is too low: then `drop`. Gives an i1: is it kept?
+Value AttentionRun::weighOrDrop(const Run &run, const Block &block, Value row,
+                                Value best, Value offset,
+                                llvm::function_ref<void()> weigh,
+                                llvm::function_ref<void()> drop) {
+  auto size = op.getDropSizeAttr().getInt();
+  Value weight = vector::ExtractOp::create(b, exponent(best, offset), 0);
+  auto least =
+      static_cast<float>(std::log2(op.getDropBelowAttr().getValueAsDouble()));
+  // NaN is not low.
+  Value isHigh =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::UGE, weight, f32(least));
+  Value isOwn = compare(arith::CmpIPredicate::eq, div(block.from, size),
+                        div(positionOf(run, row), size));
+  Value kept = arith::OrIOp::create(b, isHigh, isOwn);
+  auto choice = scf::IfOp::create(b, kept, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choice.thenBlock());
+  weigh();
+  b.setInsertionPointToStart(choice.elseBlock());
+  drop();
+  return kept;
 }
 
 /// The weights of one head. Most see all of a block: without masks, all in
-/// registers.
-void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
-                               Value scoresLine, Range keysOfTile) {
+/// registers. With a threshold it gives an i1, is the block kept, else null.
+Value AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
+                                Value scoresLine, Range keysOfTile) {
   Value row = rowOf(run, head), line = lineOf(run, head);
   Range range = rangeOf(run, block, row, row);
   Value seen = sub(range.to, range.from);
@@ -541,8 +584,18 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
     seen = arith::SelectOp::create(b, wants(row, block.listed), seen, index(0));
   Value all =
       arith::CmpIOp::create(b, arith::CmpIPredicate::eq, seen, index(keys));
-  auto split = scf::IfOp::create(b, all, /*withElseRegion=*/true);
+  SmallVector<Type> results(drops() ? 1 : 0, b.getI1Type());
+  auto split =
+      scf::IfOp::create(b, TypeRange(results), all, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
+  auto finish = [&](Value best, Value offset, llvm::function_ref<void()> weigh,
+                    llvm::function_ref<void()> drop) {
+    if (drops())
+      scf::YieldOp::create(
+          b, weighOrDrop(run, block, row, best, offset, weigh, drop));
+    else
+      weigh();
+  };
 
   b.setInsertionPointToStart(split.thenBlock());
   int64_t pieces = keys / lanes;
@@ -557,14 +610,24 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
         list[i] = combine(list[i], list[i + half]);
     return list[0];
   };
-  Value offset = updateLargest(
-      line, fold(values, [&](Value x, Value y) { return math.maximum(x, y); }));
-  for (int64_t i = 0; i < pieces; ++i) {
-    values[i] = weightOf(values[i], offset);
-    storeWeight(values[i], head, index(i * lanes));
-  }
-  addTotal(line,
-           fold(values, [&](Value x, Value y) { return this->sum(x, y); }));
+  Value best = math.maximumOfLanes(
+      fold(values, [&](Value x, Value y) { return math.maximum(x, y); }));
+  Value offset = updateLargest(line, best);
+  auto dropAt = [&](Value key) { storeWeight(zeros(math.f32s()), head, key); };
+  finish(
+      best, offset,
+      [&] {
+        for (int64_t i = 0; i < pieces; ++i) {
+          values[i] = weightOf(values[i], offset);
+          storeWeight(values[i], head, index(i * lanes));
+        }
+        addTotal(line, fold(values,
+                            [&](Value x, Value y) { return this->sum(x, y); }));
+      },
+      [&] {
+        for (int64_t i = 0; i < pieces; ++i)
+          dropAt(index(i * lanes));
+      });
 
   b.setInsertionPointToStart(split.elseBlock());
   auto intType = VectorType::get(lanes, b.getI32Type());
@@ -580,39 +643,47 @@ void AttentionRun::emitSoftmax(const Run &run, const Block &block, Value head,
         arith::AddIOp::create(b, ascending, asInts(sub(key, range.from)));
     return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, offset, limit);
   };
-  ValueRange best = loop(
+  ValueRange bests = loop(
       keysOfTile.from, keysOfTile.to, lanes, constant(kLowest),
       [&](Value key, ValueRange carried) -> SmallVector<Value> {
         Value score = arith::SelectOp::create(
             b, maskAt(key), load(scores, {scoresLine, key}), constant(kLowest));
         return {math.maximum(carried[0], score)};
       });
-  offset = updateLargest(line, best[0]);
-  ValueRange total =
-      loop(keysOfTile.from, keysOfTile.to, lanes, zeros(math.f32s()),
-           [&](Value key, ValueRange carried) -> SmallVector<Value> {
-             Value weight = weightOf(load(scores, {scoresLine, key}), offset);
-             weight = arith::SelectOp::create(b, maskAt(key), weight,
-                                              zeros(math.f32s()));
-             storeWeight(weight, head, key);
-             return {this->sum(carried[0], weight)};
-           });
-  addTotal(line, total[0]);
+  best = math.maximumOfLanes(bests[0]);
+  offset = updateLargest(line, best);
+  finish(
+      best, offset,
+      [&] {
+        ValueRange total =
+            loop(keysOfTile.from, keysOfTile.to, lanes, zeros(math.f32s()),
+                 [&](Value key, ValueRange carried) -> SmallVector<Value> {
+                   Value weight =
+                       weightOf(load(scores, {scoresLine, key}), offset);
+                   weight = arith::SelectOp::create(b, maskAt(key), weight,
+                                                    zeros(math.f32s()));
+                   storeWeight(weight, head, key);
+                   return {this->sum(carried[0], weight)};
+                 });
+        addTotal(line, total[0]);
+      },
+      [&] { loop(keysOfTile.from, keysOfTile.to, lanes, dropAt); });
+  return drops() ? split.getResult(0) : Value();
 }
 
-/// Takes note of the largest scores of a head, lane by lane. Gives what turns a
-/// scaled score into the exponent of its weight by being added.
+/// Takes note of the best score of a head, which is in each lane. Gives what
+/// turns a scaled score into the exponent of its weight by being added.
 Value AttentionRun::updateLargest(Value line, Value best) {
   SmallVector<Value> at{line, index(0)};
   Value before = load(largest, at);
-  Value now = math.maximum(before, math.maximumOfLanes(best));
+  Value now = math.maximum(before, best);
   store(now, largest, at);
   Value offset = offsetOf(now);
   Value shrink = math.exp2(exponent(before, offset), /*coarse=*/false);
   // Of a row that has not attended to anything yet, the difference of the two
   // lowest scores is rounding alone, but of numbers so large that two to its
   // power may be infinite.
-  if (hasBlocks() || op.getWindow())
+  if (hasBlocks() || op.getWindow() || drops())
     shrink = arith::SelectOp::create(
         b, arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, before, now),
         constant(1.0f), shrink);
@@ -658,6 +729,8 @@ void AttentionRun::emitSums(const Run &run, const Block &block, Value tile) {
 
 Value AttentionRun::attendBlock(const Run &run, const Block &block) {
   packKeys(run, block);
+  if (drops())
+    return attendKept(run, block);
   packValues(run, block);
   Value tiles = tilesOf(run);
   loop(index(0), tiles, 1, [&](Value tile) { emitWeights(run, block, tile); });
@@ -665,8 +738,49 @@ Value AttentionRun::attendBlock(const Run &run, const Block &block) {
   return isDoubtful(run, block);
 }
 
+/// With a threshold: values are packed if some head keeps the block. Sums of
+/// tiles that do not are as they were, for no largest score has changed.
+Value AttentionRun::attendKept(const Run &run, const Block &block) {
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  Value tiles = tilesOf(run);
+  Value any = loop(index(0), tiles, 1, no,
+                   [&](Value tile, ValueRange carried) -> SmallVector<Value> {
+                     return {arith::OrIOp::create(
+                         b, carried[0], emitWeights(run, block, tile))};
+                   })[0];
+  auto branch = scf::IfOp::create(b, TypeRange(no.getType()), any,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, no);
+  b.setInsertionPointToStart(branch.thenBlock());
+  packValues(run, block);
+  loop(index(0), tiles, 1, [&](Value tile) {
+    Value kept = memref::LoadOp::create(b, keptTiles, ValueRange{tile});
+    auto some =
+        scf::IfOp::create(b, compare(arith::CmpIPredicate::ne, kept, index(0)));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(some.thenBlock());
+    emitSums(run, block, tile);
+  });
+  scf::YieldOp::create(b, isDoubtful(run, block));
+  return branch.getResult(0);
+}
+
 Value AttentionRun::attendRange(const Run &run, Range range, Value listed) {
   Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  if (drops()) {
+    // Whole blocks, but for the first one of a window.
+    int64_t size = op.getDropSizeAttr().getInt();
+    return loop(
+        div(range.from, size), ceilDiv(range.to, size), 1, no,
+        [&](Value number, ValueRange carried) -> SmallVector<Value> {
+          Value from = max(range.from, mul(number, size));
+          Value to = min(range.to, mul(add(number, 1), size));
+          Block block{from, sub(to, from), {}, listed};
+          return {arith::OrIOp::create(b, carried[0], attendBlock(run, block))};
+        })[0];
+  }
   return loop(
       range.from, range.to, keys, no,
       [&](Value at, ValueRange carried) -> SmallVector<Value> {

@@ -29,6 +29,11 @@
 // list, and the smallest of these comes next. Tiles skip a block that none of
 // their rows wants; in the others, heads of rows that do not have weight 0.
 //
+// With a threshold, blocks are those of `drop_size` positions. A head whose
+// best score in one is too low takes weight 0 for all of it; where all heads of
+// a tile do, there is no product with values, and where all of a run do, values
+// are not packed.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef COPPICE_LIB_CODEGEN_CPU_ATTENTIONRUN_H
@@ -85,6 +90,7 @@ protected:
   /// The first position that a row at `position` attends to.
   Value startOf(Value position);
   bool hasBlocks() { return op.getBlocks() != nullptr; }
+  bool drops() { return op.getDropBelowAttr() != nullptr; }
 
   /// Where the score of a head is at most `largest`: its weight is
   /// 2^(score * scale + offset), with this offset.
@@ -213,6 +219,7 @@ private:
   void prefetch(const Run &run, const Block &block, Value offset);
   void prepare(const Run &run);
   Value attendBlock(const Run &run, const Block &block);
+  Value attendKept(const Run &run, const Block &block);
   void packKeys(const Run &run, const Block &block);
   void packKeyColumns(Value keys, const Run &run, const Block &block, Value key,
                       Value column, int64_t count);
@@ -222,9 +229,12 @@ private:
   llvm::SmallVector<Value> product(mlir::ValueRange sums, Value lhs,
                                    Value firstRow, Value rhs, Value panel,
                                    Value from, Value to);
-  void emitWeights(const Run &run, const Block &block, Value tile);
-  void emitSoftmax(const Run &run, const Block &block, Value head,
-                   Value scoresLine, Range keysOfTile);
+  Value emitWeights(const Run &run, const Block &block, Value tile);
+  Value emitSoftmax(const Run &run, const Block &block, Value head,
+                    Value scoresLine, Range keysOfTile);
+  Value weighOrDrop(const Run &run, const Block &block, Value row, Value best,
+                    Value offset, llvm::function_ref<void()> weigh,
+                    llvm::function_ref<void()> drop);
   Value updateLargest(Value line, Value best);
   Value weightOf(Value score, Value offset) {
     return math.exp2(exponent(score, offset), /*coarse=*/depth == 2);
@@ -250,6 +260,9 @@ private:
   /// [rows], with lists of blocks: where in its list each row is, and the block
   /// there.
   Value places, nextBlocks;
+  /// [tiles], with a threshold: 1 where some head of the tile has not dropped
+  /// the block.
+  Value keptTiles;
 };
 
 } // namespace coppice::cpu

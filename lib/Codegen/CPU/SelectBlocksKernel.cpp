@@ -10,6 +10,10 @@
 // gets a score, and finds its place among the best so far. Of those the order
 // is kept by falling score, and by rising number once all have been seen.
 //
+// With the weights U and V of a scorer, what keys are multiplied with is V^T U
+// of the queries, three parts for what a block's keys are pooled to, each
+// padded to whole vectors.
+//
 //===----------------------------------------------------------------------===//
 
 #include "KernelBuilder.h"
@@ -40,8 +44,8 @@ public:
       headDim = op.getHeadDimAttr().getInt();
       group = cast<ShapedType>(op.getQuery().getType()).getDimSize(1) /
               (kvHeads * headDim);
-      auto padded = static_cast<int64_t>(llvm::alignTo(headDim, lanes));
-      query = onStack(padded, b.getF32Type());
+      padded = static_cast<int64_t>(llvm::alignTo(headDim, lanes));
+      query = onStack((rank() ? 3 : 1) * padded, b.getF32Type());
       scores = onStack({top}, b.getF32Type());
       chosen = onStack({top}, b.getIndexType());
     }
@@ -115,16 +119,27 @@ private:
   void writeLists(Value row, Value end, Value block, Value kvHead);
   void chooseTop(Value row, Value kvHead, Value from, Value count);
   void sumQueries(Value row, Value kvHead);
+  void multiplyWeights(Value row, Value kvHead);
   Value scoreOf(Value row, Value kvHead, Value block);
+  Value scoreOfPooled(Value row, Value kvHead, Value block);
+  int64_t rank() { return op.getScorerRank(); }
+  /// A vector of `memory`, `count` elements of it at the most, as f32.
+  Value loadFloats(Value tensor, ValueRange at, int64_t count) {
+    return convertFloat(b,
+                        loadVector(b, argumentOf(tensor),
+                                   getElementTypeOrSelf(tensor.getType()),
+                                   lanes, at, mask(count, lanes)),
+                        b.getF32Type());
+  }
   void insert(Value block, Value score);
   void sortChosen(Value count);
 
   VectorMath math;
   prune::SelectBlocksOp op;
   int64_t size, recent, first, top, perHead, kvHeads, lanes;
-  int64_t headDim = 0, group = 0;
+  int64_t headDim = 0, group = 0, padded = 0;
   Value rows;
-  Value query;          // [headDim, padded]: the sum of the group's queries
+  Value query;          // [padded]: the sum of the group's queries; or 3 of it
   Value scores, chosen; // [top]: the best blocks so far, -1: none
 };
 
@@ -190,13 +205,18 @@ void SelectBlocksEmitter::writeLists(Value row, Value end, Value own,
 /// Leaves the best of the blocks [from, from + count) in `chosen`.
 void SelectBlocksEmitter::chooseTop(Value row, Value kvHead, Value from,
                                     Value count) {
-  sumQueries(row, kvHead);
+  if (rank())
+    multiplyWeights(row, kvHead);
+  else
+    sumQueries(row, kvHead);
   loop(index(0), index(top), 1, [&](Value place) {
     memref::StoreOp::create(b, index(-1), chosen, ValueRange{place});
     memref::StoreOp::create(b, f32(0), scores, ValueRange{place});
   });
-  loop(from, add(from, count), 1,
-       [&](Value block) { insert(block, scoreOf(row, kvHead, block)); });
+  loop(from, add(from, count), 1, [&](Value block) {
+    insert(block, rank() ? scoreOfPooled(row, kvHead, block)
+                         : scoreOf(row, kvHead, block));
+  });
 }
 
 void SelectBlocksEmitter::sumQueries(Value row, Value kvHead) {
@@ -217,6 +237,77 @@ void SelectBlocksEmitter::sumQueries(Value row, Value kvHead) {
              });
     vector::StoreOp::create(b, sum[0], query, ValueRange{index(d)});
   }
+}
+
+/// query = V^T (U q), one row of U and of V after the other.
+void SelectBlocksEmitter::multiplyWeights(Value row, Value kvHead) {
+  int64_t width = group * headDim;
+  loop(index(0), index(3 * padded), lanes, [&](Value at) {
+    vector::StoreOp::create(b, zeros(math.f32s()), query, ValueRange{at});
+  });
+  loop(index(0), index(rank()), 1, [&](Value i) {
+    Value line = add(mul(kvHead, rank()), i), sum = zeros(math.f32s());
+    auto addAt = [&](Value at, int64_t count, Value sum) -> Value {
+      return vector::FMAOp::create(
+          b, loadFloats(op.getQueryWeight(), {line, at}, count),
+          loadFloats(op.getQuery(), {row, add(mul(kvHead, width), at)}, count),
+          sum);
+    };
+    int64_t whole = width / lanes * lanes;
+    sum = loop(index(0), index(whole), lanes, sum,
+               [&](Value at, ValueRange carried) -> SmallVector<Value> {
+                 return {addAt(at, lanes, carried[0])};
+               })[0];
+    if (whole < width)
+      sum = addAt(index(whole), width - whole, sum);
+    Value factor = math.sumOfLanes(sum);
+    for (int64_t part = 0; part < 3; ++part)
+      for (int64_t d = 0; d < headDim; d += lanes) {
+        Value weight = loadFloats(
+            op.getKeyWeight(), {line, index(part * headDim + d)}, headDim - d);
+        Value at = index(part * padded + d);
+        Value before =
+            vector::LoadOp::create(b, math.f32s(), query, ValueRange{at});
+        vector::StoreOp::create(
+            b, vector::FMAOp::create(b, weight, factor, before), query,
+            ValueRange{at});
+      }
+  });
+}
+
+/// The product with the mean, the largest and the smallest keys of a block.
+Value SelectBlocksEmitter::scoreOfPooled(Value row, Value kvHead, Value block) {
+  Value slot = loadIndex(op.getSlots(), row), start = mul(block, size);
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  auto splatOf = [&](float value) -> Value {
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(math.f32s(), value));
+  };
+  Value all = zeros(math.f32s());
+  for (int64_t d = 0; d < headDim; d += lanes) {
+    SmallVector<Value> none{zeros(math.f32s()), splatOf(-infinity),
+                            splatOf(infinity)};
+    ValueRange pooled =
+        loop(start, add(start, size), 1, none,
+             [&](Value position, ValueRange carried) -> SmallVector<Value> {
+               Value key = loadFloats(
+                   op.getKeys(), {slot, position, add(mul(kvHead, headDim), d)},
+                   headDim - d);
+               return {arith::AddFOp::create(b, carried[0], key),
+                       arith::MaximumFOp::create(b, carried[1], key),
+                       arith::MinimumFOp::create(b, carried[2], key)};
+             });
+    SmallVector<Value> pools(pooled);
+    pools[0] = arith::MulFOp::create(b, pools[0],
+                                     splatOf(1 / static_cast<float>(size)));
+    for (auto [part, pool] : llvm::enumerate(pools)) {
+      Value factor = vector::LoadOp::create(
+          b, math.f32s(), query,
+          ValueRange{index(static_cast<int64_t>(part) * padded + d)});
+      all = vector::FMAOp::create(b, pool, factor, all);
+    }
+  }
+  return vector::ExtractOp::create(b, math.sumOfLanes(all), 0);
 }
 
 /// The queries' product with all keys of a block.

@@ -327,6 +327,38 @@ func.func @attention_lists_are_equally_long(%q: tensor<?x6xf32>, %k: tensor<?x?x
 
 // -----
 
+func.func @attention_threshold_has_a_size(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
+  // expected-error @below {{expected 'drop_below' and 'drop_size', found only the former}}
+  decoder.attention "a" %q, %k, %v at %s, %p {head_dim = 3 : i64, scale = 0.5 : f32, drop_below = 0.5 : f32} : tensor<?x6xf32>, tensor<?x?x6xf32>
+  return
+}
+
+// -----
+
+func.func @attention_threshold_is_a_share(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
+  // expected-error @below {{expected 'drop_below' between 0 and 1, found 1}}
+  decoder.attention "a" %q, %k, %v at %s, %p {head_dim = 3 : i64, scale = 0.5 : f32, drop_below = 1.0 : f32, drop_size = 32 : i64} : tensor<?x6xf32>, tensor<?x?x6xf32>
+  return
+}
+
+// -----
+
+func.func @attention_drops_whole_registers(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
+  // expected-error @below {{expected a 'drop_size' of a multiple of 32 up to 256, found 48}}
+  decoder.attention "a" %q, %k, %v at %s, %p {head_dim = 3 : i64, scale = 0.5 : f32, drop_below = 0.5 : f32, drop_size = 48 : i64} : tensor<?x6xf32>, tensor<?x?x6xf32>
+  return
+}
+
+// -----
+
+func.func @attention_drops_what_it_lists(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %b: tensor<?x4xi32>) {
+  // expected-error @below {{expected lists of blocks of 'drop_size' 32 positions, found blocks of 64}}
+  decoder.attention "a" %q, %k, %v at %s, %p blocks of 64(%b : tensor<?x4xi32>) {head_dim = 3 : i64, scale = 0.5 : f32, drop_below = 0.5 : f32, drop_size = 32 : i64} : tensor<?x6xf32>, tensor<?x?x6xf32>
+  return
+}
+
+// -----
+
 func.func @attention_caches_are_alike(%q: tensor<?x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x3xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>) {
   // expected-error @below {{failed to verify that all of {keys, values} have same type}}
   %r = "decoder.attention"(%q, %k, %v, %s, %p) <{operandSegmentSizes = array<i32: 1, 1, 1, 1, 1, 0, 0, 0>, site = "a", head_dim = 3 : i64, scale = 0.5 : f32}> : (tensor<?x6xf32>, tensor<?x?x6xf32>, tensor<?x?x3xf32>, tensor<?xi32>, tensor<?xi32>) -> tensor<?x6xf32>

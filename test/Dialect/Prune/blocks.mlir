@@ -11,6 +11,10 @@ prune.plan @plan {
   prune.blocks "layers.1.attn" of 16 window(4) sinks(1) top(2)
   // CHECK-NEXT: prune.blocks "layers.2.attn" of 32 top(3)
   prune.blocks "layers.2.attn" of 32 top(3)
+  // CHECK-NEXT: prune.blocks "layers.3.attn" of 32 top(3) scorer(8) from "s.safetensors" threshold = 1.000000e-02
+  prune.blocks "layers.3.attn" of 32 top(3) scorer(8) from "s.safetensors" threshold = 0.01
+  // CHECK-NEXT: prune.blocks "layers.4.attn" of 64 threshold = 1.000000e-03
+  prune.blocks "layers.4.attn" of 64 window(1) threshold = 0.001
 }
 
 // CHECK-LABEL: func @blocks
@@ -26,4 +30,12 @@ func.func @blocks(%q: tensor<?x12xf32>, %k: tensor<?x?x6xbf16>, %v: tensor<?x?x6
   // CHECK: decoder.attention "d" {{.*}} rows(%{{.*}}, %{{.*}} : tensor<?xi32>) blocks of 64(%[[B]] : tensor<?x8xi32>) {{.*}}window = 100
   %d = decoder.attention "d" %q, %k, %v at %s, %p rows(%l, %n : tensor<?xi32>) blocks of 64(%b : tensor<?x8xi32>) {head_dim = 3 : i64, scale = 0.5 : f32, window = 100 : i64} : tensor<?x12xf32>, tensor<?x?x6xbf16>
   return %c, %d : tensor<?x12xf32>, tensor<?x12xf32>
+}
+
+// CHECK-LABEL: func @learned
+func.func @learned(%q: tensor<?x12xf32>, %k: tensor<?x?x6xbf16>, %u: tensor<8x6xbf16>, %w: tensor<8x9xbf16>, %s: tensor<?xi32>, %p: tensor<?xi32>) -> tensor<?x8xi32> {
+  // CHECK: prune.select_blocks "b" of 16 recent 2 first 1 top 1 by %{{.*}}, %{{.*}} heads of 3 : tensor<?x12xf32>, tensor<?x?x6xbf16> weights %{{.*}}, %{{.*}} : tensor<8x6xbf16>, tensor<8x9xbf16> at
+  %b = prune.select_blocks "b" of 16 recent 2 first 1 top 1 by %q, %k heads of 3 : tensor<?x12xf32>, tensor<?x?x6xbf16>
+    weights %u, %w : tensor<8x6xbf16>, tensor<8x9xbf16> at %s, %p : tensor<?xi32> -> tensor<?x8xi32>
+  return %b : tensor<?x8xi32>
 }

@@ -12,6 +12,15 @@
 // CHECK: decoder.attention "layers.1.attn.core" %[[Q]], %[[K]], %{{.*}} blocks of 16(%[[L1]] :
 // CHECK-NOT: prune.select_blocks "layers.2
 
+// A threshold alone has no lists; a scorer has weights of its own.
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.blocks "layers.0.attn" of 32 threshold = 0.01; prune.blocks "layers.1.attn" of 32 top(3) scorer(4) threshold = 0.5' > %t.learned.mlir
+// RUN: coppice-opt %t.learned.mlir --prune-apply-plan | FileCheck %s --check-prefix=LEARNED --implicit-check-not='select_blocks "layers.0'
+// LEARNED: ml_program.global private @layers.1.attn.scorer.query.weight({{.*}}decoder.source = #decoder.generated
+// LEARNED: ml_program.global private @layers.1.attn.scorer.key.weight
+// LEARNED: decoder.attention "layers.0.attn.core" {{.*}}drop_below = 0.00999999977 : f32, drop_size = 32 : i64
+// LEARNED: prune.select_blocks "layers.1.attn.blocks" of 32 recent 1 first 0 top 3 by {{.*}} weights %
+// LEARNED: decoder.attention "layers.1.attn.core" {{.*}} blocks of 32({{.*}}drop_below = 5.000000e-01 : f32, drop_size = 32 : i64
+
 // no attention
 // RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.blocks "layers.0.*" of 16' > %t.0.mlir
 // RUN: not coppice-opt %t.0.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=E0

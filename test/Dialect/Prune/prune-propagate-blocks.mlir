@@ -39,3 +39,18 @@ func.func @rows(%q: tensor<5x6xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32
   %r = prune.restrict %a axis 0 keep #prune.set<[1, 4] of 5> in tensor<5x6xf32> -> tensor<2x6xf32>
   return %r : tensor<2x6xf32>
 }
+
+// -----
+
+// The weights of a scorer are rows of each head.
+// CHECK-LABEL: @scorer
+// CHECK-DAG: %[[U:.*]] = prune.restrict %arg5 axis 0 keep #prune.set<[1] of 2 x 4> in tensor<8x6xf32> -> tensor<4x6xf32>
+// CHECK-DAG: %[[V:.*]] = prune.restrict %arg6 axis 0 keep #prune.set<[1] of 2 x 4> in tensor<8x9xf32> -> tensor<4x9xf32>
+// CHECK: prune.select_blocks "a.blocks" {{.*}} weights %[[U]], %[[V]] : tensor<4x6xf32>, tensor<4x9xf32> {{.*}} -> tensor<?x4xi32>
+// CHECK: decoder.attention "a" {{.*}}drop_below = 0.00999999977 : f32, drop_size = 32 : i64{{.*}} : tensor<?x6xf32>, tensor<?x?x3xf32>
+func.func @scorer(%q: tensor<?x12xf32>, %k: tensor<?x?x6xf32>, %v: tensor<?x?x6xf32>, %s: tensor<?xi32>, %p: tensor<?xi32>, %u: tensor<8x6xf32>, %w: tensor<8x9xf32>) -> tensor<?x6xf32> {
+  %b = prune.select_blocks "a.blocks" of 32 recent 1 first 1 top 2 by %q, %k heads of 3 : tensor<?x12xf32>, tensor<?x?x6xf32> weights %u, %w : tensor<8x6xf32>, tensor<8x9xf32> at %s, %p : tensor<?xi32> -> tensor<?x8xi32>
+  %a = decoder.attention "a" %q, %k, %v at %s, %p blocks of 32(%b : tensor<?x8xi32>) {head_dim = 3 : i64, scale = 0.5 : f32, drop_below = 0.01 : f32, drop_size = 32 : i64} : tensor<?x12xf32>, tensor<?x?x6xf32>
+  %r = prune.restrict %a axis 1 keep #prune.set<[1] of 2 x 6> in tensor<?x12xf32> -> tensor<?x6xf32>
+  return %r : tensor<?x6xf32>
+}

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 using namespace coppice::test;
@@ -312,6 +313,7 @@ TEST(PruneToLinalg, GemmOfNoGroupsIsZero) {
 namespace {
 struct SelectCase {
   int64_t size, recent, first, top, window; // window 0: none
+  int64_t rank = 0;                         // of a scorer; 0: none
 };
 
 /// The blocks that a row at `position` chooses, given the score of each.
@@ -339,6 +341,31 @@ std::vector<float> chooseBlocks(const SelectCase &c, int64_t position,
   list.resize(c.recent + c.first + c.top, -1);
   return list;
 }
+
+/// The score of a block by a scorer's weights U and V.
+float scoreOfPooled(const SelectCase &c, int64_t head, int64_t block,
+                    int64_t dim, const std::function<float(int64_t)> &query,
+                    const std::function<float(int64_t, int64_t)> &key,
+                    const Array &u, const Array &v) {
+  float score = 0;
+  for (int64_t i = head * c.rank; i < (head + 1) * c.rank; ++i) {
+    float e = 0, p = 0;
+    for (int64_t column = 0; column < u.shape[1]; ++column)
+      e += u.at({i, column}) * query(column);
+    for (int64_t d = 0; d < dim; ++d) {
+      float sum = 0, most = -INFINITY, least = INFINITY;
+      for (int64_t j = block * c.size; j < (block + 1) * c.size; ++j) {
+        sum += key(j, d);
+        most = std::max(most, key(j, d));
+        least = std::min(least, key(j, d));
+      }
+      p += v.at({i, d}) * (sum / static_cast<float>(c.size)) +
+           v.at({i, dim + d}) * most + v.at({i, 2 * dim + d}) * least;
+    }
+    score += e * p;
+  }
+  return score;
+}
 } // namespace
 
 TEST(PruneToLinalg, BlocksAreChosenByPositionAndByScore) {
@@ -349,10 +376,13 @@ TEST(PruneToLinalg, BlocksAreChosenByPositionAndByScore) {
   for (const SelectCase &c :
        {SelectCase{2, 1, 0, 0, 0}, SelectCase{3, 2, 1, 0, 7},
         SelectCase{2, 1, 1, 3, 0}, SelectCase{3, 1, 0, 2, 0},
-        SelectCase{2, 2, 1, 2, 15}, SelectCase{16, 1, 1, 1, 0}}) {
+        SelectCase{2, 2, 1, 2, 15}, SelectCase{16, 1, 1, 1, 0},
+        SelectCase{2, 1, 1, 3, 0, 4}, SelectCase{4, 1, 0, 2, 0, 1}}) {
     int64_t perHead = c.recent + c.first + c.top;
     Array q = randomIntegers(random, {9, heads * group * dim}, -1, 1),
           k = randomIntegers(random, {3, context, heads * dim}, -1, 1);
+    Array u = randomIntegers(random, {heads * c.rank, group * dim}, -1, 1),
+          v = randomIntegers(random, {heads * c.rank, 3 * dim}, -1, 1);
     k.at({0, 7, 1}) = kNaN;
     std::vector<float> expected;
     int64_t leader = 0;
@@ -372,6 +402,17 @@ TEST(PruneToLinalg, BlocksAreChosenByPositionAndByScore) {
               scores[j / c.size] += q.at({leader, h * dim + d}) *
                                     k.at({static_cast<int64_t>(slots.at({row})),
                                           j, head * dim + d});
+        for (int64_t b = 0; c.rank && b < context / c.size; ++b)
+          scores[b] = scoreOfPooled(
+              c, head, b, dim,
+              [&](int64_t column) {
+                return q.at({leader, head * group * dim + column});
+              },
+              [&](int64_t j, int64_t d) {
+                return k.at(
+                    {static_cast<int64_t>(slots.at({row})), j, head * dim + d});
+              },
+              u, v);
         for (float block : chooseBlocks(
                  c, static_cast<int64_t>(positions.at({leader})), scores))
           expected.push_back(block);
@@ -383,16 +424,28 @@ TEST(PruneToLinalg, BlocksAreChosenByPositionAndByScore) {
       scored = " by %q, %k heads of 3 : tensor<?x12xf32>, tensor<?x?x6xf32>";
     if (c.window)
       window = " window " + std::to_string(c.window);
+    std::string queryType =
+                    "tensor<" + std::to_string(heads * c.rank) + "x6xf32>",
+                keyType =
+                    "tensor<" + std::to_string(heads * c.rank) + "x9xf32>",
+                weights;
+    std::vector<Array> inputs{q, k, slots, positions};
+    if (c.rank) {
+      scored += " weights %u, %v : " + queryType + ", " + keyType;
+      weights = ", %u: " + queryType + ", %v: " + keyType;
+      inputs.insert(inputs.end(), {u, v});
+    }
     auto results =
         run("func.func @f(%q: tensor<?x12xf32>, %k: tensor<?x?x6xf32>, %s: "
-            "tensor<?xi32>, %p: tensor<?xi32>) -> " +
-                lists + " {\n  %b = prune.select_blocks \"b\" of " +
+            "tensor<?xi32>, %p: tensor<?xi32>" +
+                weights + ") -> " + lists +
+                " {\n  %b = prune.select_blocks \"b\" of " +
                 std::to_string(c.size) + " recent " + std::to_string(c.recent) +
                 " first " + std::to_string(c.first) + " top " +
                 std::to_string(c.top) + window + scored +
                 " at %s, %p : tensor<?xi32> -> " + lists +
                 "\n  return %b : " + lists + "\n}",
-            {q, k, slots, positions});
+            inputs);
     ASSERT_EQ(results.size(), 1u);
     EXPECT_EQ(results[0].values, expected) << c.size << " " << c.top;
   }

@@ -234,7 +234,9 @@ struct AttentionCase {
   const char *storage;
   int window;                    // 0: none
   int blockSize = 0, blocks = 0; // of a list; 0: all blocks
+  int dropSize = 0;              // of a threshold, of kThreshold; 0: none
 };
+constexpr double kThreshold = 0.7;
 
 std::string attentionText(const AttentionCase &c, double scale) {
   std::ostringstream rows, cache, text;
@@ -254,6 +256,9 @@ std::string attentionText(const AttentionCase &c, double scale) {
        << std::setprecision(9) << scale << " : f32";
   if (c.window)
     text << ", window = " << c.window << " : i64";
+  if (c.dropSize)
+    text << ", drop_below = " << kThreshold
+         << " : f32, drop_size = " << c.dropSize << " : i64";
   text << "} : " << rows.str() << ", " << cache.str()
        << "\n  return %r : " << rows.str() << "\n}";
   return text.str();
@@ -270,6 +275,25 @@ bool attends(const AttentionCase &c, const Step &step, const Array *lists,
     isListed |= lists->at({row, kvHead * c.blocks + i}) ==
                 static_cast<float>(j / std::max(c.blockSize, 1));
   return isListed;
+}
+
+/// Makes the weights of blocks 0 that are too small beside the largest up to
+/// there, but for the row's own.
+void dropBlocks(int64_t size, int64_t position,
+                const std::vector<int64_t> &attended,
+                std::vector<double> &weight) {
+  std::vector<double> before = weight;
+  double largest = 0;
+  for (int64_t block = 0; block < position / size; ++block) {
+    double best = 0;
+    for (size_t i = 0; i < attended.size(); ++i)
+      if (attended[i] / size == block)
+        best = std::max(best, before[i]);
+    largest = std::max(largest, best);
+    for (size_t i = 0; i < attended.size(); ++i)
+      if (attended[i] / size == block && best < kThreshold * largest)
+        weight[i] = 0;
+  }
 }
 
 /// For each row: the list of what it attends to, then a softmax over that list.
@@ -292,8 +316,12 @@ Array attentionReference(const AttentionCase &c, double scale, const Array &q,
         for (int d = 0; d < c.dim; ++d)
           dot += double(q.at({r, query + d})) * k.at({slot, j, kv + d});
         weight.push_back(std::exp(dot * scale));
-        total += weight.back();
       }
+      if (c.dropSize)
+        dropBlocks(c.dropSize, static_cast<int64_t>(step.positions.at({r})),
+                   attended, weight);
+      for (double each : weight)
+        total += each;
       for (int d = 0; d < c.dim; ++d) {
         double sum = 0;
         for (size_t i = 0; i < attended.size(); ++i)
@@ -381,6 +409,36 @@ TEST(DecoderNumerics, AttentionLooksAtTheBlocksOfItsListsOnly) {
     for (size_t i = 0; i < expected.values.size(); ++i)
       ASSERT_NEAR(results[0].values[i], expected.values[i], 1e-5)
           << attentionText(c, scale);
+  }
+}
+
+TEST(DecoderNumerics, BlocksThatWeighLittleAreDropped) {
+  std::mt19937 random(11);
+  AttentionCase cases[] = {{2, 150, 2, 2, 3, "f32", 0, 0, 0, 32},
+                           {2, 150, 1, 2, 4, "bf16", 70, 0, 0, 32},
+                           {2, 201, 2, 1, 3, "f32", 0, 0, 0, 64}};
+  for (const AttentionCase &c : cases) {
+    Step step;
+    step.slots = Array({5}, {0, 0, 1, 0, 1});
+    step.positions = Array({5}, {5, 149, 96, 63, 128});
+    double scale = 8.0 / std::sqrt(c.dim); // blocks that differ
+    Array q = randomArray(random, {step.rows(), c.kvHeads * c.group * c.dim});
+    std::vector<int64_t> shape = {c.slots, c.context, c.kvHeads * c.dim};
+    Array k = rounded(randomArray(random, shape), c.storage);
+    Array v = rounded(randomArray(random, shape), c.storage);
+    Array expected = attentionReference(c, scale, q, k, v, step);
+    AttentionCase dense = c;
+    dense.dropSize = 0;
+    EXPECT_GT(worstRowError(attentionReference(dense, scale, q, k, v, step),
+                            expected),
+              1e-2);
+    poison(c, step, k);
+    poison(c, step, v);
+    auto results =
+        run(attentionText(c, scale), {q, k, v, step.slots, step.positions});
+    ASSERT_EQ(results.size(), 1u);
+    EXPECT_LT(worstRowError(results[0], expected), 1e-5)
+        << attentionText(c, scale);
   }
 }
 

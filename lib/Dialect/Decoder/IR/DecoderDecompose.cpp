@@ -306,6 +306,78 @@ static Value listPositions(LinalgSteps &d, AttentionOp op) {
       });
 }
 
+/// `scores` [rows, heads, context], but -inf in the blocks that are dropped.
+/// Tables of blocks have room for as many as there are positions, for that is
+/// an extent which has a name.
+static Value dropBlocks(LinalgSteps &d, AttentionOp op, Value scores) {
+  OpBuilder &builder = d.builder;
+  int64_t size = op.getDropSizeAttr().getInt();
+  float lowest = -std::numeric_limits<float>::infinity();
+  auto margin =
+      static_cast<float>(std::log(op.getDropBelowAttr().getValueAsDouble()));
+  SmallVector<OpFoldResult> sizes =
+      tensor::getMixedSizes(builder, d.loc, scores);
+  Value context = getValueOrCreateConstantIndexOp(builder, d.loc, sizes[2]);
+  AffineExpr r = d.dim(0), h = d.dim(1), k = d.dim(2), e = d.dim(3);
+
+  // best[r, h, k]: the largest score of block k.
+  Value shape = d.empty({builder.getIndexAttr(size)}, builder.getF32Type());
+  Value best = d.generic(
+      shape, d.filled(sizes, lowest, "unseen"),
+      {d.map(4, {e}), d.map(4, {r, h, k})}, 1, "best",
+      [&](OpBuilder &b, Location loc, ValueRange, Value sofar) -> Value {
+        auto index = [&](int64_t dim) -> Value {
+          return linalg::IndexOp::create(b, loc, dim);
+        };
+        Value first = arith::MulIOp::create(
+            b, loc, index(2), arith::ConstantIndexOp::create(b, loc, size));
+        Value at = arith::AddIOp::create(b, loc, first, index(3));
+        Value isThere = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
+                                              at, context);
+        Value zero = arith::ConstantIndexOp::create(b, loc, 0);
+        Value inBounds = arith::SelectOp::create(b, loc, isThere, at, zero);
+        Value score = tensor::ExtractOp::create(
+            b, loc, scores, ValueRange{index(0), index(1), inBounds});
+        score = arith::SelectOp::create(b, loc, isThere, score,
+                                        f32(b, loc, lowest));
+        return arith::MaximumFOp::create(b, loc, sofar, score);
+      });
+  // sofar[r, h, k]: the largest of the blocks up to k.
+  Value sofar = d.generic(
+      best, d.filled(sizes, lowest, "before"),
+      {d.map(4, {r, h, e}), d.map(4, {r, h, k})}, 1, "best_so_far",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value sofar) -> Value {
+        Value isBehind =
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ugt,
+                                  linalg::IndexOp::create(b, loc, 3),
+                                  linalg::IndexOp::create(b, loc, 2));
+        Value larger = arith::MaximumFOp::create(b, loc, sofar, in[0]);
+        return arith::SelectOp::create(b, loc, isBehind, sofar, larger);
+      });
+  AffineMap all = d.map(3, {r, h, k}),
+            ofBlock = d.map(3, {r, h, k.floorDiv(size)});
+  return d.generic(
+      {scores, best, sofar, op.getPositions()},
+      d.empty(sizes, builder.getF32Type()),
+      {all, ofBlock, ofBlock, d.map(3, {r}), all}, 0, "kept",
+      [&](OpBuilder &b, Location loc, ValueRange in, Value) -> Value {
+        auto blockOf = [&](Value position) -> Value {
+          return arith::DivUIOp::create(
+              b, loc, position, arith::ConstantIndexOp::create(b, loc, size));
+        };
+        Value isOther =
+            arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne,
+                                  blockOf(linalg::IndexOp::create(b, loc, 2)),
+                                  blockOf(asIndex(b, loc, in[3])));
+        Value least = arith::AddFOp::create(b, loc, in[2], f32(b, loc, margin));
+        Value isLow = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT,
+                                            in[1], least);
+        return arith::SelectOp::create(
+            b, loc, arith::AndIOp::create(b, loc, isOther, isLow),
+            f32(b, loc, lowest), in[0]);
+      });
+}
+
 FailureOr<SmallVector<Value>>
 AttentionOp::decomposeOperation(OpBuilder &builder) {
   LinalgSteps d(builder, getLoc(), getSite());
@@ -414,6 +486,9 @@ AttentionOp::decomposeOperation(OpBuilder &builder) {
                                        attends(b, loc, in[1], position, in),
                                        scaled, f32(b, loc, minusInfinity));
       });
+
+  if (getDropBelowAttr())
+    scores = dropBlocks(d, *this, scores);
 
   // The softmax, with the largest score subtracted.
   Value largest = d.generic(

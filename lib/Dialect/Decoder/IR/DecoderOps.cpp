@@ -255,6 +255,30 @@ static LogicalResult verifyBlocks(AttentionOp op) {
                           << " KV heads, found " << lists;
 }
 
+/// A threshold, and how many positions are dropped together: both or neither.
+static LogicalResult verifyDrop(AttentionOp op) {
+  if (!op.getDropBelowAttr() != !op.getDropSizeAttr())
+    return op.emitOpError()
+           << "expected 'drop_below' and 'drop_size', found only "
+           << (op.getDropBelowAttr() ? "the former" : "the latter");
+  if (!op.getDropBelowAttr())
+    return success();
+  double threshold = op.getDropBelowAttr().getValueAsDouble();
+  if (!(threshold > 0 && threshold < 1))
+    return op.emitOpError()
+           << "expected 'drop_below' between 0 and 1, found " << threshold;
+  int64_t size = op.getDropSizeAttr().getInt();
+  if (size < 32 || size % 32 || size > 256)
+    return op.emitOpError() << "expected a 'drop_size' of a multiple of 32 up "
+                               "to 256, found "
+                            << size;
+  if (op.getBlocks() && op.getBlockSizeAttr().getInt() != size)
+    return op.emitOpError()
+           << "expected lists of blocks of 'drop_size' " << size
+           << " positions, found blocks of " << op.getBlockSizeAttr().getInt();
+  return success();
+}
+
 LogicalResult AttentionOp::verify() {
   int64_t headDim = getHeadDimAttr().getInt();
   if (failed(verifyRowSet(*this, getRowList(), getRowCount(),
@@ -278,7 +302,7 @@ LogicalResult AttentionOp::verify() {
                             "for equal groups of the query heads that share "
                             "one of "
                          << getKvHeads() << ", found " << lists;
-  if (failed(verifyBlocks(*this)))
+  if (failed(verifyBlocks(*this)) || failed(verifyDrop(*this)))
     return failure();
   if (!getScale().isFinite())
     return emitOpError() << "expected a finite scale, found " << getScaleAttr();

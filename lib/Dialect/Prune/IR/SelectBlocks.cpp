@@ -13,6 +13,9 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
+#include <array>
+#include <limits>
+
 using namespace mlir;
 using namespace coppice;
 using namespace coppice::prune;
@@ -47,9 +50,29 @@ LogicalResult BlocksOp::verify() {
     return emitOpError() << "expected blocks of a positive multiple of 16 "
                             "positions, found "
                          << size;
+  auto top = static_cast<int64_t>(getTop());
+  if (getScorerAttr() && top == 0)
+    return emitOpError() << "expected a scorer beside 'top(K)', which is what "
+                            "it chooses, found no such blocks";
+  if (auto rank = getScorerAttr();
+      rank && (rank.getInt() < 1 || rank.getInt() > 4096))
+    return emitOpError() << "expected a scorer of rank 1 to 4096, found "
+                         << rank.getInt();
+  if (getFile() && !getScorerAttr())
+    return emitOpError() << "expected a file of the weights of a 'scorer(R)', "
+                            "found no scorer";
+  if (getThreshold()) {
+    double threshold = getThreshold()->convertToDouble();
+    if (!(threshold > 0 && threshold < 1))
+      return emitOpError() << "expected a threshold between 0 and 1, found "
+                           << threshold;
+    if (size % 32 || size > 256)
+      return emitOpError() << "expected a threshold of blocks of a multiple of "
+                              "32 positions up to 256, found "
+                           << size;
+  }
   return verifyCounts(*this, size, static_cast<int64_t>(getRecent()),
-                      static_cast<int64_t>(getFirst()),
-                      static_cast<int64_t>(getTop()));
+                      static_cast<int64_t>(getFirst()), top);
 }
 
 /// Whoever attends by the lists must count blocks as they do.
@@ -93,6 +116,28 @@ static LogicalResult verifyScored(SelectBlocksOp op) {
   return success();
 }
 
+/// The matrices that make scores of queries and of pooled keys.
+static LogicalResult verifyWeights(SelectBlocksOp op) {
+  if (!op.getQueryWeight())
+    return success();
+  auto shapeOf = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getShape();
+  };
+  int64_t heads = op.getKvHeads(), headDim = op.getHeadDimAttr().getInt();
+  ArrayRef<int64_t> query = shapeOf(op.getQueryWeight()),
+                    key = shapeOf(op.getKeyWeight());
+  int64_t perHead = shapeOf(op.getQuery())[1] / heads;
+  if (query[0] > 0 && query[0] % heads == 0 && key[0] == query[0] &&
+      query[1] == perHead && key[1] == 3 * headDim)
+    return success();
+  return op.emitOpError() << "expected weights of as many rows, some for each "
+                             "of "
+                          << heads << " KV heads, of " << perHead << " and "
+                          << 3 * headDim << " columns, found "
+                          << op.getQueryWeight().getType() << " and "
+                          << op.getKeyWeight().getType();
+}
+
 LogicalResult SelectBlocksOp::verify() {
   auto top = static_cast<int64_t>(getTop());
   if (failed(verifyCounts(*this, static_cast<int64_t>(getBlockSize()),
@@ -116,7 +161,10 @@ LogicalResult SelectBlocksOp::verify() {
                             "and only if there are top blocks, found 'top' "
                          << top << " and " << (getQuery() ? "a" : "no")
                          << " query";
-  if (top && failed(verifyScored(*this)))
+  if (!getQueryWeight() != !getKeyWeight() || (getQueryWeight() && !top))
+    return emitOpError() << "expected weights for queries and for keys, or "
+                            "none, and none without top blocks";
+  if (top && (failed(verifyScored(*this)) || failed(verifyWeights(*this))))
     return failure();
   if (top && cast<RankedTensorType>(getQuery().getType()).getDimSize(0) != rows)
     return emitOpError() << "expected a query of as many rows as positions, "
@@ -199,7 +247,9 @@ public:
     if (op.getTop() == 0)
       return listByPosition();
     context = extent(op.getKeys(), 1);
-    Value scores = scoreBlocks(multiplyKeys(sumQueries()));
+    Value scores = op.getQueryWeight()
+                       ? scorePooled(multiplyWeights())
+                       : scoreBlocks(multiplyKeys(sumQueries()));
     Value chosen = choose(countAhead(scores));
     return listChosen(chosen, countBefore(chosen));
   }
@@ -253,6 +303,9 @@ private:
   Value sumQueries();
   Value multiplyKeys(Value queries);
   Value scoreBlocks(Value dots);
+  Value multiplyWeights();
+  Value poolKeys(int64_t kind);
+  Value scorePooled(Value queries);
   Value countAhead(Value scores);
   Value choose(Value ahead);
   Value countBefore(Value chosen);
@@ -374,6 +427,109 @@ Value SelectDecomposer::scoreBlocks(Value dots) {
         Value sum = arith::AddFOp::create(
             s.b, s.loc, in[1], s.extract(dots, {row, s.loop(1), at}));
         return s.select(isOpen, sum, in[1]);
+      });
+}
+
+/// [rows, KV heads * 3 D]: V^T U of the leader's queries, for each KV head what
+/// its pooled keys are multiplied with.
+Value SelectDecomposer::multiplyWeights() {
+  int64_t rank = op.getScorerRank(), pooled = 3 * op.getHeadDimAttr().getInt();
+  int64_t width =
+      cast<RankedTensorType>(op.getQueryWeight().getType()).getDimSize(1);
+  AffineExpr r = dim(0), i = dim(1), c = dim(2);
+  Value inner = generic(
+      op.getQueryWeight(),
+      filled({rows, builder.getIndexAttr(heads * rank)}, 0.0f, "start"),
+      {map(3, {i, c}), map(3, {r, i})}, 1, "queries.inner",
+      [&](Scalars &s, ValueRange in) -> Value {
+        Value column = s.add(s.mul(s.div(s.loop(1), rank), width), s.loop(2));
+        Value query =
+            s.extract(op.getQuery(), {leaderOf(s, s.loop(0)), column});
+        return arith::AddFOp::create(
+            s.b, s.loc, in[1],
+            arith::MulFOp::create(s.b, s.loc, s.widen(in[0]), s.widen(query)));
+      });
+  // The row of V and of `inner` is that of the head of the column.
+  Value shape = empty({builder.getIndexAttr(rank)}, builder.getF32Type());
+  return generic(
+      shape,
+      filled({rows, builder.getIndexAttr(heads * pooled)}, 0.0f, "begin"),
+      {map(3, {dim(2)}), map(3, {dim(0), dim(1)})}, 1, "queries",
+      [&](Scalars &s, ValueRange in) -> Value {
+        Value column = s.loop(1);
+        Value row = s.add(s.mul(s.div(column, pooled), rank), s.loop(2));
+        Value weight =
+            s.extract(op.getKeyWeight(), {row, s.rem(column, pooled)});
+        return arith::AddFOp::create(
+            s.b, s.loc, in[1],
+            arith::MulFOp::create(s.b, s.loc, s.widen(weight),
+                                  s.extract(inner, {s.loop(0), row})));
+      });
+}
+
+/// [slots, blocks, width]: of each column of the keys the mean (0), the largest
+/// (1) or the smallest (2) of each block. Of blocks that are not whole yet it
+/// may be anything.
+Value SelectDecomposer::poolKeys(int64_t kind) {
+  static const char *const names[] = {"mean", "largest", "smallest"};
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const float starts[] = {0, -infinity, infinity};
+  Value keys = op.getKeys();
+  Value shape = empty({builder.getIndexAttr(size)}, builder.getF32Type());
+  Value last = arith::SubIOp::create(
+      builder, loc, getValueOrCreateConstantIndexOp(builder, loc, context),
+      arith::ConstantIndexOp::create(builder, loc, 1));
+  std::string name = names[kind];
+  return generic(
+      shape,
+      filled({extent(keys, 0), context, extent(keys, 2)}, starts[kind],
+             "no_" + name),
+      {map(4, {dim(3)}), map(4, {dim(0), dim(1), dim(2)})}, 1, name,
+      [&](Scalars &s, ValueRange in) -> Value {
+        Value at = s.add(s.mul(s.loop(1), size), s.loop(3));
+        at = arith::MinSIOp::create(s.b, s.loc, at, last);
+        Value key = s.widen(s.extract(keys, {s.loop(0), at, s.loop(2)}));
+        if (kind == 1)
+          return arith::MaximumFOp::create(s.b, s.loc, in[1], key);
+        if (kind == 2)
+          return arith::MinimumFOp::create(s.b, s.loc, in[1], key);
+        Value share = arith::ConstantOp::create(
+            s.b, s.loc, s.b.getF32FloatAttr(1 / static_cast<float>(size)));
+        return arith::AddFOp::create(
+            s.b, s.loc, in[1], arith::MulFOp::create(s.b, s.loc, key, share));
+      });
+}
+
+/// [rows, KV heads, blocks]: the products of `queries` with what keys are
+/// pooled to.
+Value SelectDecomposer::scorePooled(Value queries) {
+  int64_t headDim = op.getHeadDimAttr().getInt();
+  std::array<Value, 3> pools;
+  for (int64_t kind = 0; kind < 3; ++kind)
+    pools[kind] = poolKeys(kind);
+  AffineExpr r = dim(0), k = dim(1), e = dim(3);
+  Value shape = empty({builder.getIndexAttr(headDim)}, builder.getF32Type());
+  auto queryMap = [&](int64_t kind) {
+    return map(4, {r, k * (3 * headDim) + e + kind * headDim});
+  };
+  return generic(
+      {queries, queries, queries, shape},
+      filled(tableSizes(), 0.0f, "unscored"),
+      {queryMap(0), queryMap(1), queryMap(2), map(4, {e}),
+       map(4, {r, k, dim(2)})},
+      1, "scores", [&](Scalars &s, ValueRange in) -> Value {
+        Value row = s.loop(0), block = s.loop(2);
+        Value isOpen = this->isOpen(s, seenBy(s, row), block);
+        Value slot = s.asIndex(s.extract(op.getSlots(), leaderOf(s, row)));
+        Value column = s.add(s.mul(s.loop(1), headDim), s.loop(3));
+        Value sum = in[4];
+        for (int64_t kind = 0; kind < 3; ++kind)
+          sum = arith::AddFOp::create(
+              s.b, s.loc, sum,
+              arith::MulFOp::create(s.b, s.loc, in[static_cast<size_t>(kind)],
+                                    s.extract(pools[static_cast<size_t>(kind)],
+                                              {slot, block, column})));
+        return s.select(isOpen, sum, in[4]);
       });
 }
 

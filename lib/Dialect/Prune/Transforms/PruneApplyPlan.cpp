@@ -99,7 +99,7 @@ public:
       : sublayers(sublayers), directory(directory),
         hidden(sublayers, directory, files),
         routes(module, sublayers, files, {directory, openSources}),
-        blocks(sublayers) {
+        blocks(module, sublayers, files, {directory, openSources}) {
     decisions.resize(sublayers.size());
     for (auto [index, sublayer] : llvm::enumerate(sublayers)) {
       names[sublayer.name].push_back(index);

@@ -4,9 +4,9 @@
 // on what their last product reads; and one argument of the function for all
 // decisions that are forced from outside.
 #include "RoutePlan.h"
+#include "PlannedWeights.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/MLProgram/IR/MLProgram.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include <cmath>
@@ -23,13 +23,6 @@ static Value getResidual(const Sublayer &sublayer) {
 
 static int64_t getHidden(const Sublayer &sublayer) {
   return cast<RankedTensorType>(sublayer.delta->get().getType()).getDimSize(1);
-}
-
-/// What weights of the sublayer are stored as: those of its router, too.
-static Type getStorage(const Sublayer &sublayer) {
-  if (sublayer.sink)
-    return getElementTypeOrSelf(getGemmOperands(sublayer.sink).weight->get());
-  return Float32Type::get(sublayer.delta->get().getContext());
 }
 
 /// What the sublayer's own products read: its residual, normed. Null if there
@@ -157,11 +150,11 @@ LogicalResult RoutePlan::check(function_ref<SetAttr(size_t)> keptOf) {
   return success();
 }
 
-using NamedShapes = SmallVector<std::pair<std::string, SmallVector<int64_t>>>;
-
-/// Names and shapes of a router's weights, which makes `scores`.
-static NamedShapes weightsOfRouter(RouterAttr attr, StringRef name,
-                                   int64_t hidden, int64_t scores) {
+/// A router's weights, which make `scores`.
+static SmallVector<PlannedWeight> weightsOfRouter(RouterAttr attr,
+                                                  StringRef name,
+                                                  int64_t hidden,
+                                                  int64_t scores) {
   std::string router = (name + ".router").str();
   int64_t rank = attr.getRank();
   if (attr.getKind() == RouterKind::Linear)
@@ -172,7 +165,8 @@ static NamedShapes weightsOfRouter(RouterAttr attr, StringRef name,
           {router + ".out.bias", {scores}}};
 }
 
-static NamedShapes weightsOfForecast(const Sublayer &sublayer, int64_t rank) {
+static SmallVector<PlannedWeight> weightsOfForecast(const Sublayer &sublayer,
+                                                    int64_t rank) {
   std::string forecast = sublayer.name + ".forecast";
   int64_t hidden = getHidden(sublayer);
   return {{forecast + ".in.weight", {rank, hidden}},
@@ -182,23 +176,12 @@ static NamedShapes weightsOfForecast(const Sublayer &sublayer, int64_t rank) {
 LogicalResult RoutePlan::checkFile(const Decision &decision,
                                    const Sublayer &sublayer) {
   RouteOp op = decision.op;
-  std::string file = resolvePlanPath(op, *op.getFile(), options.directory);
-  NamedShapes weights = weightsOfRouter(
+  SmallVector<PlannedWeight> weights = weightsOfRouter(
       op.getRouter(), decision.name, getHidden(sublayer), 2 * decision.groups);
   if (op.getForecast())
     llvm::append_range(weights, weightsOfForecast(sublayer, *op.getForecast()));
-  for (auto &[key, expected] : weights) {
-    auto shape = files.find(
-        file, key, getStorage(sublayer), [&] { return op.emitOpError(); },
-        expected.size());
-    if (failed(shape))
-      return failure();
-    if (*shape != expected)
-      return op.emitOpError()
-             << "'" << key << "' of '" << file << "': expected the shape ["
-             << expected << "], found [" << *shape << "]";
-  }
-  return success();
+  return checkPlannedWeights(op, *op.getFile(), weights, getStorage(sublayer),
+                             files, options.directory);
 }
 
 //===----------------------------------------------------------------------===//
@@ -211,7 +194,7 @@ namespace {
 class RouteWriter {
 public:
   RouteWriter(ModuleOp module, RouteOp op, Type storage, bool openSources)
-      : symbols(module), op(op), storage(storage), openSources(openSources),
+      : op(op), weights(module, storage, op.getFileAttr(), openSources),
         builder(op.getContext()) {}
 
   /// The mask of the rows of `input`, right behind it: of `groups` columns,
@@ -375,50 +358,15 @@ private:
         });
   }
 
-  /// A new weight, from the plan's file or generated.
+  /// A new weight.
   Value load(const std::string &symbol, ArrayRef<int64_t> shape,
              double stddev) {
-    MLIRContext *context = op.getContext();
-    auto type = RankedTensorType::get(shape, storage);
-    OpBuilder top(context);
-    auto global = ml_program::GlobalOp::create(
-        top, loc(), symbol, type, /*is_mutable=*/false,
-        ml_program::ExternAttr::get(context, type),
-        top.getStringAttr("private"));
-    // Behind those that are there, ahead of the functions.
-    auto module = cast<ModuleOp>(symbols.getOp());
-    Block::iterator at = module.getBody()->begin();
-    for (Operation &other : *module.getBody())
-      if (isa<ml_program::GlobalOp>(other))
-        at = std::next(other.getIterator());
-    symbols.insert(global, at);
-    Attribute source;
-    if (op.getFile())
-      source = decoder::FileAttr::get(context, *op.getFile(), symbol,
-                                      DenseI64ArrayAttr());
-    else if (!openSources)
-      source =
-          decoder::GeneratedAttr::get(context, findSeed(), symbol, stddev, 0.0);
-    if (source)
-      global->setDiscardableAttr(decoder::kSourceAttrName, source);
-    return ml_program::GlobalLoadConstOp::create(
-        builder, loc(), type, FlatSymbolRefAttr::get(global.getSymNameAttr()));
+    return weights.load(builder, loc(),
+                        {symbol, llvm::to_vector(shape), stddev});
   }
 
-  /// That of the model's weights, if they are generated too.
-  uint64_t findSeed() {
-    for (auto global :
-         cast<ModuleOp>(symbols.getOp()).getOps<ml_program::GlobalOp>())
-      if (auto generated = global->getAttrOfType<decoder::GeneratedAttr>(
-              decoder::kSourceAttrName))
-        return generated.getSeed();
-    return 0;
-  }
-
-  SymbolTable symbols;
   RouteOp op;
-  Type storage;
-  bool openSources;
+  PlannedWeightWriter weights;
   OpBuilder builder;
   OpFoldResult rows;
 };

@@ -3,8 +3,7 @@
 #ifndef COPPICE_DIALECT_PRUNE_TRANSFORMS_ROUTEPLAN_H
 #define COPPICE_DIALECT_PRUNE_TRANSFORMS_ROUTEPLAN_H
 
-#include "SetFiles.h"
-#include "coppice/Analysis/Couplings.h"
+#include "PlannedWeights.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace coppice::prune {
@@ -14,14 +13,8 @@ namespace coppice::prune {
 /// columns that its last product reads.
 class RoutePlan {
 public:
-  struct Options {
-    llvm::StringRef directory; // where relative paths start; empty: at the plan
-    /// Leave it open where the weights of routers come from.
-    bool openSources = false;
-  };
-
   RoutePlan(mlir::ModuleOp module, llvm::ArrayRef<Sublayer> sublayers,
-            SafetensorsSetReader &files, Options options)
+            SafetensorsSetReader &files, PlannedWeightOptions options)
       : module(module), sublayers(sublayers), files(files), options(options) {}
 
   /// Checks one decision against the model. `indices`: the sublayers that it
@@ -65,7 +58,7 @@ private:
   mlir::ModuleOp module;
   llvm::ArrayRef<Sublayer> sublayers;
   SafetensorsSetReader &files;
-  Options options;
+  PlannedWeightOptions options;
   llvm::MapVector<size_t, Decision> decisions; // by sublayer
 };
 

@@ -18,6 +18,15 @@ static FailureOr<Counts> countBlocks(PlanOp plan,
     return plan.emitError() << "expected a --block of a positive multiple of "
                                "16 positions, found "
                             << options.blockSize;
+  if (options.threshold && !(*options.threshold > 0 && *options.threshold < 1))
+    return plan.emitError() << "expected an --attention-threshold between 0 "
+                               "and 1, found "
+                            << *options.threshold;
+  if (options.threshold && (options.blockSize % 32 || options.blockSize > 256))
+    return plan.emitError() << "expected a --block of a multiple of 32 "
+                               "positions up to 256 for --attention-threshold, "
+                               "found "
+                            << options.blockSize;
   if (!options.sparsity)
     return Counts{options.window.value_or(1), options.sinks.value_or(0),
                   options.top.value_or(0)};
@@ -72,11 +81,26 @@ LogicalResult coppice::prune::addSparseAttentionDecisions(
               "neither skips nor has a 'prune.blocks' for, found none"
            << describeSitesFlag(options.sites);
   auto builder = OpBuilder::atBlockEnd(&plan.getBody().front());
-  for (StringRef name : open)
+  if (options.scorer && counts->top == 0)
+    return plan.emitError() << "expected blocks that are chosen by score for "
+                               "--block-scorer, found none; --top-blocks K or "
+                               "a smaller --sparse-attention has some";
+  for (StringRef name : open) {
+    IntegerAttr scorer;
+    StringAttr file;
+    FloatAttr threshold;
+    if (options.scorer)
+      scorer = builder.getI64IntegerAttr(*options.scorer);
+    if (scorer && !options.scorerFile.empty())
+      file = builder.getStringAttr(options.scorerFile);
+    if (options.threshold)
+      threshold = builder.getF64FloatAttr(*options.threshold);
     BlocksOp::create(builder, plan.getLoc(), builder.getStringAttr(name),
                      builder.getI64IntegerAttr(options.blockSize),
                      builder.getI64IntegerAttr(counts->recent),
                      builder.getI64IntegerAttr(counts->first),
-                     builder.getI64IntegerAttr(counts->top));
+                     builder.getI64IntegerAttr(counts->top), scorer, file,
+                     threshold);
+  }
   return success();
 }

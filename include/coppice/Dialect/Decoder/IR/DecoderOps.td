@@ -226,6 +226,14 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
     width(blocks) / Hk. A list ascends, and has -1 behind its end: whoever makes
     one answers for that. A row whose list has no block that it sees is 0.
 
+    With `drop_below` = T and `drop_size` = B, blocks of B positions that weigh
+    little are dropped, for each row and query head apart. Blocks are looked at in
+    ascending order. With m[b] the largest z of the positions of block b that the
+    row attends to, block b is dropped if it is not the row's own and
+    `m[b] < max(m[0], .., m[b]) + log(T)`: then no weight in it is more than T times
+    the largest so far. What is dropped is -inf in z, so that its values need not be
+    read; they must be finite.
+
     ```mlir
     %a = decoder.attention "layers.0.attn.core" %q, %kc, %vc at %slots, %positions
       {head_dim = 8 : i64, scale = 0.353553385 : f32}
@@ -242,7 +250,9 @@ def Decoder_AttentionOp : Decoder_Op<"attention", [
                        Optional<Decoder_BlockLists>:$blocks,
                        I64Attr:$head_dim, F32Attr:$scale,
                        OptionalAttr<I64Attr>:$window,
-                       OptionalAttr<I64Attr>:$block_size);
+                       OptionalAttr<I64Attr>:$block_size,
+                       OptionalAttr<F32Attr>:$drop_below,
+                       OptionalAttr<I64Attr>:$drop_size);
   let results = (outs Decoder_RoundedRows:$result);
   let assemblyFormat = [{
     $site $query `,` $keys `,` $values `at` $slots `,` $positions

@@ -268,25 +268,48 @@ def Prune_BlocksOp : Prune_Op<"blocks", [
       said: a row always attends to itself);
     - `sinks(S)`: the first S (Xiao et al., arXiv 2309.17453);
     - `top(K)`: of the others the K whose mean key has the largest product with
-      the queries that share the KV head, as `prune.select_blocks` says.
+      the queries that share the KV head, as `prune.select_blocks` says. With
+      `scorer(R)` two learned matrices of rank R make the scores, of the queries
+      and of the block's mean, largest and smallest keys (after SeerAttention,
+      Gao et al., arXiv 2410.13276).
 
     What is not attended to is -inf in the scores, not 0. How much is left is
     known from W, S and K, so there is no share to expect.
 
+    `threshold = T` drops, for each row and query head, what weighs less than T
+    times the largest weight so far, a block at a time, as `decoder.attention`
+    says: alone of all blocks, or of those that were chosen. Scores are computed
+    all the same, values are not read.
+
+    Weights of scorers are those of a safetensors file, tensors
+    `layers.N.attn.scorer.query.weight` `[KV heads * R, query heads of each * D]`
+    and `layers.N.attn.scorer.key.weight` `[KV heads * R, 3 D]`, or generated.
+
     ```mlir
     prune.blocks "layers.*.attn" of 64 window(4) sinks(1)
     prune.blocks "layers.[2-3].attn" of 128 window(2) sinks(1) top(8)
+    prune.blocks "layers.4.attn" of 64 sinks(1) top(6) scorer(64) from "scorers.safetensors"
+    prune.blocks "layers.5.attn" of 64 threshold = 1.0e-3
     ```
   }];
   let arguments = (ins StrAttr:$sites, I64Attr:$block_size,
                        DefaultValuedAttr<I64Attr, "1">:$recent,
                        DefaultValuedAttr<I64Attr, "0">:$first,
-                       DefaultValuedAttr<I64Attr, "0">:$top);
+                       DefaultValuedAttr<I64Attr, "0">:$top,
+                       OptionalAttr<I64Attr>:$scorer, OptionalAttr<StrAttr>:$file,
+                       OptionalAttr<F64Attr>:$threshold);
   let assemblyFormat = [{
     $sites `of` $block_size (`window` `(` $recent^ `)`)? (`sinks` `(` $first^ `)`)?
-    (`top` `(` $top^ `)`)? attr-dict
+    (`top` `(` $top^ `)`)? (`scorer` `(` $scorer^ `)`)? (`from` $file^)?
+    (`threshold` `=` $threshold^)? attr-dict
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Are blocks chosen, or is there a threshold alone?
+    bool hasLists() {
+      return !getThreshold() || getRecent() != 1 || getFirst() != 0 || getTop() != 0;
+    }
+  }];
 }
 
 //===----------------------------------------------------------------------===//
@@ -505,6 +528,11 @@ def Prune_SelectBlocksOp : Prune_Op<"select_blocks", [Pure, AttrSizedOperandSegm
       `q[d] = sum over the g query heads h of k of f32(query[r, h D + d])`, in f32. That
       orders them as the product with the mean key does. These blocks lie whole before
       p, so nothing later is looked at.
+      With `weights` U `[Hk R, g D]` and V `[Hk R, 3 D]` it is
+      `sum over i < R of (sum over c of U[k R + i, c] * query[r, k g D + c]) *
+      (sum over c of V[k R + i, c] * pooled[c])`, where `pooled` are, of each of the
+      D columns of the block's keys of head k, the mean, then the largest, then the
+      smallest.
 
     A row with p < 0 chooses none.
 
@@ -518,6 +546,9 @@ def Prune_SelectBlocksOp : Prune_Op<"select_blocks", [Pure, AttrSizedOperandSegm
     ```mlir
     %l = prune.select_blocks "layers.0.attn.blocks" of 16 recent 2 first 1 top 2
         by %q, %kc heads of 8 : tensor<?x64xf32>, tensor<?x?x32xbf16> at %slots, %positions : tensor<?xi32> -> tensor<?x20xi32>
+    %g = prune.select_blocks "layers.2.attn.blocks" of 16 recent 1 first 1 top 2
+        by %q, %kc heads of 8 : tensor<?x64xf32>, tensor<?x?x32xbf16>
+        weights %u, %v : tensor<64x16xbf16>, tensor<64x24xbf16> at %slots, %positions : tensor<?xi32> -> tensor<?x16xi32>
     %w = prune.select_blocks "layers.1.attn.blocks" of 64 recent 4 first 1 top 0 at %slots, %positions
       : tensor<?xi32> -> tensor<?x20xi32>
     ```
@@ -525,6 +556,8 @@ def Prune_SelectBlocksOp : Prune_Op<"select_blocks", [Pure, AttrSizedOperandSegm
   let arguments = (ins StrAttr:$site,
                        Optional<2DTensorOf<[F32, F16, BF16]>>:$query,
                        Optional<TensorRankOf<[F32, F16, BF16], [3]>>:$keys,
+                       Optional<2DTensorOf<[F32, F16, BF16]>>:$query_weight,
+                       Optional<2DTensorOf<[F32, F16, BF16]>>:$key_weight,
                        1DTensorOf<[I32]>:$slots, 1DTensorOf<[I32]>:$positions,
                        I64Attr:$block_size, I64Attr:$recent, I64Attr:$first, I64Attr:$top,
                        OptionalAttr<I64Attr>:$head_dim, OptionalAttr<I64Attr>:$window);
@@ -532,10 +565,17 @@ def Prune_SelectBlocksOp : Prune_Op<"select_blocks", [Pure, AttrSizedOperandSegm
   let assemblyFormat = [{
     $site `of` $block_size `recent` $recent `first` $first `top` $top (`window` $window^)?
     (`by` $query^ `,` $keys `heads` `of` $head_dim `:` type($query) `,` type($keys))?
+    (`weights` $query_weight^ `,` $key_weight `:` type($query_weight) `,` type($key_weight))?
     `at` $slots `,` $positions attr-dict `:` type($positions) `->` type($blocks)
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
+    /// R of the matrices that make scores; 0 without them.
+    int64_t getScorerRank() {
+      return getQueryWeight()
+                 ? ::llvm::cast<::mlir::ShapedType>(getQueryWeight().getType()).getDimSize(0) / getKvHeads()
+                 : 0;
+    }
     /// Blocks of a row and KV head, at most.
     int64_t getBlocksPerHead() { return getRecent() + getFirst() + getTop(); }
     int64_t getKvHeads() {

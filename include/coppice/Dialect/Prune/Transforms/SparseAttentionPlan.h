@@ -18,10 +18,16 @@ struct SparseAttentionOptions {
   int64_t blockSize = 64;
   /// Or the numbers themselves, of which those that are not given are 1, 0, 0.
   std::optional<int64_t> window, sinks, top;
+  /// Rank of the learned matrices that score what is chosen by score.
+  std::optional<int64_t> scorer;
+  /// File of those; empty: they are generated.
+  std::string scorerFile;
+  /// Weight, as a share of the largest so far, below which blocks are dropped.
+  std::optional<double> threshold;
   /// Only attentions that match. Empty: all.
   std::string sites;
 
-  bool any() const { return sparsity || window || sinks || top; }
+  bool any() const { return sparsity || window || sinks || top || threshold; }
 };
 
 /// Adds a `prune.blocks` to `plan`, at its end, for each attention that the

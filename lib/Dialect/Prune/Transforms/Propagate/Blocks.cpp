@@ -25,15 +25,20 @@ struct RestrictUpSelectBlocks : RestrictUp<SelectBlocksOp> {
       SmallVector<Value> operands(select->getOperands());
       if (!select.getQuery())
         return operands;
-      auto widthOf = [](Value value) {
-        return cast<RankedTensorType>(value.getType()).getShape().back();
+      auto keepHeads = [&](unsigned number, int64_t axis) {
+        int64_t extent =
+            cast<RankedTensorType>(operands[number].getType()).getDimSize(axis);
+        operands[number] =
+            restrict(rewriter, select.getLoc(), operands[number], axis,
+                     SetAttr::fromIndices(
+                         op.getContext(), heads.getGranuleIndices(),
+                         select.getKvHeads(), extent / select.getKvHeads()));
       };
-      for (auto [number, axis] : {std::pair(0, 1), std::pair(1, 2)}) {
-        int64_t columns = widthOf(operands[number]) / select.getKvHeads();
-        operands[number] = restrict(
-            rewriter, select.getLoc(), operands[number], axis,
-            SetAttr::fromIndices(op.getContext(), heads.getGranuleIndices(),
-                                 select.getKvHeads(), columns));
+      keepHeads(0, 1); // query
+      keepHeads(1, 2); // keys
+      if (select.getQueryWeight()) {
+        keepHeads(2, 0);
+        keepHeads(3, 0);
       }
       return operands;
     });
