@@ -51,6 +51,7 @@ private:
   LogicalResult replaceWeights(ArrayRef<Sublayer> sublayers);
   void routeSublayers(ArrayRef<Sublayer> sublayers);
   void routeSublayer(const Sublayer &sublayer);
+  void sparsenAttentions(ArrayRef<Sublayer> sublayers);
   bool isSkipped(const Sublayer &sublayer);
   void add(const Twine &what) {
     text += (text.empty() ? "" : ", ") + what.str();
@@ -59,8 +60,8 @@ private:
   ModuleOp module;
   uint64_t seed;
   std::string directory;
-  // Apart, so that plans without new weights, or without routes, do not hang on
-  // those with them.
+  // Apart, so that plans without new weights, or without routes and blocks, do
+  // not hang on those with them.
   std::mt19937_64 random, weights, routes;
   bool replaces = false; // weights
   OpBuilder builder;
@@ -213,6 +214,29 @@ void Composer::routeSublayers(ArrayRef<Sublayer> sublayers) {
     add("routes");
 }
 
+/// Blocks of positions for some of the attentions that are left.
+void Composer::sparsenAttentions(ArrayRef<Sublayer> sublayers) {
+  auto draw = [&](uint64_t extent) { return int64_t(routes() % extent); };
+  bool any = false;
+  for (const Sublayer &sublayer : sublayers) {
+    if (!sublayer.attention || draw(3) == 0 || isSkipped(sublayer))
+      continue;
+    const bool drops = draw(3) == 0;
+    const int64_t top = draw(3);
+    auto number = [&](int64_t value) {
+      return builder.getI64IntegerAttr(value);
+    };
+    BlocksOp::create(
+        builder, builder.getUnknownLoc(), builder.getStringAttr(sublayer.name),
+        number(drops ? 32 : 16), number(1 + draw(2)), number(draw(2)),
+        number(top), top && draw(2) ? number(3) : IntegerAttr(), StringAttr(),
+        drops ? builder.getF64FloatAttr(0.7) : FloatAttr());
+    any = true;
+  }
+  if (any)
+    add("blocks");
+}
+
 FailureOr<std::string> Composer::run() {
   FailureOr<SmallVector<Sublayer>> sublayers = findSublayers(module);
   if (failed(sublayers))
@@ -261,6 +285,8 @@ FailureOr<std::string> Composer::run() {
     return failure();
   if (seed % 4 == 0)
     routeSublayers(*sublayers);
+  if (seed % 8 == 2 || seed % 8 == 4)
+    sparsenAttentions(*sublayers);
   return text.empty() ? std::string("dense") : text;
 }
 

@@ -5,16 +5,17 @@
 //   - the fast program equals the oracle, site by site,
 //   - what is left is exported, and imported again,
 //   - the imported program gives the same logits, to the bit.
-// Plans with routes end at the export too, for no checkpoint says what a router
-// decides. Plans of which no model is left (no attention, no MLP at all), and
-// these alone, end at the export, with the error that says so. Kernels that
-// plans share are compiled once. Exit code 1 at the first plan that fails, with
-// the command that makes it again.
+// Plans with routes or blocks of positions end at the export too, for no
+// checkpoint says what is decided while it runs. Plans of which no model is
+// left (no attention, no MLP at all), and these alone, end at the export, with
+// the error that says so. Kernels that plans share are compiled once. Exit code
+// 1 at the first plan that fails, with the command that makes it again.
 #include "RandomPlan.h"
 
 #include "coppice/Analysis/Sites.h"
 #include "coppice/Bundle/CompileBundle.h"
 #include "coppice/Bundle/ObjectCache.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
 #include "coppice/Dialect/Prune/Transforms/Passes.h"
 #include "coppice/Export/Export.h"
@@ -43,7 +44,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t contextLength = 24;
+/// Room, and what is read of a text: several blocks of positions.
+constexpr int64_t contextLength = 64, textLength = 24;
 
 class PlanCheck {
 public:
@@ -64,16 +66,16 @@ public:
   std::string check(uint64_t seed);
 
   std::string described; // the last plan
-  int64_t exported = 0, refused = 0, routed = 0;
+  int64_t exported = 0, refused = 0, dynamic = 0;
   ObjectCache objects;
 
 private:
   std::string prune(ModuleOp module);
   std::string compile(ModuleOp module, const std::string &bundle,
                       bool isOracle = false);
-  std::string verify(ModuleOp pruned);
+  std::string verify(ModuleOp pruned, bool hasBlocks);
   std::string exportAndImport(ModuleOp pruned);
-  std::string refuseRoutes(ModuleOp pruned);
+  std::string refuseDynamic(ModuleOp pruned);
   std::string logits(const std::string &bundle, std::vector<float> &values);
   std::string path(const std::string &name) { return directory + "/" + name; }
   /// The diagnostics since the last call.
@@ -130,7 +132,7 @@ std::string PlanCheck::compile(ModuleOp module, const std::string &bundle,
   options.output = path(bundle);
   options.inputDirectory = directory;
   options.isa = "avx2";
-  options.maxRows = 64;
+  options.maxRows = 192;
   options.maxContext = contextLength;
   options.oracle = isOracle;
   options.objects = &objects;
@@ -140,7 +142,7 @@ std::string PlanCheck::compile(ModuleOp module, const std::string &bundle,
   return "compile " + bundle + ": " + takeErrors();
 }
 
-std::string PlanCheck::verify(ModuleOp pruned) {
+std::string PlanCheck::verify(ModuleOp pruned, bool hasBlocks) {
   OwningOpRef<ModuleOp> fast = pruned.clone(), oracle = pruned.clone();
   if (std::string problem = compile(*fast, "fast.coppice"); !problem.empty())
     return problem;
@@ -149,7 +151,7 @@ std::string PlanCheck::verify(ModuleOp pruned) {
     return problem;
   CompareOptions options;
   options.workload.batch = 3;
-  options.workload.length = 13;
+  options.workload.length = hasBlocks ? 45 : 13;
   options.workload.seed = seed;
   options.threads = 1;
   llvm::Expected<VerifyReport> report =
@@ -174,7 +176,7 @@ std::string PlanCheck::logits(const std::string &bundle,
   if (!runner)
     return runner.status().message();
   std::mt19937_64 random(seed);
-  std::vector<int32_t> tokens(contextLength);
+  std::vector<int32_t> tokens(textLength);
   for (int32_t &token : tokens)
     token = int32_t(random() % uint64_t(runner->vocabulary()));
   rt::Status status = runner->feed(tokens, 0, 0, /*all=*/true, values);
@@ -245,18 +247,20 @@ std::string PlanCheck::exportAndImport(ModuleOp pruned) {
   return "";
 }
 
-/// A plan with routes has no checkpoint.
-std::string PlanCheck::refuseRoutes(ModuleOp pruned) {
+/// What is decided while a program runs has no checkpoint.
+std::string PlanCheck::refuseDynamic(ModuleOp pruned) {
   OwningOpRef<ModuleOp> module = pruned.clone();
   ExportOptions options;
   options.output = path("checkpoint");
   options.inputDirectory = directory;
   if (succeeded(exportCheckpoint(*module, options)))
-    return "export: expected an error, as rows are left to routers, found none";
+    return "export: expected an error, as the plan has routes or blocks, found "
+           "none";
   std::string problem = takeErrors();
-  if (problem.find("route") == std::string::npos)
-    return "export: expected an error about routes, found " + problem;
-  ++routed;
+  if (problem.find("route") == std::string::npos &&
+      problem.find("blocks") == std::string::npos)
+    return "export: expected an error about routes or blocks, found " + problem;
+  ++dynamic;
   return "";
 }
 
@@ -274,11 +278,17 @@ std::string PlanCheck::check(uint64_t seed) {
   described = fs::path(models[index]).filename().string() + ": " + *plan;
   if (std::string problem = prune(*module); !problem.empty())
     return problem;
-  if (std::string problem = verify(*module); !problem.empty())
+  bool hasRoutes = false, hasBlocks = false;
+  module->walk([&](Operation *op) {
+    hasRoutes |= isa<coppice::prune::DecideOp>(op);
+    hasBlocks |= isa<coppice::prune::SelectBlocksOp>(op);
+    if (auto attention = dyn_cast<coppice::decoder::AttentionOp>(op))
+      hasBlocks |= attention.getDropBelowAttr() != nullptr;
+  });
+  if (std::string problem = verify(*module, hasBlocks); !problem.empty())
     return problem;
-  bool hasRoutes = false;
-  module->walk([&](coppice::prune::DecideOp) { hasRoutes = true; });
-  return hasRoutes ? refuseRoutes(*module) : exportAndImport(*module);
+  return hasRoutes || hasBlocks ? refuseDynamic(*module)
+                                : exportAndImport(*module);
 }
 
 int main(int argc, char **argv) {
@@ -312,13 +322,13 @@ int main(int argc, char **argv) {
       llvm::errs() << "\n";
     }
     llvm::outs() << check.exported << " plans exported and imported, "
-                 << check.refused << " without a model left, " << check.routed
-                 << " with routes; " << check.objects.misses()
+                 << check.refused << " without a model left, " << check.dynamic
+                 << " with routes or blocks; " << check.objects.misses()
                  << " kernels compiled, " << check.objects.hits()
                  << " found again\n";
     // A generator that makes nothing to export tests nothing.
     if (!exitCode &&
-        (check.exported + check.routed) * 10 < int64_t(plans) * 8) {
+        (check.exported + check.dynamic) * 10 < int64_t(plans) * 8) {
       llvm::errs() << "expected most plans to leave a model\n";
       exitCode = 1;
     }

@@ -83,6 +83,7 @@ struct RoutedRows {
   std::string site;
   double expected; // share of rows, or of groups of rows, that is kept
   int64_t groups;  // that it decides about in a row
+  bool isCausal;   // does it look at no later rows?
 };
 
 std::vector<RoutedRows> listRoutes(ModuleOp module) {
@@ -91,7 +92,7 @@ std::vector<RoutedRows> listRoutes(ModuleOp module) {
     StringRef site = op.getSite();
     site.consume_back(".route");
     list.push_back({site.str(), op.getExpected().convertToDouble(),
-                    op.getMask().getType().getDimSize(1)});
+                    op.getMask().getType().getDimSize(1), !op.getTop()});
   });
   return list;
 }
@@ -295,7 +296,8 @@ llvm::json::Value toJson(const PlanShowCommand &command,
   for (const RoutedRows &rows : decisions.routed)
     routes.push_back(llvm::json::Object{{"site", rows.site},
                                         {"expected", rows.expected},
-                                        {"groups", rows.groups}});
+                                        {"groups", rows.groups},
+                                        {"causal", rows.isCausal}});
   llvm::json::Array activations;
   for (const SparseInput &input : decisions.sparse)
     activations.push_back(
@@ -352,7 +354,11 @@ void print(const PlanShowCommand &command, const std::vector<Figure> &figures,
       out << rows.groups << " groups a row";
     else
       out << "rows";
-    out << " expected, chosen by a router\n";
+    out << " expected, chosen by a router"
+        << (rows.isCausal ? ""
+                          : ", of all rows of a step: not causal, so that what "
+                            "is generated is not what a prompt would be")
+        << "\n";
   }
   for (const SparseInput &input : decisions.sparse)
     out << llvm::format("%-20s %.0f%% of inputs expected, the others are small "
@@ -401,7 +407,7 @@ int runShow(const PlanShowCommand &command) {
   OwningOpRef<ModuleOp> module = session.read(command.input);
   if (!module || failed(decoder::checkModel(*module)))
     return 1;
-  const Decisions decisions{listKept(*module), listNewWeights(*module),
+  const Decisions decisions{listKept(*module),   listNewWeights(*module),
                             listRoutes(*module), listSparseInputs(*module),
                             listBlocks(*module), listDropped(*module)};
   OwningOpRef<ModuleOp> old = module->clone();
