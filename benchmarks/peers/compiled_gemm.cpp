@@ -161,11 +161,10 @@ rt::Result<std::string> isaFor(const std::string &name, rt::DType dtype) {
   FailureOr<CPUTarget> target = CPUTarget::parse(name, message);
   if (failed(target))
     return rt::invalidArgument(message);
-  if (dtype != rt::DType::BF16 && target->isa == CPUTarget::ISA::AVX512_BF16)
+  if (dtype != rt::DType::BF16 && target->roundsToBF16())
     target->isa = CPUTarget::ISA::AVX512;
-  if (dtype == rt::DType::BF16 && name == "host" &&
-      rt::hasCpuFeature("avx512_bf16"))
-    target->isa = CPUTarget::ISA::AVX512_BF16;
+  if (target->isa == CPUTarget::ISA::AMX_BF16 && !rt::hasCpuFeature("amx_bf16"))
+    return rt::unsupported("the system does not let this process use AMX");
   return target->name().str();
 }
 

@@ -7,6 +7,7 @@
 #include "runtime/base/packing.h"
 #include "runtime/base/weight_generator.h"
 #include "runtime/bench/host.h"
+#include "runtime/cpu/cpu_features.h"
 #include "runtime/cpu/thread_pool.h"
 
 #include <algorithm>
@@ -162,9 +163,11 @@ Status SetBench::prepare() {
   auto target = CPUTarget::parse(cell.isa, message);
   if (failed(target))
     return rt::invalidArgument(message);
-  if (cell.isa == "host" && target->isa == CPUTarget::ISA::AVX512_BF16 &&
+  if (cell.isa == "host" && target->roundsToBF16() &&
       cell.dtype != rt::DType::BF16)
     target->isa = CPUTarget::ISA::AVX512;
+  if (target->isa == CPUTarget::ISA::AMX_BF16 && !rt::hasCpuFeature("amx_bf16"))
+    return rt::unsupported("the system does not let this process use AMX");
   found.isa = target->name().str();
   for (auto [memory, name, elements] :
        {std::tuple(&input, "input", cell.m * cell.k),
@@ -313,6 +316,7 @@ Status SetBench::compare() {
   std::span<const float> expected = all(dense), kept = all(pruned);
   // Dot products of pairs have other sums.
   if (cell.kind == SetKind::Pattern && found.isa != "avx512_bf16" &&
+      found.isa != "amx_bf16" &&
       !std::equal(kept.begin(), kept.end(), expected.begin()))
     return rt::internalError(rt::concat("expected ", nameOf(cell),
                                         " to give what the dense kernel does "

@@ -238,6 +238,11 @@ chooseISAs(ModuleOp module, decoder::ModelAttr model,
     list = "avx2";
     if (!options.oracle)
       list += model.getDtype().isBF16() ? ",avx512_bf16" : ",avx512";
+    // Tiles where they are: few CPUs have them.
+    if (FailureOr<CPUTarget> host = CPUTarget::host();
+        !options.oracle && model.getDtype().isBF16() && succeeded(host) &&
+        host->isa == CPUTarget::ISA::AMX_BF16)
+      list += ",amx_bf16";
   }
   SmallVector<StringRef> names;
   StringRef(list).split(names, ',');

@@ -24,8 +24,10 @@ FailureOr<CPUTarget> CPUTarget::host() {
     return failure();
   if (!hasAll(kAVX512Features))
     return CPUTarget{ISA::AVX2};
-  return CPUTarget{features.lookup("avx512bf16") ? ISA::AVX512_BF16
-                                                 : ISA::AVX512};
+  if (!features.lookup("avx512bf16"))
+    return CPUTarget{ISA::AVX512};
+  return CPUTarget{hasAll({"amx-tile", "amx-bf16"}) ? ISA::AMX_BF16
+                                                    : ISA::AVX512_BF16};
 }
 
 FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {
@@ -35,9 +37,11 @@ FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {
     return CPUTarget{ISA::AVX512};
   if (name == "avx512_bf16")
     return CPUTarget{ISA::AVX512_BF16};
+  if (name == "amx_bf16")
+    return CPUTarget{ISA::AMX_BF16};
   if (name != "host") {
-    error = ("expected an instruction set 'host', 'avx2', 'avx512' or "
-             "'avx512_bf16', found '" +
+    error = ("expected an instruction set 'host', 'avx2', 'avx512', "
+             "'avx512_bf16' or 'amx_bf16', found '" +
              name + "'")
                 .str();
     return failure();
@@ -50,20 +54,27 @@ FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {
 }
 
 StringRef CPUTarget::name() const {
-  if (isa == ISA::AVX2)
+  switch (isa) {
+  case ISA::AVX2:
     return "avx2";
-  return isa == ISA::AVX512 ? "avx512" : "avx512_bf16";
+  case ISA::AVX512:
+    return "avx512";
+  case ISA::AVX512_BF16:
+    return "avx512_bf16";
+  case ISA::AMX_BF16:
+    return "amx_bf16";
+  }
+  llvm_unreachable("all are named");
 }
 
 ArrayRef<StringRef> CPUTarget::requirements() const {
   // /proc/cpuinfo calls lzcnt "abm" and bmi "bmi1".
   static const StringRef names[] = {
-      "avx",      "avx2",     "bmi1",     "bmi2",       "f16c",
-      "fma",      "abm",      "movbe",    "avx512f",    "avx512bw",
-      "avx512cd", "avx512dq", "avx512vl", "avx512_bf16"};
-  return ArrayRef(names).take_front(isa == ISA::AVX2     ? 8
-                                    : isa == ISA::AVX512 ? 13
-                                                         : 14);
+      "avx",      "avx2",        "bmi1",     "bmi2",     "f16c",     "fma",
+      "abm",      "movbe",       "avx512f",  "avx512bw", "avx512cd", "avx512dq",
+      "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"};
+  static constexpr size_t counts[] = {8, 13, 14, 16}; // by level
+  return ArrayRef(names).take_front(counts[static_cast<size_t>(isa)]);
 }
 
 } // namespace coppice

@@ -66,8 +66,10 @@ std::unique_ptr<llvm::TargetMachine> createTargetMachine(const CPUTarget &cpu,
     return nullptr;
   llvm::TargetOptions options;
   StringRef name = cpu.isa == CPUTarget::ISA::AVX2 ? "x86-64-v3" : "x86-64-v4";
-  StringRef features =
-      cpu.isa == CPUTarget::ISA::AVX512_BF16 ? "+avx512bf16" : "";
+  StringRef features = cpu.isa == CPUTarget::ISA::AVX512_BF16 ? "+avx512bf16"
+                       : cpu.isa == CPUTarget::ISA::AMX_BF16
+                           ? "+avx512bf16,+amx-tile,+amx-bf16"
+                           : "";
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
       triple, name, features, options, llvm::Reloc::PIC_,
       /*CM=*/std::nullopt,

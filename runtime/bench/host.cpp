@@ -116,6 +116,9 @@ void cacheLevelsOf(CacheLevel *levels) {
 }
 
 std::string bestIsa() {
+  if (cpuIsa() == "avx512" && hasCpuFeature("amx_bf16") &&
+      hasCpuFeature("avx512_bf16"))
+    return "amx_bf16";
   if (cpuIsa() == "avx512" && hasCpuFeature("avx512_bf16") &&
       !hasSlowBF16Dots())
     return "avx512_bf16";

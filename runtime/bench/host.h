@@ -39,7 +39,7 @@ int64_t lastLevelCacheBytes();
 void cacheLevelsOf(CacheLevel *levels);
 
 /// The best instruction set that code is generated for and this CPU has:
-/// "avx512_bf16", "avx512", "avx2", else "baseline".
+/// "amx_bf16", "avx512_bf16", "avx512", "avx2", else "baseline".
 std::string bestIsa();
 
 } // namespace coppice::rt

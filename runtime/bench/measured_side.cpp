@@ -41,10 +41,11 @@ static std::string isaOf(const Target &target) {
     return std::find(target.requires_.begin(), target.requires_.end(),
                      feature) != target.requires_.end();
   };
-  return needs("avx512_bf16") ? "avx512_bf16"
-         : needs("avx512f")   ? "avx512"
-         : needs("avx2")      ? "avx2"
-                              : "baseline";
+  return needs("amx_bf16")      ? "amx_bf16"
+         : needs("avx512_bf16") ? "avx512_bf16"
+         : needs("avx512f")     ? "avx512"
+         : needs("avx2")        ? "avx2"
+                                : "baseline";
 }
 
 /// The target of this name that a session takes: the first that this machine

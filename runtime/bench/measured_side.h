@@ -56,7 +56,7 @@ public:
   const Runner &runner() const { return model; }
   const Program &program() const { return model.program(); }
   /// The instruction set of the code that runs: "avx2", "avx512",
-  /// "avx512_bf16".
+  /// "avx512_bf16", "amx_bf16".
   const std::string &isa() const { return isaName; }
 
   /// Takes decisions from a source (route_source.h); without one the routers

@@ -5,6 +5,8 @@
 
 #include "runtime/cpu/cpu_features.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #if defined(__x86_64__)
@@ -98,6 +100,39 @@ __attribute__((target("avx512f,avx512bf16"))) float dots(int64_t iterations) {
       sum += chain[c][lane];
   return sum;
 }
+
+// tdpbf16ps: four tiles of sums, each 16 x 16 of 32 products.
+constexpr int tileChains = 4;
+__attribute__((target("amx-tile,amx-bf16"))) float tiles(int64_t iterations) {
+  struct alignas(64) {
+    uint8_t palette = 1, start = 0, unused[14] = {};
+    uint16_t columnBytes[16] = {};
+    uint8_t rows[16] = {};
+  } shape;
+  for (int tile = 0; tile < 6; ++tile) {
+    shape.columnBytes[tile] = 64;
+    shape.rows[tile] = 16;
+  }
+  alignas(64) uint16_t halves[16 * 32];
+  std::fill(std::begin(halves), std::end(halves), uint16_t(0x3F00));
+  _tile_loadconfig(&shape);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  _tile_loadd(4, halves, 64);
+  _tile_loadd(5, halves, 64);
+  for (int64_t i = 0; i < iterations; ++i) {
+    _tile_dpbf16ps(0, 4, 5);
+    _tile_dpbf16ps(1, 4, 5);
+    _tile_dpbf16ps(2, 4, 5);
+    _tile_dpbf16ps(3, 4, 5);
+  }
+  alignas(64) float sums[16 * 16];
+  _tile_stored(0, sums, 64);
+  _tile_release();
+  return sums[0];
+}
 #endif
 
 } // namespace
@@ -114,6 +149,8 @@ const ProbeKernels &probeKernels() {
 
 ProbeChains probeBf16() {
 #if defined(__x86_64__)
+  if (hasCpuFeature("amx_bf16") && hasCpuFeature("amx_tile"))
+    return {tiles, 2.0 * 16 * 16 * 32 * tileChains};
   if (hasCpuFeature("avx512_bf16"))
     return {dots, 4.0 * 16 * dotChains};
 #endif

@@ -29,7 +29,7 @@ struct ProbeChains {
   double flopsPerIteration = 0;
 };
 
-/// Dot instructions on pairs of bf16.
+/// Tiles of bf16, or dot instructions on pairs of them.
 ProbeChains probeBf16();
 /// f32 in 256-bit vectors, whatever else there is.
 ProbeChains probeAvx2();

@@ -23,7 +23,7 @@ namespace coppice::rt {
 /// from DRAM. 0: not known, or the machine has no such unit.
 struct Rates {
   double f32 = 0;     ///< the widest vectors
-  double bf16 = 0;    ///< dot instructions
+  double bf16 = 0;    ///< tiles, or dot instructions
   double f32Avx2 = 0; ///< 256-bit vectors, for code that is confined to them
   double dram = 0;    ///< working set >= 4x the last-level cache
 

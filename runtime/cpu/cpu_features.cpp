@@ -6,6 +6,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace coppice::rt {
 namespace {
@@ -59,6 +63,18 @@ constexpr Feature features[] = {
     {"abm", 0x80000001, 0, ECX, 5, noState}, // lzcnt
 };
 
+/// Tiles are large, so Linux saves them only for a process that has asked
+/// (arch_prctl(2), ARCH_REQ_XCOMP_PERM). Asking changes nothing until a tile is
+/// used.
+bool mayUseTiles() {
+#if defined(__linux__)
+  constexpr long requestPermission = 0x1023, tileData = 18;
+  return syscall(SYS_arch_prctl, requestPermission, tileData) == 0;
+#else
+  return false;
+#endif
+}
+
 uint64_t savedState() {
   uint32_t registers[4];
   constexpr int osxsave = 27;
@@ -79,7 +95,8 @@ std::vector<std::string> detect() {
     if (__get_cpuid_count(feature.leaf, feature.subleaf, &registers[EAX],
                           &registers[EBX], &registers[ECX], &registers[EDX]) &&
         (registers[feature.reg] >> feature.bit & 1) &&
-        (saved & feature.state) == feature.state)
+        (saved & feature.state) == feature.state &&
+        (feature.state != amxState || mayUseTiles()))
       present.push_back(feature.name);
   }
   return present;

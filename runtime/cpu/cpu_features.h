@@ -1,6 +1,7 @@
 // What this CPU can execute, asked from the CPU itself (cpuid), under the names
 // of /proc/cpuinfo. A feature whose registers the system does not save (AVX-512
-// under a kernel that has it off) counts as missing.
+// under a kernel that has it off) counts as missing. Asking for AMX's also asks
+// the system to save its tiles for this process.
 #ifndef COPPICE_RUNTIME_CPU_CPU_FEATURES_H
 #define COPPICE_RUNTIME_CPU_CPU_FEATURES_H
 

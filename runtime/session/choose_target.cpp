@@ -21,7 +21,8 @@ static const Target *findCodeFor(const Program &program, const char *isa) {
 Result<const Target *> chooseTarget(const Program &program, const char *name,
                                     const char *isa) {
   bool takesCpu = !isa && (!name || std::string_view(name) == "cpu");
-  if (takesCpu && hasSlowBF16Dots() && findCodeFor(program, "avx512_bf16"))
+  if (takesCpu && hasSlowBF16Dots() && findCodeFor(program, "avx512_bf16") &&
+      !findCodeFor(program, "amx_bf16"))
     if (const Target *better = findCodeFor(program, "avx512"))
       return better;
   std::string reasons, found;

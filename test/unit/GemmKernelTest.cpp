@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "coppice/Codegen/CPU/LoadedGemm.h"
+#include "runtime/cpu/cpu_features.h"
 #include "support/KernelData.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
@@ -26,6 +27,8 @@ std::vector<CPUTarget> targets() {
     targets.push_back({CPUTarget::ISA::AVX512});
   if (__builtin_cpu_supports("avx512bf16"))
     targets.push_back({CPUTarget::ISA::AVX512_BF16});
+  if (rt::hasCpuFeature("amx_bf16"))
+    targets.push_back({CPUTarget::ISA::AMX_BF16});
   return targets;
 }
 

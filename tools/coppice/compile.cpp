@@ -54,7 +54,7 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
   command->add_option(
       "--isa", options->isa,
       "comma-separated instruction sets of target cpu: avx2, "
-      "avx512, avx512_bf16, host (this machine's best); one file "
+      "avx512, avx512_bf16, amx_bf16, host (this machine's best); one file "
       "of code each [avx2 and avx512, or avx512_bf16 for bf16 "
       "models]");
   command

@@ -21,19 +21,23 @@ struct CPUTarget {
     AVX2,        // x86-64-v3: 256-bit vectors, 16 registers
     AVX512,      // x86-64-v4: 512-bit vectors, 32 registers, lane masks
     AVX512_BF16, // the same with products of pairs of bf16
+    AMX_BF16,    // the same with tiles: products of matrices of bf16
   };
   ISA isa = ISA::AVX2;
 
   /// The best level that this machine runs; failure below x86-64-v3.
   static mlir::FailureOr<CPUTarget> host();
 
-  /// From "host", "avx2", "avx512" or "avx512_bf16". `error` says what was
-  /// expected.
+  /// From "host", "avx2", "avx512", "avx512_bf16" or "amx_bf16". `error` says
+  /// what was expected.
   static mlir::FailureOr<CPUTarget> parse(llvm::StringRef name,
                                           std::string &error);
 
-  /// "avx2", "avx512" or "avx512_bf16".
+  /// "avx2", "avx512", "avx512_bf16" or "amx_bf16".
   llvm::StringRef name() const;
+
+  /// Is there an instruction that rounds to bf16?
+  bool roundsToBF16() const { return isa >= ISA::AVX512_BF16; }
 
   /// f32 lanes of one vector register.
   int64_t lanes() const { return isa == ISA::AVX2 ? 8 : 16; }

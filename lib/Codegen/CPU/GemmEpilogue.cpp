@@ -13,7 +13,7 @@ namespace coppice::cpu {
 /// half a dozen on integers.
 Value GemmEpilogue::convert(Value value, Type element) {
   if (element.isBF16() && getElementTypeOrSelf(value).isF32() &&
-      target.isa == CPUTarget::ISA::AVX512_BF16)
+      target.roundsToBF16())
     return roundToBF16(b, value);
   return convertFloat(b, value, element);
 }

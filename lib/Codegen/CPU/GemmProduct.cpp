@@ -148,6 +148,8 @@ SmallVector<Value> GemmProduct::step(ValueRange sums, const Operands &operands,
   }
   case GemmStep::Select:
     llvm_unreachable("done above");
+  case GemmStep::Tiles:
+    llvm_unreachable("in GemmTiles.cpp");
   case GemmStep::Dot: {
     auto words = VectorType::get(lanes, b.getI32Type());
     auto halves = VectorType::get(2 * lanes, b.getBF16Type());

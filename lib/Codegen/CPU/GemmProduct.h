@@ -5,7 +5,7 @@
 // after them.
 //
 // A step is one value along K, or a pair where W is packed in pairs (bf16).
-// Of N:M weights it is a few groups. There are four ways to do one:
+// Of N:M weights it is a few groups. There are five ways to do one:
 //
 // | way    | A    | W        | a step                                       |
 // |--------|------|----------|----------------------------------------------|
@@ -14,6 +14,7 @@
 // |        |      |          | mask, a multiply-add for each                |
 // | Single | f32  | f32, f16 | W widened, one multiply-add                  |
 // | Select | f32  | any, N:M | SelectProduct.cpp                            |
+// | Tiles  | bf16 | bf16     | GemmTiles.cpp                                |
 //
 // A of any other type must have been widened to f32 before.
 //
@@ -27,7 +28,7 @@
 
 namespace coppice::cpu {
 
-enum class GemmStep { Dot, Pairs, Single, Select };
+enum class GemmStep { Dot, Pairs, Single, Select, Tiles };
 
 class GemmProduct : KernelBuilder {
 public:

@@ -17,7 +17,8 @@ namespace {
 struct PipelineOptions : PassPipelineOptions<PipelineOptions> {
   Option<std::string> isa{
       *this, "isa",
-      llvm::cl::desc("Instruction set: host, avx2, avx512 or avx512_bf16"),
+      llvm::cl::desc(
+          "Instruction set: host, avx2, avx512, avx512_bf16 or amx_bf16"),
       llvm::cl::init("avx512")};
 };
 } // namespace

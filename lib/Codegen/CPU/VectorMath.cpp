@@ -46,7 +46,7 @@ Value VectorMath::addPairProducts(Value sums, Value lhs, Value rhs) {
 Value VectorMath::toBF16(Value value) { return roundToBF16(b, value); }
 
 Value VectorMath::convert(Value value, Type element) {
-  return element.isBF16() && hasPairProducts() &&
+  return element.isBF16() && target.roundsToBF16() &&
                  getElementTypeOrSelf(value).isF32()
              ? toBF16(value)
              : convertFloat(b, value, element);

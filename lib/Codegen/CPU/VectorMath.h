@@ -32,7 +32,7 @@ public:
   mlir::Value addPairProducts(mlir::Value sums, mlir::Value lhs,
                               mlir::Value rhs);
 
-  /// Narrows f32 to bf16, to nearest even. Needs `hasPairProducts`.
+  /// Narrows f32 to bf16, to nearest even. Needs `target.roundsToBF16()`.
   mlir::Value toBF16(mlir::Value value);
 
   /// Widens or narrows, to nearest even, in as few instructions as there are.

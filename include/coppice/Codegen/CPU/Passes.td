@@ -36,7 +36,7 @@ def CodegenCPUKernels : Pass<"codegen-cpu-kernels", "::mlir::ModuleOp"> {
     `codegen-cpu` is the pipeline from here to the LLVM dialect.
   }];
   let options = [Option<"isa", "isa", "std::string", "\"avx512\"",
-                        "Instruction set: host, avx2, avx512 or avx512_bf16">];
+                        "Instruction set: host, avx2, avx512, avx512_bf16 or amx_bf16">];
   let statistics = [
     Statistic<"numGemm", "gemm", "Kernels emitted by the GEMM builder">,
     Statistic<"numAttention", "attention", "Kernels emitted by the attention builder">,
