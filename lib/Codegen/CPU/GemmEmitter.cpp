@@ -79,7 +79,7 @@ LogicalResult GemmEmitter::emit() {
         b, shell,
         ExpandedPanels::Options{
             stored, layout, path.widens, config.panel, target.lanes(),
-            config.panels * static_cast<int64_t>(gemm.weights.size()),
+            panelsTogether() * static_cast<int64_t>(gemm.weights.size()),
             gemm.groups ? groupsOfBlock() * gemm.groups->size : depthOfBlock(),
             cast<MemRefType>(weights.front().getType()).getElementType()});
   bool isTiled = step == GemmStep::Tiles;
@@ -153,10 +153,24 @@ void GemmEmitter::emitItems() {
     item.panelCount = min(sub(panelCount, item.panel), most);
     emitItem(item);
   };
+  forItems(
+      begin, end,
+      [&](Value number) {
+        return sub(runs, arith::RemUIOp::create(b, number, runs));
+      },
+      [&](Value number, Value taken) {
+        emitFrom(number, mul(taken, config.panels));
+      });
+}
+
+/// Builds `body` around work items, those that can be done as one at a time:
+/// not more than `leftOf` says of the first.
+void GemmEmitter::forItems(Value begin, Value end,
+                           llvm::function_ref<Value(Value)> leftOf,
+                           llvm::function_ref<void(Value, Value)> body) {
   int64_t together = panelsTogether() / config.panels;
-  if (together == 1) {
-    loop(begin, end, 1,
-         [&](Value number) { emitFrom(number, index(config.panels)); });
+  if (together <= 1) {
+    loop(begin, end, 1, [&](Value number) { body(number, index(1)); });
     return;
   }
   Type type = b.getIndexType();
@@ -171,9 +185,8 @@ void GemmEmitter::emitItems() {
   mlir::Block *after =
       b.createBlock(&walk.getAfter(), {}, {type}, {b.getLoc()});
   Value number = after->getArgument(0);
-  Value left = sub(runs, arith::RemUIOp::create(b, number, runs));
-  Value taken = min(min(left, sub(end, number)), index(together));
-  emitFrom(number, mul(taken, config.panels));
+  Value taken = min(min(leftOf(number), sub(end, number)), index(together));
+  body(number, taken);
   scf::YieldOp::create(b, ValueRange{add(number, taken)});
 }
 
@@ -183,7 +196,7 @@ void GemmEmitter::emitItems() {
 void GemmEmitter::emitItemsOfPanels(Value extent) {
   int64_t ofList = gemm.rowsPerPanel / config.panel,
           runs = llvm::divideCeil(ofList, config.panels);
-  loop(shell.begin, shell.end, 1, [&](Value number) {
+  auto emitFrom = [&](Value number, Value taken) {
     Value block = div(number, rows->lists() * runs),
           run = rem(number, rows->lists() * runs);
     Value list = div(run, runs);
@@ -201,7 +214,7 @@ void GemmEmitter::emitItemsOfPanels(Value extent) {
     item.panel = add(mul(list, ofList), within);
     Value left =
         min(sub(index(ofList), within), sub(index(panelsOfAll()), item.panel));
-    item.panelCount = min(left, index(config.panels));
+    item.panelCount = min(left, mul(taken, config.panels));
     Value isThere = arith::AndIOp::create(
         b, arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block, blocks),
         arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, item.panelCount,
@@ -210,7 +223,11 @@ void GemmEmitter::emitItemsOfPanels(Value extent) {
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
     emitItem(item);
-  });
+  };
+  forItems(
+      shell.begin, shell.end,
+      [&](Value number) { return sub(index(runs), rem(number, runs)); },
+      emitFrom);
 }
 
 /// The groups of K in their order, each over those rows of the item that are in

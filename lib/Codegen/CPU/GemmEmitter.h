@@ -47,8 +47,7 @@ public:
                 : step == GemmStep::Tiles ? 2 * TileRegisters::rows
                                           : tileHeight(config, target)),
         accumulator(mlir::VectorType::get(target.lanes(), b.getF32Type())),
-        tiles(b),
-        epilogue(b, shell, gemm, target) {}
+        tiles(b), epilogue(b, shell, gemm, target) {}
 
   mlir::LogicalResult emit();
 
@@ -75,6 +74,8 @@ private:
 
   void emitItems();
   void emitItemsOfPanels(Value extent);
+  void forItems(Value begin, Value end, llvm::function_ref<Value(Value)> leftOf,
+                llvm::function_ref<void(Value, Value)> body);
   void emitItem(const Item &item);
   void emitGroupsOfRows(const Item &item);
   void emitBlock(const Item &item, const Block &block);
@@ -216,9 +217,12 @@ private:
   /// Panels that a copy of A is made for: of tiles, several items are done as
   /// one.
   int64_t panelsTogether() {
-    return step == GemmStep::Tiles && !gemm.rowsPerPanel
-               ? std::max<int64_t>(config.panels, 4 / gemm.weights.size())
-               : config.panels;
+    if (step != GemmStep::Tiles)
+      return config.panels;
+    auto most = static_cast<int64_t>(4 / gemm.weights.size());
+    if (gemm.rowsPerPanel)
+      most = std::min(most, gemm.rowsPerPanel / config.panel);
+    return std::max<int64_t>(1, most / config.panels) * config.panels;
   }
   /// Lines of weights that are prefetched at a time. 256-bit vectors go over a
   /// panel in several passes of narrow columns, the first of which meets a
