@@ -228,6 +228,13 @@ static LogicalResult runPipeline(ModuleOp module,
   return manager.run(module);
 }
 
+/// Has this machine tiles? Few CPUs do, and code for one more instruction set
+/// takes half as long again to compile.
+static bool hasTiles() {
+  FailureOr<CPUTarget> host = CPUTarget::host();
+  return succeeded(host) && host->isa == CPUTarget::ISA::AMX_BF16;
+}
+
 /// The instruction sets to emit code for, best first.
 static FailureOr<SmallVector<CPUTarget>>
 chooseISAs(ModuleOp module, decoder::ModelAttr model,
@@ -237,12 +244,9 @@ chooseISAs(ModuleOp module, decoder::ModelAttr model,
     // The oracle's plain loops gain nothing from wider vectors.
     list = "avx2";
     if (!options.oracle)
-      list += model.getDtype().isBF16() ? ",avx512_bf16" : ",avx512";
-    // Tiles where they are: few CPUs have them.
-    if (FailureOr<CPUTarget> host = CPUTarget::host();
-        !options.oracle && model.getDtype().isBF16() && succeeded(host) &&
-        host->isa == CPUTarget::ISA::AMX_BF16)
-      list += ",amx_bf16";
+      list += model.getDtype().isBF16()
+                  ? hasTiles() ? ",amx_bf16" : ",avx512_bf16"
+                  : ",avx512";
   }
   SmallVector<StringRef> names;
   StringRef(list).split(names, ',');
