@@ -145,6 +145,13 @@ TEST(CPUTarget, Names) {
   EXPECT_EQ(pairs->name(), "avx512_bf16");
   EXPECT_EQ(pairs->lanes(), 16);
   EXPECT_TRUE(llvm::is_contained(pairs->requirements(), "avx512_bf16"));
+  EXPECT_FALSE(llvm::is_contained(pairs->requirements(), "amx_bf16"));
+  FailureOr<CPUTarget> tiles = CPUTarget::parse("amx_bf16", error);
+  ASSERT_TRUE(succeeded(tiles));
+  EXPECT_EQ(tiles->name(), "amx_bf16");
+  EXPECT_TRUE(tiles->roundsToBF16());
+  EXPECT_TRUE(llvm::is_contained(tiles->requirements(), "amx_tile"));
+  EXPECT_TRUE(llvm::is_contained(tiles->requirements(), "amx_bf16"));
 }
 
 } // namespace

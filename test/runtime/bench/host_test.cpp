@@ -48,7 +48,8 @@ TEST(Probe, CeilingsAreOfThisWorld) {
   EXPECT_LE(c.typical.f32, c.best.f32);
   EXPECT_LE(c.typical.dram, c.best.dram);
   if (hasCpuFeature("avx512_bf16"))
-    EXPECT_EQ(c.best.bf16 > c.best.f32, !hasSlowBF16Dots());
+    EXPECT_EQ(c.best.bf16 > c.best.f32,
+              hasCpuFeature("amx_bf16") || !hasSlowBF16Dots());
   else
     EXPECT_EQ(c.best.bf16, 0);
   double cache =
