@@ -237,6 +237,8 @@ MeasuredSide::timeDispatches(const Cell &cell,
     seen.times.host += seconds(end - seen.lastEnd);
     if (seen.firstBegin)
       seen.times.host += seconds(*seen.firstBegin - begin);
+    if (status.ok())
+      status = countRoutes((*decided)[i]);
   }
   coppice_session_observe(model.session(), nullptr, nullptr);
   if (!status.ok())

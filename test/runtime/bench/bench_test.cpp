@@ -237,6 +237,9 @@ TEST_F(Bench, RoutesKeepByChanceWhatIsExpected) {
   const Json &up = record["ops"][4];
   EXPECT_EQ(up["route"], "layers.0.mlp.route");
   EXPECT_EQ(up["rows"], 14);
+  // The masks of the repeats whose dispatches were timed count for bounds.
+  EXPECT_GT(result.pruned.observedRoutes[0].rows, 0);
+  EXPECT_TRUE(up["bound_s"].is_number());
   EXPECT_NEAR(double(up["active_rows"]), 14 * mlp, 1e-9);
   EXPECT_NEAR(double(up["executed_rows"]), 14 * mlp, 1e-6);
   EXPECT_NEAR(double(up["flops"]), mlp * 14 * 50, 1e-9);
