@@ -48,18 +48,26 @@ static double timeOf(GemmOp gemm) {
   return static_cast<double>(weight.getNumElements());
 }
 
+/// Puts products into the order of the program; that of uses says nothing.
+static SmallVector<GemmOp> inOrder(ArrayRef<GemmOp> gemms) {
+  SmallVector<GemmOp> sorted(gemms);
+  llvm::sort(sorted, [](GemmOp a, GemmOp b) { return a->isBeforeInBlock(b); });
+  return sorted;
+}
+
 /// The products whose input the projection is; none if anyone else reads it,
 /// and then it is no list in any case.
 static SmallVector<GemmOp> findReaders(ProjectByOp project) {
   SmallVector<GemmOp> readers;
   for (OpOperand &use : project->getUses()) {
     auto gemm = dyn_cast<GemmOp>(use.getOwner());
-    if (gemm && &use == &gemm.getInputMutable() && !gemm.hasSets())
+    if (gemm && gemm->getBlock() == project->getBlock() &&
+        &use == &gemm.getInputMutable() && !gemm.hasSets())
       readers.push_back(gemm);
     else if (!isa<tensor::DimOp>(use.getOwner()))
       return {};
   }
-  return readers;
+  return inOrder(readers);
 }
 
 /// Has `value` one reader but for its extents?
@@ -69,10 +77,11 @@ static bool hasOneReader(Value value) {
          }) == 1;
 }
 
-/// Adds the products whose rows are read as those of `value` are.
-static void collectMakers(Value value, llvm::SetVector<GemmOp> &makers) {
+/// Adds the products of `block` whose rows are read as those of `value` are.
+static void collectMakers(Value value, Block *block,
+                          llvm::SetVector<GemmOp> &makers) {
   Operation *op = value.getDefiningOp();
-  if (!op || !hasOneReader(value))
+  if (!op || op->getBlock() != block || !hasOneReader(value))
     return;
   llvm::TypeSwitch<Operation *>(op)
       .Case([&](GemmOp gemm) {
@@ -83,17 +92,17 @@ static void collectMakers(Value value, llvm::SetVector<GemmOp> &makers) {
         if (generic.getNumParallelLoops() == generic.getNumLoops())
           for (OpOperand *input : generic.getDpsInputOperands())
             if (input->get().getType() == value.getType())
-              collectMakers(input->get(), makers);
+              collectMakers(input->get(), block, makers);
       })
       .Case([&](decoder::RMSNormOp norm) {
         if (norm.getHeadDimAttr())
-          collectMakers(norm.getInput(), makers);
+          collectMakers(norm.getInput(), block, makers);
       })
       .Case([&](decoder::RotaryOp rotary) {
-        collectMakers(rotary.getInput(), makers);
+        collectMakers(rotary.getInput(), block, makers);
       })
       .Case([&](decoder::AttentionOp attention) {
-        collectMakers(attention.getQuery(), makers);
+        collectMakers(attention.getQuery(), block, makers);
       });
 }
 
@@ -143,8 +152,9 @@ void FallbackChooser::choose(ProjectByOp project) {
   SmallVector<GemmOp> readers = findReaders(project);
   if (readers.empty())
     return;
-  llvm::SetVector<GemmOp> makers;
-  collectMakers(project.getInput(), makers);
+  llvm::SetVector<GemmOp> found;
+  collectMakers(project.getInput(), project->getBlock(), found);
+  SmallVector<GemmOp> makers = inOrder(found.getArrayRef());
 
   auto size = static_cast<int64_t>(*project.getGroupSize());
   double kept = decide.getExpected().convertToDouble();
