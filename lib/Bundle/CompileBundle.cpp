@@ -19,6 +19,7 @@
 #include "runtime/base/mapped_file.h"
 #include "runtime/base/sha256.h"
 #include "runtime/bundle/bundle.h"
+#include "runtime/bundle/fallback_text.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -169,6 +170,47 @@ static Object recordPlan(const PlanRecord &plan, int64_t parameters,
                 {"removed", Object{{"parameters", removed}}}};
 }
 
+/// What `prune-choose-fallbacks` has left on the module.
+static std::vector<rt::Fallback> readFallbacks(ModuleOp module) {
+  std::vector<rt::Fallback> fallbacks;
+  auto list =
+      module->getAttrOfType<ArrayAttr>(prune::PruneDialect::fallbacksAttrName);
+  for (Attribute entry : list ? list.getValue() : ArrayRef<Attribute>()) {
+    auto of = cast<DictionaryAttr>(entry);
+    fallbacks.push_back(
+        {of.getAs<StringAttr>("site").str(),
+         of.getAs<IntegerAttr>("group").getInt(),
+         of.getAs<FloatAttr>("expected").getValueAsDouble(),
+         of.getAs<FloatAttr>("predicted_speedup").getValueAsDouble(),
+         of.getAs<BoolAttr>("masked").getValue()});
+  }
+  return fallbacks;
+}
+
+static llvm::json::Array recordFallbacks(ArrayRef<rt::Fallback> fallbacks) {
+  llvm::json::Array list;
+  for (const rt::Fallback &fallback : fallbacks)
+    list.push_back(Object{{"site", llvm::json::fixUTF8(fallback.site)},
+                          {"group", fallback.group},
+                          {"expected", fallback.expected},
+                          {"predicted_speedup", fallback.predictedSpeedup},
+                          {"masked", fallback.masked}});
+  return list;
+}
+
+/// Says what falls back, once for all sites that are alike.
+static void tellFallbacks(exec::ProgramOp program,
+                          const std::vector<rt::Fallback> &fallbacks,
+                          llvm::raw_ostream *talk) {
+  if (!talk || fallbacks.empty())
+    return;
+  std::vector<std::string> sites;
+  for (auto dispatch : program.getOps<exec::DispatchOp>())
+    sites.push_back(dispatch.getSite().str());
+  for (const std::string &line : rt::describeFallbacks(fallbacks, sites))
+    *talk << "do not prune here: " << line << " (--force skips all the same)\n";
+}
+
 //===----------------------------------------------------------------------===//
 // Parts
 //===----------------------------------------------------------------------===//
@@ -212,6 +254,7 @@ static LogicalResult runPipeline(ModuleOp module,
   pipeline.maxBatch = options.maxBatch;
   pipeline.maxContext = options.maxContext;
   pipeline.taps = options.taps;
+  pipeline.force = options.force;
   pipeline.tuning = options.tuning;
   // A module straight from the importer has no prune.gemm yet.
   WalkResult applied =
@@ -391,6 +434,9 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
   records.model = recordModel(*model);
   records.plan = recordPlan(plan, countParameters(module, program),
                             model->getParameters());
+  std::vector<rt::Fallback> fallbacks = readFallbacks(module);
+  tellFallbacks(program, fallbacks, options.talk);
+  records.fallbacks = recordFallbacks(fallbacks);
   FailureOr<llvm::json::Value> json =
       programToJson(program, std::move(records));
   if (failed(json))
@@ -424,6 +470,9 @@ FailureOr<std::string> coppice::compileToCosts(ModuleOp module,
   records.model = recordModel(*model);
   records.plan = recordPlan(plan, countParameters(module, program),
                             model->getParameters());
+  std::vector<rt::Fallback> fallbacks = readFallbacks(module);
+  tellFallbacks(program, fallbacks, options.talk);
+  records.fallbacks = recordFallbacks(fallbacks);
   FailureOr<llvm::json::Value> json =
       programToJson(program, std::move(records));
   if (failed(json))

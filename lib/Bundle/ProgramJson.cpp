@@ -260,6 +260,8 @@ FailureOr<JsonValue> ProgramPrinter::print() {
                   {"dispatches", std::move(dispatches)}};
   if (!routes.empty())
     document["routes"] = std::move(routes);
+  if (!records.fallbacks.empty())
+    document["fallbacks"] = std::move(records.fallbacks);
   return JsonValue(std::move(document));
 }
 

@@ -35,8 +35,11 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
   manager.addPass(prune::createPrunePropagate());
   manager.addPass(prune::createPruneFoldRestricts());
   manager.addPass(createPruneFormGathers());
-  if (!options.taps)
+  if (!options.taps) {
+    if (!options.force)
+      manager.addPass(createPruneChooseFallbacks());
     manager.addPass(createPruneSinkRoutes());
+  }
   if (options.narrowInputs)
     manager.addPass(createPruneNarrowInputs());
   if (!options.taps) {

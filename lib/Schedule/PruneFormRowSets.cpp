@@ -54,6 +54,9 @@ public:
       if (std::optional<RowSet> set = findReaders(&op))
         if (canRestrict(&op, *set))
           restrict(&op, *set);
+    // Who falls back is decided: kernels that are alike are one.
+    for (Operation &op : forward.getBody().front())
+      op.removeDiscardableAttr(PruneDialect::fallbackAttrName);
     return formed;
   }
 
@@ -136,7 +139,10 @@ private:
       return !list && (set.columns == 0 || set.columns % headDim == 0);
     };
     return llvm::TypeSwitch<Operation *, bool>(op)
-        .Case([](GemmOp gemm) { return !gemm.hasSets(); })
+        .Case([](GemmOp gemm) {
+          return !gemm.hasSets() &&
+                 !gemm->hasAttr(PruneDialect::fallbackAttrName);
+        })
         .Case([&](decoder::RMSNormOp norm) {
           bool hasRows = set.columns == 0 || norm.getHeadDimAttr();
           return hasRows && hasHeads(norm.getNormedWidth(), norm.getRowList());

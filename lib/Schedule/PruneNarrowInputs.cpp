@@ -88,9 +88,30 @@ static LogicalResult narrow(prune::GemmOp op, RankedTensorType type) {
   return success();
 }
 
+static LogicalResult narrow(Value value, RankedTensorType type);
+
+/// Extents do not depend on the element type.
+static bool areNarrowed(Value value, Operation *butFor = nullptr) {
+  return llvm::all_of(value.getUses(), [&](OpOperand &use) {
+    return isa<tensor::DimOp>(use.getOwner()) || use.getOwner() == butFor ||
+           isNarrowedUse(use);
+  });
+}
+
+/// What is zero or not is rounded before.
+static LogicalResult narrow(prune::ProjectByOp op, RankedTensorType type) {
+  if (op.getInto() || !areNarrowed(op.getInput(), op) ||
+      failed(narrow(op.getInput(), type)))
+    return failure();
+  op.getResult().setType(type);
+  return success();
+}
+
 /// Makes `value` in `type`.
 static LogicalResult narrow(Value value, RankedTensorType type) {
   Operation *op = value.getDefiningOp();
+  if (auto project = dyn_cast_or_null<prune::ProjectByOp>(op))
+    return narrow(project, type);
   if (isa_and_nonnull<decoder::RMSNormOp, decoder::RotaryOp,
                       decoder::AttentionOp>(op)) {
     value.setType(type);
@@ -114,13 +135,10 @@ struct PruneNarrowInputs
           values.insert(operand->get());
     });
     for (Value value : values) {
-      // Extents do not depend on the element type.
-      bool onlyNarrowed = llvm::all_of(value.getUses(), [](OpOperand &use) {
-        return isa<tensor::DimOp>(use.getOwner()) || isNarrowedUse(use);
-      });
       auto type = cast<RankedTensorType>(value.getType());
-      if (onlyNarrowed && succeeded(narrow(value, type.clone(BFloat16Type::get(
-                                                      &getContext())))))
+      if (areNarrowed(value) &&
+          succeeded(
+              narrow(value, type.clone(BFloat16Type::get(&getContext())))))
         ++narrowed;
     }
   }

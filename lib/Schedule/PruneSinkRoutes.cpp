@@ -109,7 +109,8 @@ static bool sink(linalg::GenericOp sum) {
 /// Makes products that read a projection of groups of columns, and nothing else
 /// does, leave these groups out.
 static bool leaveToProducts(prune::ProjectByOp project, RowLists &lists) {
-  if (project.getAmongAttr())
+  if (project.getAmongAttr() ||
+      project->hasAttr(prune::PruneDialect::fallbackAttrName))
     return false;
   for (OpOperand &use : project->getUses()) {
     auto gemm = dyn_cast<prune::GemmOp>(use.getOwner());

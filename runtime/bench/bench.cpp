@@ -237,6 +237,18 @@ static Result<std::vector<CellResult>> predictCells(Run &run) {
     if (Status status = fill(*run.pruned, "pruned", result.pruned);
         !status.ok())
       return status;
+    if (run.dense) {
+      result.advice =
+          adviseAgainst(*run.context.dense, result.dense->estimate,
+                        *run.context.pruned, result.pruned.estimate);
+      int64_t rows =
+          cell.phase == Phase::Decode ? cell.batch : cell.batch * cell.seq;
+      for (std::string &line :
+           describeAdvice(result.advice, *run.context.pruned, rows))
+        if (std::vector<std::string> &lines = run.context.advice;
+            std::find(lines.begin(), lines.end(), line) == lines.end())
+          lines.push_back(std::move(line));
+    }
     cells.push_back(entry);
     results.push_back(std::move(result));
   }

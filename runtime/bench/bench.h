@@ -12,6 +12,7 @@
 #include "runtime/bench/measured_side.h"
 #include "runtime/bench/peers_file.h"
 #include "runtime/bench/statistics.h"
+#include "runtime/costmodel/advice.h"
 #include "runtime/costmodel/estimate.h"
 
 #include <functional>
@@ -66,6 +67,9 @@ struct CellResult {
   /// The interval (with one bundle: that of its mean) is within 1 %.
   bool converged = false;
   double amdahl = 0;
+  /// Where pruning is predicted to cost more than it saves in this cell; empty
+  /// without a dense side.
+  std::vector<Advice> advice;
   /// What the bounds are made of: the machine description's best rates, or
   /// better ones that were seen in this run.
   Rates boundCeilings{};
@@ -100,6 +104,8 @@ struct BenchContext {
   /// How dense kernels compare with other libraries' on this machine.
   std::optional<PeerComparison> denseVsPeer;
   std::vector<std::string> differences; ///< between the bundles, with force
+  /// Of all cells, for people: where not to prune.
+  std::vector<std::string> advice;
 };
 
 /// Which of `sides` runs when, in a block of two pairs: one pair in one order,

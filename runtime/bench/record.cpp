@@ -140,6 +140,22 @@ static double errorOf(const SideResult &side) {
   return relativeError(side.estimate.predictedSeconds, side.seconds.median);
 }
 
+/// Static plans have nothing to fall back from.
+static Json fallbackSitesJson(const Program &program) {
+  Json sites = Json::array();
+  for (const Fallback &fallback : program.fallbacks)
+    sites.push_back(fallback.site);
+  return sites;
+}
+
+static Json adviceJson(const std::vector<Advice> &advice) {
+  Json list = Json::array();
+  for (const Advice &one : advice)
+    list.push_back({{"site", one.site},
+                    {"predicted_speedup", number(one.predictedSpeedup)}});
+  return list;
+}
+
 std::string resultRecord(const BenchContext &context,
                          const CellResult &result) {
   const BenchOptions &options = *context.options;
@@ -223,8 +239,8 @@ std::string resultRecord(const BenchContext &context,
       {"dense_head_share", dense ? headShare(*context.dense, *dense) : Json()},
       {"gap", gapJson(pruned)},
       {"dense_gap", dense ? gapJson(*dense) : Json()},
-      // Static plans have nothing to fall back from.
-      {"fallback_sites", Json::array()},
+      {"fallback_sites", fallbackSitesJson(program)},
+      {"advice", dense ? adviceJson(result.advice) : Json()},
       {"router", context.router.empty() ? Json() : Json(context.router)},
       {"shares", sharesJson(program, pruned)},
       {"memory_bytes", memoryBytes(pruned.memory)},

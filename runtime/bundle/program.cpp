@@ -476,6 +476,20 @@ Dispatch parseDispatch(const JsonCursor &json, const Program &program) {
   return dispatch;
 }
 
+Fallback parseFallback(const JsonCursor &json) {
+  Fallback fallback;
+  fallback.site = json.at("site").text();
+  fallback.group = json.at("group").integer(0, maxLimit);
+  fallback.expected = json.at("expected").number();
+  if (json.ok() && !(fallback.expected >= 0 && fallback.expected <= 1))
+    json.at("expected").expected("a share in [0, 1]");
+  fallback.predictedSpeedup = json.at("predicted_speedup").number();
+  if (json.ok() && !(fallback.predictedSpeedup > 0))
+    json.at("predicted_speedup").expected("a number above 0");
+  fallback.masked = json.at("masked").boolean();
+  return fallback;
+}
+
 template <typename T, typename Parse>
 void parseList(const JsonCursor &json, std::vector<T> &list, Parse parse) {
   size_t count = json.size();
@@ -621,6 +635,8 @@ Program readProgram(const JsonCursor &json) {
   parseList(
       json.at("dispatches"), program.dispatches,
       [&](const JsonCursor &entry) { return parseDispatch(entry, program); });
+  if (json.has("fallbacks"))
+    parseList(json.at("fallbacks"), program.fallbacks, parseFallback);
   if (json.ok())
     checkNames(json, program);
   if (json.ok())

@@ -218,6 +218,17 @@ struct Dispatch {
   double zeros = 0;
 };
 
+// A product that is pruned at run time and runs dense, for skipping was
+// predicted to be slower.
+struct Fallback {
+  std::string site;
+  int64_t group = 0; // columns that are kept or left out together; 0: a product
+                     // that would look for zeros in its input
+  double expected = 1;         // share that is expected to be kept, or not zero
+  double predictedSpeedup = 1; // of skipping over what runs
+  bool masked = false; // what is not kept is set to zero; else nobody reads it
+};
+
 struct Program {
   std::string producer;
   Model model;
@@ -235,6 +246,7 @@ struct Program {
   std::vector<Target> targets;
   std::vector<Route> routes;
   std::vector<Dispatch> dispatches;
+  std::vector<Fallback> fallbacks;
   // Columns of the step field "routes"; 0: the program has no such field.
   int64_t routeColumns = 0;
 

@@ -118,3 +118,25 @@ func.func @blocks(%q: tensor<?x15xf32>, %angles: tensor<?x4xf32>, %c: tensor<?x?
       : tensor<?x15xf32>, tensor<?x?x5xbf16>
   return %a : tensor<?x15xf32>
 }
+
+// A select by a mask rounds nothing: what makes its input does.
+// CHECK-LABEL: func.func @masked
+// CHECK: %[[U:.*]] = prune.gemm "up" {{.*}} -> tensor<?x12xbf16>
+// CHECK: %[[P:.*]] = prune.project_by "mlp" %[[U]], %{{.*}} groups of 4 : tensor<?x12xbf16>, tensor<?x3xi8>
+// CHECK: prune.gemm "down" %[[P]], %{{.*}} : tensor<?x12xbf16>, tensor<10x12xbf16> -> tensor<?x10xf32>
+func.func @masked(%x: tensor<?x10xbf16>, %m: tensor<?x3xi8>, %wu: tensor<12x10xbf16>, %wd: tensor<10x12xbf16>) -> tensor<?x10xf32> {
+  %u = prune.gemm "up" %x, %wu : tensor<?x10xbf16>, tensor<12x10xbf16> -> tensor<?x12xf32>
+  %p = prune.project_by "mlp" %u, %m groups of 4 : tensor<?x12xf32>, tensor<?x3xi8>
+  %d = prune.gemm "down" %p, %wd : tensor<?x12xf32>, tensor<10x12xbf16> -> tensor<?x10xf32>
+  return %d : tensor<?x10xf32>
+}
+
+// Someone else reads what is masked.
+// CHECK-LABEL: func.func @masked_and_read
+// CHECK: prune.project_by "mlp" %{{.*}}, %{{.*}} groups of 4 : tensor<?x12xf32>, tensor<?x3xi8>
+func.func @masked_and_read(%x: tensor<?x10xbf16>, %m: tensor<?x3xi8>, %wu: tensor<12x10xbf16>, %wd: tensor<10x12xbf16>) -> (tensor<?x10xf32>, tensor<?x12xf32>) {
+  %u = prune.gemm "up" %x, %wu : tensor<?x10xbf16>, tensor<12x10xbf16> -> tensor<?x12xf32>
+  %p = prune.project_by "mlp" %u, %m groups of 4 : tensor<?x12xf32>, tensor<?x3xi8>
+  %d = prune.gemm "down" %p, %wd : tensor<?x12xf32>, tensor<10x12xbf16> -> tensor<?x10xf32>
+  return %d, %u : tensor<?x10xf32>, tensor<?x12xf32>
+}

@@ -1125,6 +1125,22 @@ const char *const kRowOps = R"(
     %0 = decoder.append "" %r into %cache at %slots, %positions : tensor<?x6xf32> into tensor<?x?x6xbf16>
     return %0 : tensor<?x?x6xbf16>
   }
+  func.func @groups(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %m: tensor<?x5xi8> {exec.dims = ["rows", 5]},
+                    %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = prune.project_by "" %x, %m groups of 9 : tensor<?x37xf32>, tensor<?x5xi8>
+    return %0 : tensor<?x37xf32>
+  }
+  func.func @groups_bf16(%x: tensor<?x48xbf16> {exec.dims = ["rows", 48]}, %m: tensor<?x2xi8> {exec.dims = ["rows", 2]},
+                         %out: tensor<?x48xbf16> {exec.dims = ["rows", 48]}) -> tensor<?x48xbf16> {
+    %0 = prune.project_by "" %x, %m groups of 24 : tensor<?x48xbf16>, tensor<?x2xi8>
+    return %0 : tensor<?x48xbf16>
+  }
+  func.func @passed(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %m: tensor<?x1xi8> {exec.dims = ["rows", 1]},
+                    %into: tensor<?x37xf32> {exec.dims = ["rows", 37]},
+                    %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = prune.project_by "" %x, %m passed : tensor<?x37xf32>, tensor<?x1xi8> into %into : tensor<?x37xf32>
+    return %0 : tensor<?x37xf32>
+  }
   #id = affine_map<(m, n) -> (m, n)>
   func.func @swiglu(%gate: tensor<?x45xf32> {exec.dims = ["rows", 45]}, %up: tensor<?x45xf32> {exec.dims = ["rows", 45]},
                     %out: tensor<?x45xf32> {exec.dims = ["rows", 45]}) -> tensor<?x45xf32> {
@@ -1221,6 +1237,33 @@ void checkRowOps(bool oracle, const std::string &isa) {
     EXPECT_LT(rowError(run("norm", {x.data(), storedGain.data()}, fresh(37)),
                        expected, 37),
               1e-6);
+
+    if (!oracle) {
+      // What is not kept may be anything.
+      std::vector<float> values = integers(m * 37), into = integers(m * 37);
+      std::vector<int8_t> mask(m * 5), rowMask(m);
+      for (size_t i = 0; i < mask.size(); ++i)
+        mask[i] = i % 3 != 0;
+      for (size_t i = 0; i < rowMask.size(); ++i)
+        rowMask[i] = i % 2;
+      std::vector<float> projected(values.size());
+      for (size_t i = 0; i < values.size(); ++i) {
+        bool isKept = mask[i / 37 * 5 + i % 37 / 9];
+        projected[i] = isKept ? values[i] : 0.0f;
+        if (!isKept)
+          values[i] = NAN;
+      }
+      EXPECT_EQ(kernels->strategy("groups"), "rows");
+      EXPECT_EQ(run("groups", {values.data(), mask.data()}, fresh(37)),
+                projected);
+      values = integers(m * 37);
+      for (size_t i = 0; i < values.size(); ++i)
+        projected[i] = rowMask[i / 37] ? into[i] : values[i];
+      EXPECT_EQ(kernels->strategy("passed"), "rows");
+      EXPECT_EQ(run("passed", {values.data(), rowMask.data(), into.data()},
+                    fresh(37)),
+                projected);
+    }
 
     std::vector<float> table = integers(19 * 23);
     std::vector<char> storedTable = store(table, "f16");

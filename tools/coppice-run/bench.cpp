@@ -46,6 +46,16 @@ public:
     for (const std::string &difference : context.differences)
       std::fprintf(stderr, "warning: the bundles differ in %s\n",
                    difference.c_str());
+    for (const std::string &line : context.advice)
+      std::fprintf(stderr, "%s\n", line.c_str());
+    if (size_t count = context.pruned->fallbacks.size();
+        count && flags.bench.force)
+      std::fprintf(
+          stderr,
+          "note: %zu sites of the bundle were compiled to run dense, "
+          "which no flag of bench undoes: compile with --force to skip "
+          "there\n",
+          count);
     if (!flags.json.empty() && flags.json != "-" &&
         !isDevice(flags.json)) // which has no place beside it
       if (Status status =
@@ -162,7 +172,8 @@ void addBench(CLI::App &app, Status &result) {
                     "the machine description's curves");
   command->add_flag("--force", bench.force,
                     "measure bundles although their source, dtype or targets "
-                    "differ; the record says so");
+                    "differ; the record says so. (What fell back to dense when "
+                    "the bundle was compiled stays dense: compile --force)");
   command
       ->add_option("--json", flags->json,
                    "append a record a cell (schema coppice.results/1); - is "

@@ -1,6 +1,7 @@
 // coppice-run info: what a bundle holds and needs. Loads no code.
 #include "runtime/base/json.h"
 #include "runtime/base/sha256.h"
+#include "runtime/bundle/fallback_text.h"
 #include "runtime/cpu/cpu_features.h"
 #include "runtime/session/choose_target.h"
 #include "tools/coppice-run/output.h"
@@ -123,6 +124,13 @@ static std::string toJson(const Facts &facts) {
     routes.push_back({{"name", route.name},
                       {"groups", route.groups},
                       {"expected", route.expected}});
+  Json fallbacks = Json::array();
+  for (const Fallback &fallback : p.fallbacks)
+    fallbacks.push_back({{"site", fallback.site},
+                         {"group", fallback.group},
+                         {"expected", fallback.expected},
+                         {"predicted_speedup", fallback.predictedSpeedup},
+                         {"masked", fallback.masked}});
   Json json = {{"schema", "coppice.info/1"},
                {"bundle_sha256", facts.sha256},
                {"producer", p.producer},
@@ -158,6 +166,7 @@ static std::string toJson(const Facts &facts) {
                  {"head_rows", facts.request.maxHeadRows}}},
                {"targets", targets},
                {"routes", routes},
+               {"fallbacks", fallbacks},
                {"dispatches", facts.kinds},
                {"kernels", facts.kernels}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -218,6 +227,8 @@ static void print(const Facts &facts) {
                      (route.groups == 1 ? " group" : " groups") +
                      ", expected to keep " + expected + " of the rows");
   }
+  for (const std::string &line : describeFallbacks(p))
+    row("fallback", shown(line));
   std::string kinds;
   for (const auto &[kind, count] : facts.kinds)
     kinds += (kinds.empty() ? "" : ", ") + number(count) + " " + kind;

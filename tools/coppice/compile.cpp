@@ -92,9 +92,9 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
                     "fuse nothing, so that every site's value can be observed");
   command->add_flag("--allow-nan", options->allowNonFinite,
                     "take weights with NaN or Inf all the same");
-  // Nothing falls back to dense yet, so that there is nothing to be forced.
-  command->add_flag_callback(
-      "--force", [] {}, "keep what is pruned even where dense would be faster");
+  command->add_flag("--force", options->force,
+                    "skip what is pruned at run time even where dense and "
+                    "masked is predicted to be faster");
   command->callback(
       [=, &exitCode] { exitCode = runCompile(*input, *options); });
 }

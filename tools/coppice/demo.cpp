@@ -108,6 +108,8 @@ public:
                        const std::string &) override {
     std::fprintf(stderr, "predictions written, sha256 %s\n",
                  context.predictionsSha256.c_str());
+    for (const std::string &line : context.advice)
+      std::fprintf(stderr, "%s\n", line.c_str());
     return {};
   }
   void progress(const rt::Cell &cell, int64_t pairs) override {

@@ -7,12 +7,17 @@
 #include "runtime/base/concat.h"
 #include "runtime/bench/host.h"
 #include "runtime/bench/machine_file.h"
+#include "runtime/costmodel/advice.h"
 #include "runtime/costmodel/estimate.h"
 #include "runtime/costmodel/explain.h"
 #include "tools/coppice-run/output.h"
 
 #include "coppice/Bundle/CompileBundle.h"
+#include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Prune/IR/Prune.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -32,7 +37,7 @@ struct PredictCommand {
   std::vector<std::string> phases = {"prefill", "decode"}, explain;
   std::vector<int64_t> batches = {1}, seqs = {128};
   int threads = 0;
-  bool ops = false, hot = false;
+  bool ops = false, hot = false, force = false;
 };
 
 /// One side of the comparison.
@@ -55,8 +60,22 @@ int fail(const std::string &message) {
   return 1;
 }
 
-/// The dense program that a pruned module was made from: its projections are
-/// all there is of the plan.
+/// What nobody asks any more: routers, and what forces them.
+void removeRouters(mlir::func::FuncOp forward) {
+  for (mlir::Operation &op :
+       llvm::make_early_inc_range(llvm::reverse(forward.getBody().front())))
+    if (mlir::isOpTriviallyDead(&op))
+      op.erase();
+  for (unsigned i = forward.getNumArguments(); i-- > 0;)
+    if (auto step = forward.getArgAttrOfType<mlir::StringAttr>(
+            i, decoder::kStepAttrName);
+        step && step == "routes" && forward.getArgument(i).use_empty())
+      (void)forward.eraseArgument(i);
+}
+
+/// The dense program that a pruned module was made from: its projections, and
+/// zeros in what products read, are all there is of the plan (but for lists of
+/// blocks, and the scale of `scaled`, which stay).
 void removePlan(mlir::ModuleOp module) {
   module.walk([](prune::ProjectOp project) {
     project.getResult().replaceAllUsesWith(project.getInput());
@@ -66,7 +85,19 @@ void removePlan(mlir::ModuleOp module) {
     replace.getResult().replaceAllUsesWith(replace.getWeight());
     replace.erase();
   });
+  module.walk([](prune::ProjectByOp project) {
+    project.getResult().replaceAllUsesWith(project.getInput());
+    project.erase();
+  });
+  module.walk([](prune::GemmOp gemm) {
+    auto select = gemm.getInput().getDefiningOp<mlir::linalg::GenericOp>();
+    if (gemm.getInputZeros() && select && select.getNumDpsInputs() == 1)
+      gemm.getInputMutable().assign(select.getDpsInputs()[0]);
+    gemm.removeInputZerosAttr();
+  });
   module.walk([](prune::PlanOp plan) { plan.erase(); });
+  if (auto forward = module.lookupSymbol<mlir::func::FuncOp>("forward"))
+    removeRouters(forward);
 }
 
 bool hasPlan(mlir::ModuleOp module) {
@@ -85,6 +116,8 @@ std::optional<Side> toProgram(mlir::ModuleOp module,
   CompileOptions options;
   options.maxBatch =
       *std::max_element(command.batches.begin(), command.batches.end());
+  options.force = command.force;
+  options.talk = &llvm::errs();
   auto text = compileToCosts(module, options);
   if (failed(text))
     return std::nullopt;
@@ -224,7 +257,25 @@ nlohmann::json opsJson(const Side &side) {
   return list;
 }
 
-nlohmann::json toJson(const Prediction &prediction, const rt::Cell &cell) {
+/// Where pruning is predicted to cost more than it saves in the present cell.
+std::vector<rt::Advice> advise(const Prediction &prediction) {
+  if (!prediction.dense)
+    return {};
+  return rt::adviseAgainst(
+      prediction.dense->program, *prediction.dense->estimate,
+      prediction.pruned.program, *prediction.pruned.estimate);
+}
+
+nlohmann::json toJson(const std::vector<rt::Advice> &advice) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const rt::Advice &one : advice)
+    list.push_back(
+        {{"site", one.site}, {"predicted_speedup", one.predictedSpeedup}});
+  return list;
+}
+
+nlohmann::json toJson(const Prediction &prediction, const rt::Cell &cell,
+                      const std::vector<rt::Advice> &advice) {
   const rt::Program &program = prediction.pruned.program;
   const rt::Estimate &pruned = *prediction.pruned.estimate;
   const rt::Estimate *dense =
@@ -258,7 +309,11 @@ nlohmann::json toJson(const Prediction &prediction, const rt::Cell &cell) {
        known(dense ? dense->predictedSeconds / pruned.predictedSeconds : 0)},
       {"ideal_speedup",
        known(dense ? dense->boundSeconds / pruned.boundSeconds : 0)},
+      {"fallback_sites", nlohmann::json::array()},
+      {"advice", dense ? toJson(advice) : nlohmann::json()},
       {"ops", nullptr}};
+  for (const rt::Fallback &fallback : program.fallbacks)
+    record["fallback_sites"].push_back(fallback.site);
   if (prediction.command.ops) {
     record["ops"] = opsJson(prediction.pruned);
     if (prediction.dense)
@@ -342,7 +397,12 @@ int runPredict(const PredictCommand &command) {
           text += explainSite(prediction.dense ? "pruned" : "module",
                               prediction.pruned, site);
         }
-        records.push_back(toJson(prediction, cell).dump());
+        std::vector<rt::Advice> advice = advise(prediction);
+        int64_t rows = cell.phase == rt::Phase::Decode ? batch : batch * seq;
+        for (const std::string &line :
+             rt::describeAdvice(advice, program, rows))
+          std::fprintf(stderr, "%s\n", line.c_str());
+        records.push_back(toJson(prediction, cell, advice).dump());
       }
   std::fputs(text.c_str(), table);
   if (!command.json.empty())
@@ -384,6 +444,9 @@ void coppice::driver::addPredictCommand(CLI::App &app, int &exitCode) {
       ->check(CLI::Range(1, 4096));
   predict->add_option("--isa", command->isa,
                       "instruction set of the code (default: the machine's)");
+  predict->add_flag("--force", command->force,
+                    "as compile --force: skip even where dense is predicted to "
+                    "be faster");
   predict->add_flag("--hot", command->hot,
                     "nothing is known to be outside of the caches");
   predict->add_option("--explain", command->explain,

@@ -595,10 +595,11 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
           ->excludes(dynamicM)
           ->excludes(dynamicN);
   prune
-      ->add_option("--group", command->dynamic.group,
-                   "columns of a group of --dynamic-n and --dynamic-k, best a "
-                   "multiple of 16: others have no kernel of their own; query "
-                   "heads are grouped as far as they fit, at least one [128]")
+      ->add_option(
+          "--group", command->dynamic.group,
+          "columns of a group of --dynamic-n and --dynamic-k, best a "
+          "multiple of 16: others run dense where they are made; query "
+          "heads are grouped as far as they fit, at least one [128]")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
       ->check([=](const std::string &) -> std::string {
         return *dynamicN || *dynamicK ? "" : "needs --dynamic-n or --dynamic-k";

@@ -20,6 +20,7 @@ namespace {
 
 struct VerifyCommand {
   std::string input, target = "cpu", bundle, json;
+  bool fallback = false;
   CompareOptions compare;
 };
 
@@ -42,8 +43,10 @@ int compileBoth(const VerifyCommand &command, const std::string &directory,
     // Code that is not run here need not be compiled.
     std::string isa =
         command.compare.isa.empty() ? "host" : command.compare.isa;
-    arguments.insert(arguments.end(), {"-o", fast, "--target", command.target,
-                                       "--force", "--isa", isa});
+    arguments.insert(arguments.end(),
+                     {"-o", fast, "--target", command.target, "--isa", isa});
+    if (!command.fallback)
+      arguments.push_back("--force");
     if (int status = runDriver(arguments))
       return status;
   }
@@ -194,6 +197,10 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
                      "this machine runs)");
   verify->add_option("--bundle", command->bundle,
                      "check this bundle of the module, instead of compiling");
+  verify->add_flag(
+      "--fallback", command->fallback,
+      "let the fast path run dense where skipping is predicted not "
+      "to pay, as compile does (default: as compile --force)");
   verify
       ->add_option("--batch", command->compare.workload.batch,
                    "sequences, of unequal lengths (default: 3)")

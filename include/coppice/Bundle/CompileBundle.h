@@ -40,6 +40,8 @@ struct CompileOptions {
   /// Empty: nothing is rounded.
   std::string roundLike;
   bool taps = false;
+  /// Skip what is pruned at run time even where dense is predicted to be faster.
+  bool force = false;
   bool allowNonFinite = false;
   /// Kernels of programs that this process compiled before; may be null.
   ObjectCache *objects = nullptr;

@@ -30,6 +30,7 @@ struct BundleTarget {
 
 struct ProgramRecords {
   llvm::json::Object model, plan;
+  llvm::json::Array fallbacks;
   /// `storage` of each exec.weight, in order.
   std::vector<llvm::json::Object> storages;
   std::vector<BundleFile> files;

@@ -37,6 +37,11 @@ struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
       *this, "rounded",
       llvm::cl::desc("Values that the oracle rounds to bf16, as the program "
                      "that it is to be compared with does")};
+  Option<bool> force{
+      *this, "force",
+      llvm::cl::desc("Skip what is pruned at run time even where "
+                     "dense is predicted to be faster"),
+      llvm::cl::init(false)};
   Option<bool> taps{*this, "taps",
                     llvm::cl::desc("Fuse nothing, so that the value of every "
                                    "site can be observed"),

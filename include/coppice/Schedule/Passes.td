@@ -81,6 +81,45 @@ def PruneFuseEpilogues : Pass<"prune-fuse-epilogues"> {
   let statistics = [Statistic<"fused", "fused", "elementwise ops moved into an epilogue">];
 }
 
+def PruneChooseFallbacks : Pass<"prune-choose-fallbacks", "::mlir::ModuleOp"> {
+  let summary = "Choose which products run dense, where skipping is predicted not to pay";
+  let description = [{
+    A projection of groups of columns by a mask is left to the products that read
+    it, as lists of rows for each group of K, and to those that make it, as lists
+    for each panel of N. Small groups, of which most are kept, make that slower
+    than computing all and setting the rest to zero (`lib/Schedule/SkipGain.h` has
+    the model; groups that kernels have no packing for are much slower). There the
+    projection is marked `prune.fallback` and stays a select, and what reads and
+    makes it computes all rows. If the products that make it alone are slower by
+    lists, only these are marked. `prune.fallbacks` of the module lists the GEMMs
+    that run dense, with the share that is `expected` to be kept and how much
+    faster, or slower, they would be by lists.
+
+    ```mlir
+    func.func @down(%x: tensor<?x64xf32>, %s: tensor<?x8xf32>, %f: tensor<?x4xi8>, %w: tensor<96x64xf32>) -> tensor<?x96xf32> {
+      %m = prune.decide "layers.0.mlp.route" %s forced %f column 0 expected 9.375e-01 : tensor<?x8xf32>, tensor<?x4xi8> -> tensor<?x4xi8>
+      %p = prune.project_by "layers.0.mlp" %x, %m groups of 16 : tensor<?x64xf32>, tensor<?x4xi8>
+      %d = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x64xf32>, tensor<96x64xf32> -> tensor<?x96xf32>
+      return %d : tensor<?x96xf32>
+    }
+    ```
+    becomes
+    ```mlir
+    module attributes {prune.fallbacks = [{expected = 9.375000e-01 : f64, group = 16 : i64, masked = true, ...
+    func.func @down(%x: tensor<?x64xf32>, ...
+      %p = prune.project_by "layers.0.mlp.project" %x, %m groups of 16 {prune.fallback} : tensor<?x64xf32>, tensor<?x4xi8>
+      %d = prune.gemm "layers.0.mlp.down" %p, %w : tensor<?x64xf32>, tensor<96x64xf32> -> tensor<?x96xf32>
+    ```
+
+    And `zeros S` of a GEMM is dropped where S is so small that looking for zeros
+    is predicted to take longer than it saves.
+
+    Left alone: projections of whole rows, whose lists cost nothing; projections
+    that someone else reads too, which are selects in any case.
+  }];
+  let statistics = [Statistic<"fallen", "fallbacks", "products that run dense">];
+}
+
 def PruneSinkRoutes : Pass<"prune-sink-routes"> {
   let summary = "Move projections of routes to where they can be left out";
   let description = [{
@@ -226,6 +265,9 @@ def PruneNarrowInputs : Pass<"prune-narrow-inputs"> {
       %q = prune.gemm "layers.0.attn.q" %n, %wq : tensor<?x6xbf16>, tensor<3x6xbf16> -> tensor<?x3xf32>
       %k = prune.gemm "layers.0.attn.k" %n, %wk : tensor<?x6xbf16>, tensor<5x6xbf16> -> tensor<?x5xf32>
     ```
+
+    A select by a mask (`prune.project_by`) rounds nothing: what makes its input
+    does.
 
     Left alone: weights of other types; a value that someone else reads too, who
     would see it rounded; and what other ops make (arguments, gathers).

@@ -48,9 +48,8 @@ exec::PackingAttr GemmOperands::packing(int64_t panel) const {
   return exec::PackingAttr::get(op->getContext(), panel, pack(), kept, of);
 }
 
-/// Does a packing serve panels of `size` columns, or groups?
-static bool arePanelsPacked(int64_t size) { return size % 16 == 0; }
-static bool areGroupsPacked(int64_t size, Type element) {
+bool arePanelsPacked(int64_t size) { return size % 16 == 0; }
+bool areGroupsPacked(int64_t size, Type element) {
   return size % packOf(element) == 0;
 }
 

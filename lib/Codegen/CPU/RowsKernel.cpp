@@ -1,8 +1,8 @@
 //===- RowsKernel.cpp - norms, gathers and cache updates ------------------===//
 //
 // In: a kernel that is one `decoder.rms_norm`, `lookup` or `append`, or one
-// `prune.gather`. Out: vector code, row by row; a work item is `rows` rows, so
-// many that it is worth another thread's while.
+// `prune.gather` or `project_by`. Out: vector code, row by row; a work item is
+// `rows` rows, so many that it is worth another thread's while.
 //
 // - rms_norm: a pass over a row for the sum of its squares, in four registers,
 //   and a second one, in the L1 cache, for the products; head by head where it
@@ -13,6 +13,7 @@
 // - gather: a vector of the table at a time. Where it names no column, the
 //   first one is read and a zero is taken: a gather without a mask is as many
 //   plain loads on processors that have no fast instruction for it.
+// - project_by: a select for each group of columns, without a branch.
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,6 +43,7 @@ public:
   void emit(decoder::LookupOp op);
   void emit(decoder::AppendOp op);
   void emit(prune::GatherOp op);
+  void emit(prune::ProjectByOp op);
 
 private:
   /// A row of memory whose elements have type `storage`: all indices but the
@@ -244,6 +246,37 @@ void RowsEmitter::emit(prune::GatherOp op) {
   });
 }
 
+void RowsEmitter::emit(prune::ProjectByOp op) {
+  int64_t width = op.getType().getDimSize(1);
+  int64_t size =
+      op.getGroupSize() ? static_cast<int64_t>(*op.getGroupSize()) : width;
+  auto f32Zeros = zeros(math.f32s());
+  forEachRow(extentOf(op.getInput()), rows, [&](Value row) {
+    Row from = rowOf(op.getInput(), row), to = resultRow(op.getResult(), row);
+    auto project = [&](Value group, int64_t columns) {
+      Value decision = memref::LoadOp::create(b, argumentOf(op.getMask()),
+                                              ValueRange{row, group});
+      Value isKept = arith::CmpIOp::create(
+          b,
+          op.getPassed() ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ne,
+          decision,
+          arith::ConstantOp::create(b, b.getZeroAttr(decision.getType())));
+      Value first = mul(group, size);
+      forEachVector(columns, 4, [&](Value column, Value mask, int64_t) {
+        Value at = add(first, column);
+        Value other =
+            op.getInto() ? load(rowOf(op.getInto(), row), at, mask) : f32Zeros;
+        store(arith::SelectOp::create(b, isKept, load(from, at, mask), other),
+              to, at, mask);
+      });
+    };
+    int64_t whole = width / size;
+    loop(index(0), index(whole), 1, [&](Value group) { project(group, size); });
+    if (width % size)
+      project(index(whole), width % size);
+  });
+}
+
 /// The op of a kernel that this strategy takes, and the tensor whose rows are
 /// its work; null for others.
 std::pair<Operation *, BlockArgument> getOpAndRows(func::FuncOp kernel) {
@@ -260,6 +293,10 @@ std::pair<Operation *, BlockArgument> getOpAndRows(func::FuncOp kernel) {
   if (auto gather = getOnlyOp<prune::GatherOp>(kernel);
       gather && gather.getType().getElementType().isF32())
     return with(gather, gather.getInput());
+  if (auto project = getOnlyOp<prune::ProjectByOp>(kernel);
+      project && !project.getAmongAttr() &&
+      project.getType().getElementTypeBitWidth() <= 32)
+    return with(project, project.getInput());
   return {};
 }
 
@@ -286,7 +323,8 @@ FailureOr<func::FuncOp> emitRows(func::FuncOp kernel, const CPUTarget &target) {
   if (!op)
     return kernel.emitError(
         "expected one 'decoder.rms_norm', 'decoder.lookup', "
-        "'decoder.append' or 'prune.gather' in a kernel of strategy \"rows\"");
+        "'decoder.append', 'prune.gather' or 'prune.project_by' in a kernel of "
+        "strategy \"rows\"");
   FailureOr<int64_t> rows = getParameter(kernel, "rows");
   if (failed(rows))
     return failure();
@@ -300,7 +338,8 @@ FailureOr<func::FuncOp> emitRows(func::FuncOp kernel, const CPUTarget &target) {
   RowsEmitter emitter(builder, *shell, target, *rows);
   llvm::TypeSwitch<Operation *>(op)
       .Case<decoder::RMSNormOp, decoder::LookupOp, decoder::AppendOp,
-            prune::GatherOp>([&](auto each) { emitter.emit(each); });
+            prune::GatherOp, prune::ProjectByOp>(
+          [&](auto each) { emitter.emit(each); });
   kernel.erase();
   return shell->function;
 }

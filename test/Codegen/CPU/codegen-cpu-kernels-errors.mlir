@@ -66,7 +66,7 @@ func.func @workspace(%q: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %k: tensor<?
 
 // -----
 
-// expected-error @below {{expected one 'decoder.rms_norm', 'decoder.lookup', 'decoder.append' or 'prune.gather' in a kernel of strategy "rows"}}
+// expected-error @below {{expected one 'decoder.rms_norm', 'decoder.lookup', 'decoder.append', 'prune.gather' or 'prune.project_by' in a kernel of strategy "rows"}}
 func.func @rows(%x: tensor<?x8xf32> {exec.dims = ["rows", 8]}, %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32>
     attributes {exec.config = #exec.config<"rows", rows = 4>} {
   return %x : tensor<?x8xf32>

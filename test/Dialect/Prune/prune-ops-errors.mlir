@@ -323,7 +323,7 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>) {
 // -----
 
 func.func @f(%x: tensor<?x3xf32>) {
-  // expected-error @below {{unknown attribute 'prune.keeps', expected 'prune.site', 'prune.kept' or 'prune.pattern'}}
+  // expected-error @below {{unknown attribute 'prune.keeps', expected 'prune.site', 'prune.kept', 'prune.pattern', 'prune.fallback' or 'prune.fallbacks'}}
   %e = tensor.cast %x {prune.keeps = 3} : tensor<?x3xf32> to tensor<?x?xf32>
   return
 }

@@ -36,6 +36,7 @@ struct Collector : BenchListener {
   std::vector<CellResult> results;
   std::vector<Json> records;
   std::string heading, table, remark;
+  std::vector<std::string> advice;
 
   Status predicted(const BenchContext &context,
                    const std::string &json) override {
@@ -43,6 +44,7 @@ struct Collector : BenchListener {
     EXPECT_EQ(context.predictionsSha256, sha256(std::string_view(json)));
     predictions = json;
     remark = context.curvesRemark;
+    advice = context.advice;
     heading = tableHeading(context.dense);
     return {};
   }
@@ -165,6 +167,7 @@ TEST_F(Bench, RecordHasEveryFieldOfTheSchema) {
                             "measured_speedup",
                             "head_share",
                             "fallback_sites",
+                            "advice",
                             "router",
                             "memory_bytes",
                             "peak_resident_bytes",
@@ -234,6 +237,9 @@ TEST_F(Bench, RoutesKeepByChanceWhatIsExpected) {
   const Json &up = record["ops"][4];
   EXPECT_EQ(up["route"], "layers.0.mlp.route");
   EXPECT_EQ(up["rows"], 14);
+  // The masks of the repeats whose dispatches were timed count for bounds.
+  EXPECT_GT(result.pruned.observedRoutes[0].rows, 0);
+  EXPECT_TRUE(up["bound_s"].is_number());
   EXPECT_NEAR(double(up["active_rows"]), 14 * mlp, 1e-9);
   EXPECT_NEAR(double(up["executed_rows"]), 14 * mlp, 1e-6);
   EXPECT_NEAR(double(up["flops"]), mlp * 14 * 50, 1e-9);
@@ -260,6 +266,38 @@ TEST_F(Bench, RoutesKeepByChanceWhatIsExpected) {
   EXPECT_NEAR(double(record["amdahl_speedup"]), dense / left, 1e-9);
   EXPECT_NE(collector.table.find("routes pruned kept"), std::string::npos);
   EXPECT_NE(collector.table.find(" active, "), std::string::npos);
+}
+
+// A toy's router takes longer than all that it could save.
+TEST_F(Bench, SaysWherePruningIsPredictedNotToPay) {
+  ToyOptions toy;
+  toy.routed = true;
+  writeToyBundle(options.pruned, toy, [](Json &json) {
+    json["fallbacks"] = {{{"site", "layers.0.mlp.up"},
+                          {"group", 32},
+                          {"expected", 0.9},
+                          {"predicted_speedup", 0.89},
+                          {"masked", true}}};
+  });
+  options.phases = {Phase::Decode};
+  options.batches = {3};
+  Status status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const Json &record = collector.records.at(0);
+  EXPECT_EQ(record["fallback_sites"], Json({"layers.0.mlp.up"}));
+  ASSERT_FALSE(record["advice"].empty());
+  EXPECT_LT(double(record["advice"][0]["predicted_speedup"]), 1);
+  ASSERT_FALSE(collector.advice.empty());
+  EXPECT_TRUE(collector.advice[0].starts_with("do not prune here: layers.0."));
+  EXPECT_TRUE(collector.advice[0].ends_with("x at M = 3"));
+
+  // Nothing to compare with.
+  options.dense.clear();
+  collector = {};
+  status = runBench(options, fastMachine(), collector);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(collector.records.at(0)["advice"].is_null());
+  EXPECT_TRUE(collector.advice.empty());
 }
 
 TEST_F(Bench, RoutesMayBeDecidedOtherwise) {

@@ -2,6 +2,7 @@
 // the reader enforces, by one damaged copy of the toy program.
 #include "runtime/base/sha256.h"
 #include "runtime/bundle/bundle.h"
+#include "runtime/bundle/fallback_text.h"
 #include "temporary_directory.h"
 #include "toy_bundle.h"
 
@@ -97,6 +98,65 @@ TEST(ProgramTest, ReadsRoutes) {
   ASSERT_TRUE(plain);
   EXPECT_EQ(plain->routeColumns, 0);
   EXPECT_TRUE(plain->routes.empty());
+}
+
+TEST(ProgramTest, ReadsFallbacks) {
+  Json json = toyProgram();
+  json["fallbacks"] = {{{"site", "layers.0.mlp.down"},
+                        {"group", 32},
+                        {"expected", 0.9},
+                        {"predicted_speedup", 0.89},
+                        {"masked", true}}};
+  auto program = parseProgram(json.dump());
+  ASSERT_TRUE(program) << program.status().message();
+  ASSERT_EQ(program->fallbacks.size(), 1u);
+  EXPECT_EQ(program->fallbacks[0].site, "layers.0.mlp.down");
+  EXPECT_EQ(program->fallbacks[0].group, 32);
+  EXPECT_TRUE(program->fallbacks[0].masked);
+  ASSERT_EQ(describeFallbacks(*program).size(), 1u);
+  EXPECT_EQ(describeFallbacks(*program)[0],
+            "layers.0.mlp.down: predicted 0.89x with groups of 32 and 90 % "
+            "kept; runs dense and masked; larger groups or fewer kept rows "
+            "would pay");
+  EXPECT_TRUE(parseProgram(toyProgram().dump())->fallbacks.empty());
+
+  const BadProgram list[] = {
+      {"an object", "/fallbacks", Json::object(),
+       "fallbacks: expected an array"},
+      {"no site", "/fallbacks/0/site", 3,
+       "fallbacks[0].site: expected a string"},
+      {"negative group", "/fallbacks/0/group", -1,
+       "fallbacks[0].group: expected an integer in [0"},
+      {"expected above 1", "/fallbacks/0/expected", 1.5,
+       "fallbacks[0].expected: expected a share in [0, 1]"},
+      {"no gain", "/fallbacks/0/predicted_speedup", 0,
+       "fallbacks[0].predicted_speedup: expected a number above 0"},
+      {"masked is text", "/fallbacks/0/masked", "yes",
+       "fallbacks[0].masked: expected true or false"},
+  };
+  for (const BadProgram &bad : list) {
+    SCOPED_TRACE(bad.name);
+    Json damaged = json;
+    damaged[Json::json_pointer(bad.pointer)] = bad.value;
+    auto parsed = parseProgram(damaged.dump());
+    ASSERT_FALSE(parsed);
+    EXPECT_NE(parsed.status().message().find(bad.message), std::string::npos)
+        << parsed.status().message();
+  }
+}
+
+TEST(ProgramTest, DescribesFallbacksOnceForAllThatAreAlike) {
+  auto lines = describeFallbacks(
+      {{"layers.0.mlp.up", 24, 0.5, 0.2, false},
+       {"layers.1.mlp.up", 24, 0.5, 0.2, false},
+       {"layers.0.mlp.down", 0, 0.98, 0.981, false}},
+      {"layers.0.mlp.up", "layers.1.mlp.up", "layers.0.mlp.down", "lm_head"});
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0], "layers.*.mlp.up: predicted 0.20x with groups of 24 and "
+                      "50 % kept; runs dense; larger groups, of a multiple of "
+                      "16, or fewer kept rows would pay");
+  EXPECT_EQ(lines[1], "layers.0.mlp.down: predicted 0.98x with 2 % zeros; runs "
+                      "dense; more zeros would pay");
 }
 
 // An oracle takes decisions and lists no routes; what names one then fails.

@@ -17,6 +17,11 @@ namespace coppice::cpu {
 
 std::optional<rt::NMLayout> getPatternLayout(prune::GemmOp gemm);
 
+/// Does a packing serve panels of `size` columns, or groups of `size` values
+/// along K of a weight of `element`? Others are computed by plain loops.
+bool arePanelsPacked(int64_t size);
+bool areGroupsPacked(int64_t size, mlir::Type element);
+
 /// The share of zeros that a kernel of few rows looks for in the input; 0 where
 /// it does not, for a set or a pattern says already what is read.
 double getZerosToFind(prune::GemmOp gemm);

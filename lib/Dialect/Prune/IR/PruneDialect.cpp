@@ -106,10 +106,26 @@ LogicalResult PruneDialect::verifyOperationAttribute(Operation *op,
                              << "' expected on a global of two static axes";
     return success();
   }
+  if (attribute.getName() == fallbackAttrName) {
+    if (!isa<GemmOp, ProjectByOp>(op) || !isa<UnitAttr>(attribute.getValue()))
+      return op->emitError()
+             << "'" << fallbackAttrName
+             << "' expected as a unit on a GEMM or a projection by a mask";
+    return success();
+  }
+  if (attribute.getName() == fallbacksAttrName) {
+    auto list = dyn_cast<ArrayAttr>(attribute.getValue());
+    if (!isa<ModuleOp>(op) || !list ||
+        !llvm::all_of(list, llvm::IsaPred<DictionaryAttr>))
+      return op->emitError() << "'" << fallbacksAttrName
+                             << "' expected as dictionaries on a module";
+    return success();
+  }
   return op->emitError() << "unknown attribute '"
                          << attribute.getName().getValue() << "', expected '"
-                         << siteAttrName << "', '" << keptAttrName << "' or '"
-                         << patternAttrName << "'";
+                         << siteAttrName << "', '" << keptAttrName << "', '"
+                         << patternAttrName << "', '" << fallbackAttrName
+                         << "' or '" << fallbacksAttrName << "'";
 }
 
 LogicalResult PruneDialect::verifyRegionArgAttribute(Operation *op,

@@ -42,6 +42,11 @@ def Prune_Dialect : Dialect {
     static constexpr llvm::StringLiteral keptAttrName = "prune.kept";
     /// The N:M sparsity that a weight has.
     static constexpr llvm::StringLiteral patternAttrName = "prune.pattern";
+    /// On a projection of groups that stays a masked select, and on a GEMM that
+    /// computes all rows, since lists were predicted to be slower.
+    static constexpr llvm::StringLiteral fallbackAttrName = "prune.fallback";
+    /// Of a module: the GEMMs that run dense for it, a dictionary each.
+    static constexpr llvm::StringLiteral fallbacksAttrName = "prune.fallbacks";
 
   private:
     void registerAttributes();

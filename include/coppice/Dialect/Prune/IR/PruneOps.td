@@ -179,7 +179,9 @@ def Prune_RouteOp : Prune_Op<"route", [
     MLP, or of G query heads of an attention, that its router chooses for it; the
     others are zero in what the sublayer's last product reads. Groups are counted
     along what other decisions leave; the last one of an MLP may be short. Kernels
-    have panels of 16 columns: groups of other sizes are computed by plain loops.
+    have panels of 16 columns: with groups of other sizes what makes them is
+    computed whole, and set to zero where that is needed (`compile --force`:
+    by plain loops).
 
     `axis(K) groups of G`: the same of groups of G columns of the sublayer's
     normed input, which its first products read, counted among all columns.
