@@ -135,7 +135,7 @@ private:
     if (config.zeros)
       return llvm::alignTo(gemm.k(), 2);
     if (step == GemmStep::Tiles) {
-      int64_t depth = std::min<int64_t>(config.depth, 1024);
+      int64_t depth = config.depth;
       if (gemm.rowsPerGroup)
         depth = std::min(depth, gemm.rowsPerGroup);
       return llvm::alignTo(depth, TileRegisters::depth);
