@@ -192,7 +192,7 @@ Emulator::launch(StringRef kernel, Dim3 grid, Dim3 block,
     for (uint32_t y = 0; y < grid[1]; ++y)
       for (uint32_t x = 0; x < grid[0]; ++x) {
         ThreadBlock(launch, {x, y, z}, index++).run();
-        if (launch.givenUp)
+        if (launch.givenUp || launch.full)
           return std::move(launch.report);
       }
   return std::move(launch.report);

@@ -51,10 +51,16 @@ void ThreadBlock::fault(Fault::Kind kind, const Thread &thread,
       ++known.count;
       return;
     }
+  // Where threads end up is worth more than a further wrong access.
+  bool isEnd = kind == Fault::Kind::Barrier || kind == Fault::Kind::Deadlock ||
+               kind == Fault::Kind::Budget;
+  if (faults.size() >= launch.options.maxFaults) {
+    launch.full = true;
+    if (!isEnd)
+      return;
+  }
   faults.push_back({kind, std::move(message), at.op, blockId, thread.id,
                     otherOp, otherThread ? threads[*otherThread].id : Dim3{}});
-  if (faults.size() >= launch.options.maxFaults)
-    launch.givenUp = true;
 }
 
 //===--- Turns ------------------------------------------------------------===//

@@ -67,7 +67,8 @@ struct Launch {
   std::vector<uint64_t> image; // registers at the start, arguments included
   LaunchReport report;
   std::mt19937_64 random;
-  bool givenUp = false;
+  bool givenUp = false; // nothing more can run
+  bool full = false;    // of faults: the block that runs is the last
 };
 
 class ThreadBlock {

@@ -46,7 +46,8 @@ struct EmulatorOptions {
   uint64_t seed = 0;
   /// Instructions of all threads of a launch, after which it is given up.
   uint64_t maxSteps = uint64_t(1) << 30;
-  /// Different faults after which a launch is given up.
+  /// Different faults that are kept; past them, the block that runs is the
+  /// last.
   unsigned maxFaults = 16;
   /// Whether unordered accesses to bytes of global memory are faults. Kernels
   /// whose blocks wait for each other through memory must turn it off: the
