@@ -113,6 +113,8 @@ void ThreadBlock::reportRace(const Thread &thread, const Instruction &at,
                              const Place &place, uint64_t byte,
                              const Access &other, const char *earlier,
                              const char *now) {
+  if (repeats(Fault::Kind::Race, at, other.at))
+    return;
   bool sameBlock = other.block == blockIndex;
   fault(Fault::Kind::Race, thread, at,
         llvm::formatv("expected a barrier between two accesses to {0}, found "
@@ -139,6 +141,8 @@ void ThreadBlock::noteRead(Thread &thread, const Instruction &at,
     if (cell.copy) {
       if (!std::exchange(saidCopy, true)) {
         const AsyncCopy &copy = copies.get(cell.copy);
+        if (repeats(Fault::Kind::UnfinishedCopy, at, copy.at))
+          continue;
         fault(Fault::Kind::UnfinishedCopy, thread, at,
               llvm::formatv("expected a wait of thread {0} for the copy to {1} "
                             "that it issued at {2}, found none before this "
@@ -149,7 +153,8 @@ void ThreadBlock::noteRead(Thread &thread, const Instruction &at,
       }
       continue;
     }
-    if (!cell.initialized && !std::exchange(saidUninitialized, true))
+    if (!cell.initialized && !std::exchange(saidUninitialized, true) &&
+        !repeats(Fault::Kind::Uninitialized, at))
       fault(Fault::Kind::Uninitialized, thread, at,
             llvm::formatv("expected bytes that were written, found that {0} "
                           "never was",
@@ -189,7 +194,8 @@ void ThreadBlock::noteWrite(Thread &thread, const Instruction &at,
   for (uint64_t byte = 0; byte < bytes; ++byte) {
     Cell &cell = place.shadow->at(place.offset + byte);
     cell.initialized = true;
-    if (cell.copy && !std::exchange(saidCopy, true)) {
+    if (cell.copy && !std::exchange(saidCopy, true) &&
+        !repeats(Fault::Kind::CopyConflict, at, copies.get(cell.copy).at)) {
       const AsyncCopy &copy = copies.get(cell.copy);
       fault(Fault::Kind::CopyConflict, thread, at,
             llvm::formatv("expected nobody to write {0} until thread {1} has "

@@ -40,27 +40,31 @@ ThreadBlock::ThreadBlock(Launch &launch, Dim3 id, uint32_t index)
         {first / kWarpSize, first, std::min(kWarpSize, count - first)});
 }
 
-void ThreadBlock::fault(Fault::Kind kind, const Thread &thread,
-                        const Instruction &at, std::string message,
-                        const Instruction *other,
-                        std::optional<uint32_t> otherThread) {
-  std::vector<Fault> &faults = launch.report.faults;
+bool ThreadBlock::repeats(Fault::Kind kind, const Instruction &at,
+                          const Instruction *other) {
   Operation *otherOp = other ? other->op : nullptr;
-  for (Fault &known : faults)
+  for (Fault &known : launch.report.faults)
     if (known.kind == kind && known.op == at.op && known.other == otherOp) {
       ++known.count;
-      return;
+      return true;
     }
   // Where threads end up is worth more than a further wrong access.
   bool isEnd = kind == Fault::Kind::Barrier || kind == Fault::Kind::Deadlock ||
                kind == Fault::Kind::Budget;
-  if (faults.size() >= launch.options.maxFaults) {
-    launch.full = true;
-    if (!isEnd)
-      return;
-  }
-  faults.push_back({kind, std::move(message), at.op, blockId, thread.id,
-                    otherOp, otherThread ? threads[*otherThread].id : Dim3{}});
+  launch.full |= launch.report.faults.size() >= launch.options.maxFaults;
+  return launch.full && !isEnd;
+}
+
+void ThreadBlock::fault(Fault::Kind kind, const Thread &thread,
+                        const Instruction &at, std::string message,
+                        const Instruction *other,
+                        std::optional<uint32_t> otherThread) {
+  if (repeats(kind, at, other))
+    return;
+  launch.report.faults.push_back(
+      {kind, std::move(message), at.op, blockId, thread.id,
+       other ? other->op : nullptr,
+       otherThread ? threads[*otherThread].id : Dim3{}});
 }
 
 //===--- Turns ------------------------------------------------------------===//

@@ -92,6 +92,11 @@ public:
              std::string message, const Instruction *other = nullptr,
              std::optional<uint32_t> otherThread = std::nullopt);
 
+  /// Counts a fault that is known already; false if it is new and to be
+  /// reported. Saves making the message of what a thousand threads do wrong.
+  bool repeats(Fault::Kind kind, const Instruction &at,
+               const Instruction *other = nullptr);
+
   /// Bytes of memory that were found where an access wants them.
   struct Place {
     unsigned space = kGlobal; // kGlobal (constants, too), kShared or kLocal
