@@ -254,9 +254,12 @@ FailureOr<std::string> emitPTX(ModuleOp kernels, const PTXOptions &options) {
     (void)module.release();
     (void)machine.release();
     (void)context.release();
-    kernels.emitError() << "LLVM has no code for a kernel on '" << options.chip
-                        << "': " << fatal;
-    return failure();
+    InFlightDiagnostic diagnostic = kernels.emitError()
+                                    << "LLVM has no code for a kernel on '"
+                                    << options.chip << "': " << fatal;
+    diagnostic.attachNote() << "it may take a later chip, or a later PTX "
+                               "version ('+ptx83' among the features)";
+    return diagnostic;
   }
   if (!emits) {
     kernels.emitError("this LLVM cannot emit PTX");

@@ -58,10 +58,10 @@ protected:
     return {};
   }
 
-  /// The PTX of the module for a chip; empty, with `errors`, on failure.
-  std::string ptx(llvm::StringRef chip = "sm_80") {
+  /// The PTX of the module for sm_80; empty, with `errors`, on failure.
+  std::string ptx(llvm::StringRef features = "") {
     PTXOptions options;
-    options.chip = chip;
+    options.features = features;
     mlir::FailureOr<std::string> text = emitPTX(*module, options);
     return succeeded(text) ? *text : std::string();
   }

@@ -8,6 +8,7 @@
 
 #include "EmulatorFixture.h"
 #include "RingGemm.h"
+#include "support/Ptxas.h"
 #include <random>
 
 using namespace mlir;
@@ -125,6 +126,14 @@ TEST_F(EmulatorGemm, BecomesThePTXThatMatters) {
   EXPECT_NE(ptx().find("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"),
             std::string::npos)
       << errors;
+}
+
+TEST_F(EmulatorGemm, AssemblesWithoutSpills) {
+  ASSERT_TRUE(make(buildRingGemm(context, {}))) << errors;
+  std::optional<std::string> log = runPtxas(ptx(), "sm_80");
+  if (!log)
+    GTEST_SKIP() << "no ptxas in PATH";
+  EXPECT_NE(log->find("0 bytes spill stores"), std::string::npos) << *log;
 }
 
 //===--- Mistakes ---------------------------------------------------------===//

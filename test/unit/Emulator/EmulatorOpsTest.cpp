@@ -1,6 +1,7 @@
 //===- EmulatorOpsTest.cpp - what ops compute in the emulator -------------===//
 
 #include "EmulatorFixture.h"
+#include "llvm/Support/FormatVariadic.h"
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -227,6 +228,66 @@ TEST_F(EmulatorTest, FunctionsAndReductions) {
       launch("k", {1, 1, 1}, {1, 1, 1}, {buffer("x", x), buffer("y", y)});
   EXPECT_TRUE(report.clean()) << report.str();
   EXPECT_EQ(y, (std::vector<float>{256, 0.25, 1.0f / 256, std::sqrt(8.0f)}));
+}
+
+// Rows of 32 by a warp each, with the approximations of a GPU.
+TEST_F(EmulatorTest, SoftmaxOfRows) {
+  std::string text = R"(
+    llvm.func @softmax(%x: !llvm.ptr<1>) attributes {nvvm.kernel} {
+      %all = llvm.mlir.constant(-1 : i32) : i32
+      %c31 = llvm.mlir.constant(31 : i32) : i32
+      %c32 = llvm.mlir.constant(32 : i32) : i32
+      %log2e = llvm.mlir.constant(1.44269504 : f32) : f32
+      %row = nvvm.read.ptx.sreg.ctaid.x : i32
+      %lane = nvvm.read.ptx.sreg.tid.x : i32
+      %begin = llvm.mul %row, %c32 : i32
+      %i = llvm.add %begin, %lane : i32
+      %p = llvm.getelementptr %x[%i] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, f32
+      %v = llvm.load %p : !llvm.ptr<1> -> f32
+)";
+  auto reduce = [&](StringRef name, StringRef from, StringRef op) {
+    std::string value = from.str();
+    for (int distance : {16, 8, 4, 2, 1}) {
+      std::string n = name.str() + std::to_string(distance);
+      text += "%d" + n + " = llvm.mlir.constant(" + std::to_string(distance) +
+              " : i32) : i32\n%o" + n + " = nvvm.shfl.sync bfly %all, %" +
+              value + ", %d" + n + ", %c31 : f32 -> f32\n%" + n + " = " +
+              llvm::formatv(op.data(), "%" + value, "%o" + n).str() + "\n";
+      value = n;
+    }
+  };
+  reduce("max", "v", "llvm.intr.maximum({0}, {1}) : (f32, f32) -> f32");
+  text += R"(
+      %below = llvm.fsub %v, %max1 : f32
+      %scaled = llvm.fmul %below, %log2e : f32
+      %e = llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"(%scaled) : (f32) -> f32
+)";
+  reduce("sum", "e", "llvm.fadd {0}, {1} : f32");
+  text += R"(
+      %inverse = nvvm.rcp.approx.ftz.f %sum1 : f32
+      %result = llvm.fmul %e, %inverse : f32
+      llvm.store %result, %p : f32, !llvm.ptr<1>
+      llvm.return
+    })";
+  ASSERT_TRUE(make(text)) << errors;
+  std::vector<float> x(3 * 32);
+  std::mt19937 random(1);
+  for (float &value : x)
+    value = std::normal_distribution<float>(0, 3)(random);
+  std::vector<double> expected;
+  for (int row = 0; row < 3; ++row) {
+    double sum = 0;
+    for (int i = 0; i < 32; ++i)
+      sum += std::exp(double(x[row * 32 + i]));
+    for (int i = 0; i < 32; ++i)
+      expected.push_back(std::exp(double(x[row * 32 + i])) / sum);
+  }
+  LaunchReport report =
+      launch("softmax", {3, 1, 1}, {32, 1, 1}, {buffer("x", x)});
+  EXPECT_TRUE(report.clean()) << report.str();
+  for (size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(x[i], expected[i], 1e-5 * expected[i]) << i;
+  EXPECT_NE(ptx().find("rcp.approx.ftz.f32"), std::string::npos) << errors;
 }
 
 //===--- Warps ------------------------------------------------------------===//
