@@ -387,11 +387,11 @@ void addArithmetic(OpTable &table) {
       }>;
   table["llvm.lshr"] =
       integer<[](uint64_t a, uint64_t b, unsigned bits) -> uint64_t {
-        return b >= bits ? 0 : a >> b;
+        return b >= bits ? 0 : (a >> b);
       }>;
   table["llvm.ashr"] =
       integer<[](uint64_t a, uint64_t b, unsigned bits) -> uint64_t {
-        return signExtend(a, bits) >> std::min<uint64_t>(b, bits - 1);
+        return (signExtend(a, bits) >> std::min<uint64_t>(b, bits - 1));
       }>;
   table["llvm.udiv"] =
       division<[](uint64_t a, uint64_t b, unsigned) { return a / b; }>;
@@ -404,10 +404,10 @@ void addArithmetic(OpTable &table) {
   table["llvm.intr.umax"] =
       integer<[](uint64_t a, uint64_t b, unsigned) { return std::max(a, b); }>;
   table["llvm.intr.smin"] = integer<[](uint64_t a, uint64_t b, unsigned bits) {
-    return signExtend(a, bits) < signExtend(b, bits) ? a : b;
+    return (signExtend(a, bits) < signExtend(b, bits)) ? a : b;
   }>;
   table["llvm.intr.smax"] = integer<[](uint64_t a, uint64_t b, unsigned bits) {
-    return signExtend(a, bits) > signExtend(b, bits) ? a : b;
+    return (signExtend(a, bits) > signExtend(b, bits)) ? a : b;
   }>;
   table["llvm.icmp"] = icmp;
 

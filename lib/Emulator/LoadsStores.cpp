@@ -3,6 +3,7 @@
 #include "Floats.h"
 #include "ThreadBlock.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <cstring>
 

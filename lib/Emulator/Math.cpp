@@ -150,11 +150,11 @@ void addReductions(OpTable &table) {
       }>>;
   table[name("smax")] =
       reduction<onIntegers<[](uint64_t a, uint64_t b, unsigned bits) {
-        return signExtend(a, bits) > signExtend(b, bits) ? a : b;
+        return (signExtend(a, bits) > signExtend(b, bits)) ? a : b;
       }>>;
   table[name("smin")] =
       reduction<onIntegers<[](uint64_t a, uint64_t b, unsigned bits) {
-        return signExtend(a, bits) < signExtend(b, bits) ? a : b;
+        return (signExtend(a, bits) < signExtend(b, bits)) ? a : b;
       }>>;
 }
 

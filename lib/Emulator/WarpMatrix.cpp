@@ -27,6 +27,20 @@ namespace {
 
 //===--- ldmatrix ---------------------------------------------------------===//
 
+/// Rows of 16 bytes fill all 32 banks of 4 bytes if they lie in eight different
+/// groups of four.
+unsigned countConflicts(ArrayRef<std::optional<ThreadBlock::Place>> rows) {
+  uint32_t groups = 0;
+  unsigned found = 0;
+  for (const std::optional<ThreadBlock::Place> &row : rows) {
+    if (!row)
+      continue;
+    groups |= 1u << (row->offset / 16 % 8);
+    ++found;
+  }
+  return found - llvm::popcount(groups);
+}
+
 // Operand: the address of a row of 16 bytes, row r of matrix m from lane
 // 8 m + r. Immediates after the mask's: matrices, and whether transposed. Each
 // lane reads the bytes that it receives, whoever gave the address.
@@ -40,6 +54,7 @@ void loadMatrix(ThreadBlock &block, Warp &warp, uint32_t lanes,
       rows[row] = block.find(thread, at, kShared, thread[at.operands[0]],
                              /*bytes=*/16, /*alignment=*/16, /*write=*/false);
     }
+    block.launched().report.matrixBankConflicts += countConflicts(rows);
     forEachLane(lanes, [&](uint32_t index) {
       Thread &thread = block.lane(warp, index);
       uint32_t result = 0;

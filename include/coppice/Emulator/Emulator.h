@@ -115,13 +115,18 @@ llvm::StringRef stringify(Fault::Kind kind);
 struct LaunchReport {
   std::vector<Fault> faults; // in order of their first time
   uint64_t steps = 0;        // instructions of all threads
+  /// Rows of matrices that ldmatrix found in the same banks of shared memory as
+  /// another row of their matrix: no fault, but each costs a turn more. Zero
+  /// where a swizzle does what it is for.
+  uint64_t matrixBankConflicts = 0;
 
   bool clean() const { return faults.empty(); }
   /// One line a fault.
   std::string str() const;
 };
 
-/// A module ready to run, and the memory that it may touch.
+/// A module ready to run, and the memory that it may touch. One launch at a
+/// time.
 class Emulator {
 public:
   /// Decodes all kernels of `module`, which must outlive the emulator. An op

@@ -94,6 +94,7 @@ TEST_F(EmulatorGemm, IsExactWheneverCopiesMove) {
       LaunchReport report = run({}, shape, option);
       EXPECT_TRUE(report.clean()) << report.str();
       EXPECT_EQ(wrong, 0) << shape.m << "x" << shape.n << "x" << shape.k;
+      EXPECT_EQ(report.matrixBankConflicts, 0u);
     }
   }
 }
@@ -185,12 +186,14 @@ TEST_F(EmulatorGemm, MistakesAreReportedWheneverCopiesMove) {
 }
 
 TEST_F(EmulatorGemm, MistakesThatAreNoFaultsAreWrongNumbers) {
-  // Both sides of a swizzle are in bounds and written: only values tell.
+  // Both sides of a swizzle are in bounds and written: only values tell, and
+  // banks.
   RingGemm gemm;
   gemm.mistake = Mistake::ReadsUnswizzled;
   LaunchReport report = run(gemm, {67, 45, 131});
   EXPECT_TRUE(report.clean()) << report.str();
   EXPECT_GT(wrong, 67 * 45 / 2);
+  EXPECT_GT(report.matrixBankConflicts, 0u);
   // A column too many is the next row, or what is beside C.
   gemm.mistake = Mistake::ColumnBoundOneTooFar;
   report = run(gemm, {67, 45, 131});

@@ -200,6 +200,23 @@ TEST_F(EmulatorTest, NarrowNumbersWrapAndRound) {
   }
 }
 
+TEST_F(EmulatorTest, PairsArePackedByInlineAssembly) {
+  ASSERT_TRUE(make(R"(
+    llvm.func @k(%y: !llvm.ptr<1>, %a: f32, %b: f32) attributes {nvvm.kernel} {
+      %p = llvm.inline_asm "cvt.rn.bf16x2.f32 $0, $1, $2;", "=r,f,f" %a, %b : (f32, f32) -> i32
+      llvm.store %p, %y : i32, !llvm.ptr<1>
+      llvm.return
+    })"))
+      << errors;
+  std::vector<uint32_t> y(1);
+  LaunchReport report = launch(
+      "k", {1, 1, 1}, {1, 1, 1},
+      {buffer("y", y), KernelArgument::f32(1.0f), KernelArgument::f32(-2.0f)});
+  EXPECT_TRUE(report.clean()) << report.str();
+  EXPECT_EQ(y[0], 0x3f80c000u); // the first operand is the upper half
+  EXPECT_NE(ptx().find("cvt.rn.bf16x2.f32"), std::string::npos) << errors;
+}
+
 TEST_F(EmulatorTest, FunctionsAndReductions) {
   ASSERT_TRUE(make(R"(
     llvm.func @k(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>) attributes {nvvm.kernel} {
