@@ -68,10 +68,7 @@ TEST_F(EmulatorTest, ABoundThatIsOneTooFarIsNamed) {
 }
 
 TEST_F(EmulatorTest, WritesOfTwoBlocksToOneByteAreARace) {
-  ASSERT_TRUE(make(kElementwise)) << errors;
-  std::vector<float> x(64), y(64);
-  // The second block starts in the middle of the first: n of a launch with 32
-  // threads, y of one that believes in 48.
+  // Blocks of 32 threads that lie 24 elements apart.
   ASSERT_TRUE(make(R"(
     llvm.func @k(%y: !llvm.ptr<1>) attributes {nvvm.kernel} {
       %t = nvvm.read.ptx.sreg.tid.x : i32
