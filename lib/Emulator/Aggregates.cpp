@@ -46,7 +46,8 @@ LogicalResult decodeZero(FunctionDecoder &decoder, Operation *op) {
 LogicalResult decodeUndefined(FunctionDecoder &decoder, Operation *op) {
   // Visible where it should not be.
   SmallVector<uint64_t> registers;
-  for (const Leaf &leaf : layoutOf(op->getResult(0).getType())->leaves)
+  FailureOr<Layout> layout = layoutOf(op->getResult(0).getType());
+  for (const Leaf &leaf : layout->leaves)
     registers.push_back(truncate(0x7fc17fc17fc17fc1, leaf.scalar.bits));
   decoder.setConstant(op->getResult(0), registers);
   return success();

@@ -28,6 +28,7 @@
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/Compiler.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/TargetSelect.h"
@@ -36,6 +37,10 @@
 #include "llvm/TargetParser/Triple.h"
 #include <csetjmp>
 #include <mutex>
+#include <vector>
+#if LLVM_ADDRESS_SANITIZER_BUILD
+#include <sanitizer/lsan_interface.h>
+#endif
 
 using namespace mlir;
 
@@ -78,17 +83,37 @@ private:
   static inline unsigned users = 0;
 };
 
+/// Tells the leak sanitizer, if there is one, of the memory that is lost.
+struct LeaksExpected {
+#if LLVM_ADDRESS_SANITIZER_BUILD
+  LeaksExpected() { __lsan_disable(); }
+  ~LeaksExpected() { __lsan_enable(); }
+#else
+  ~LeaksExpected() {} // not trivial, so that it is not an unused variable
+#endif
+};
+
 /// Runs `work`; false, with LLVM's message, where LLVM would have ended the
 /// process. What `work` held by then is lost.
 bool runGuarded(llvm::function_ref<void()> work, std::string &message) {
   FatalError error;
   FatalErrorGuard guard(error);
+  LeaksExpected leaks;
   if (setjmp(error.jump) == 0) {
     work();
     return true;
   }
   message = error.message;
   return false;
+}
+
+/// Keeps for good what a code generator that was left still refers to.
+template <typename... Owned> void abandon(Owned... owned) {
+  static std::mutex mutex;
+  static std::vector<std::tuple<Owned...>> *kept =
+      new std::vector<std::tuple<Owned...>>;
+  std::lock_guard lock(mutex);
+  kept->emplace_back(std::move(owned)...);
 }
 
 //===--- The target -------------------------------------------------------===//
@@ -249,11 +274,7 @@ FailureOr<std::string> emitPTX(ModuleOp kernels, const PTXOptions &options) {
       },
       fatal);
   if (!ended) {
-    // The code generator was left in the middle of its work; what it refers to
-    // must stay.
-    (void)module.release();
-    (void)machine.release();
-    (void)context.release();
+    abandon(std::move(context), std::move(machine), std::move(module));
     InFlightDiagnostic diagnostic = kernels.emitError()
                                     << "LLVM has no code for a kernel on '"
                                     << options.chip << "': " << fatal;
