@@ -266,6 +266,23 @@ TEST(GemmKernel, WidenedRowsAreExactOnIntegers) {
   check(spec, config, CPUTarget{CPUTarget::ISA::AVX2});
 }
 
+// Rows that are shared out over items, less to each than a kernel is called for
+// at the least: no tile may be taller than its item, or it leaves the scratch.
+TEST(GemmKernel, ItemsOfFewRowsHaveShortTiles) {
+  for (const CPUTarget &target : targets()) {
+    GemmSpec spec = draw("f32", "f32");
+    spec.k = 200 + pick(0, 50);
+    spec.groupSize = 36; // sums are in the scratch from block to block
+    GemmConfig config = drawConfig(spec);
+    config.rows = 3;
+    config.height = 5;
+    config.width = config.panel % 32 ? 16 : 32;
+    config.depth = 36;
+    config.least = 4;
+    check(spec, config, target);
+  }
+}
+
 // Every kind of set and all of them together, on every instruction set.
 TEST(GemmKernel, RunTimeSetsAreExactOnIntegers) {
   using Rows = GemmSpec::Rows;

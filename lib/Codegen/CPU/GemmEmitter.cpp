@@ -291,9 +291,13 @@ void GemmEmitter::emitBlock(const Item &whole, const Block &block) {
   Value tiles = max(div(add(item.count, most - 1), most), index(1));
   Value low = arith::DivUIOp::create(b, item.count, tiles);
   Value taller = arith::RemUIOp::create(b, item.count, tiles);
-  // With at least half a tile of rows, no tile has less.
+  // With at least half a tile of rows, no tile has less; nor has an item less
+  // than half of what items have at most.
   // (A set of rows has any number of them.)
-  int64_t least = gemm.rows ? 1 : std::min(config.least, (most + 1) / 2);
+  int64_t least =
+      gemm.rows
+          ? 1
+          : std::min({config.least, (most + 1) / 2, (config.rows + 1) / 2});
   loop(index(0), tiles, 1, index(0), [&](Value tile, ValueRange carried) {
     Value row = carried.front();
     Value isTaller =
