@@ -20,6 +20,7 @@
 #include "runtime/base/sha256.h"
 #include "runtime/bundle/bundle.h"
 #include "runtime/bundle/fallback_text.h"
+#include "runtime/cpu/cpu_features.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 #include "mlir/Dialect/MLProgram/IR/MLProgram.h"
@@ -271,13 +272,6 @@ static LogicalResult runPipeline(ModuleOp module,
   return manager.run(module);
 }
 
-/// Has this machine tiles? Few CPUs do, and code for one more instruction set
-/// takes half as long again to compile.
-static bool hasTiles() {
-  FailureOr<CPUTarget> host = CPUTarget::host();
-  return succeeded(host) && host->isa == CPUTarget::ISA::AMX_BF16;
-}
-
 /// The instruction sets to emit code for, best first.
 static FailureOr<SmallVector<CPUTarget>>
 chooseISAs(ModuleOp module, decoder::ModelAttr model,
@@ -287,9 +281,12 @@ chooseISAs(ModuleOp module, decoder::ModelAttr model,
     // The oracle's plain loops gain nothing from wider vectors.
     list = "avx2";
     if (!options.oracle)
-      list += model.getDtype().isBF16()
-                  ? hasTiles() ? ",amx_bf16" : ",avx512_bf16"
-                  : ",avx512";
+      list += model.getDtype().isBF16() ? ",avx512_bf16" : ",avx512";
+    // Tiles where they are: few CPUs have them, and code for one more
+    // instruction set takes half as long again to compile.
+    if (!options.oracle && model.getDtype().isBF16() &&
+        rt::hasCpuFeature("amx_bf16"))
+      list += ",amx_bf16";
   }
   SmallVector<StringRef> names;
   StringRef(list).split(names, ',');

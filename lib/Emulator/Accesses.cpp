@@ -166,10 +166,12 @@ void ThreadBlock::noteRead(Thread &thread, const Instruction &at,
       reportRace(thread, at, place, byte, cell.write, "write", "read");
     // Reads that happened before this one say no more than it, and of all
     // reads by other blocks one says enough.
-    llvm::erase_if(cell.reads, [&, kept = false](const Access &read) mutable {
-      if (read.block != blockIndex)
+    // An atomic read says less than a plain one.
+    bool kept = false;
+    llvm::erase_if(cell.reads, [&](const Access &read) {
+      if (read.block != blockIndex && read.atomic == atomic)
         return std::exchange(kept, true);
-      return happenedBefore(read, thread);
+      return happenedBefore(read, thread) && (!atomic || read.atomic);
     });
     cell.reads.push_back(accessBy(thread, at, atomic));
   }
@@ -215,7 +217,14 @@ void ThreadBlock::noteWrite(Thread &thread, const Instruction &at,
           !std::exchange(saidRace, true))
         reportRace(thread, at, place, byte, read, "read", "write");
     cell.reads.clear();
-    cell.write = accessBy(thread, at, atomic);
+    // An atomic write does not hide a plain one of the same thread that nobody
+    // has waited for.
+    Access write = accessBy(thread, at, atomic);
+    if (cell.write.at && !cell.write.atomic &&
+        cell.write.block == write.block && cell.write.thread == write.thread &&
+        cell.write.clock == write.clock)
+      write.atomic = false;
+    cell.write = write;
   }
 }
 

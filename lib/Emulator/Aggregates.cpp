@@ -169,7 +169,6 @@ LogicalResult decodeShuffle(FunctionDecoder &decoder, Operation *op) {
 
 //===--- The same bits as another type ------------------------------------===//
 
-// Immediates: bits of an element before and after.
 Step bitcast(ThreadBlock &, Thread &thread, const Instruction &at) {
   unsigned from = at.scalar.bits, to = at.to.bits;
   for (uint32_t i = 0; i < at.count; ++i) {

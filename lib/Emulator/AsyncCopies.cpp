@@ -1,7 +1,7 @@
 //===- AsyncCopies.cpp - cp.async in flight -------------------------------===//
 //
-// nvvm.cp.async.shared.global, .commit.group and .wait.group, and the two waits
-// of the same that are inline assembly.
+// nvvm.cp.async.shared.global, .commit.group and .wait.group, and waits that
+// are inline assembly or calls of intrinsics.
 //
 //===----------------------------------------------------------------------===//
 

@@ -185,7 +185,7 @@ LogicalResult FunctionDecoder::decode(Operation *op) {
 
 LogicalResult FunctionDecoder::placeSharedMemory() {
   SmallVector<LLVM::GlobalOp> dynamic;
-  uint64_t end = 0;
+  uint64_t end = 0, declared = 0;
   // At an odd multiple of its alignment, so that whoever needs more than was
   // asked for meets a misaligned access.
   auto place = [&](uint64_t alignment) {
@@ -217,11 +217,12 @@ LogicalResult FunctionDecoder::placeSharedMemory() {
     }
     addresses[global] = place(alignmentOf(global, *layout));
     end = addresses[global] + layout->size;
+    declared += layout->size;
     return WalkResult::advance();
   });
   if (walk.wasInterrupted())
     return failure();
-  function.staticShared = end;
+  function.staticShared = declared;
   uint64_t alignment = 1;
   for (LLVM::GlobalOp global : dynamic)
     alignment =

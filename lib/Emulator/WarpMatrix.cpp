@@ -3,10 +3,10 @@
 // Fragment layouts are those of the PTX ISA, "Matrix fragments for
 // mma.m16n8k16" and "mma.sp.m16n8k32", with the lane as 4 * group + member:
 //
-//   A, register q of 2 elements x:  row group + 8 (q % 2), column 2 member + x
-//   + 8 (q / 2) B, register q:                  row 2 member + x + 8 q, column
-//   group C and D, register q:            row group + 8 (q / 2), column 2
-//   member + q % 2
+// - A, element x of register q: row group + 8 (q % 2), and
+//   column 2 member + x + 8 (q / 2);
+// - B, element x of register q: row 2 member + x + 8 q, column group;
+// - C and D, register q: row group + 8 (q / 2), column 2 member + q % 2.
 //
 // A sum is exact but for one rounding to f32 at its end (products and partial
 // sums are double). A GPU's order and rounding of partial sums are its own, so

@@ -1,6 +1,7 @@
 //===- CPUTarget.cpp - instruction-set levels of x86-64 -------------------===//
 
 #include "coppice/Target/CPUTarget.h"
+#include "runtime/cpu/cpu_features.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/TargetParser/Host.h"
 
@@ -26,8 +27,10 @@ FailureOr<CPUTarget> CPUTarget::host() {
     return CPUTarget{ISA::AVX2};
   if (!features.lookup("avx512bf16"))
     return CPUTarget{ISA::AVX512};
-  return CPUTarget{hasAll({"amx-tile", "amx-bf16"}) ? ISA::AMX_BF16
-                                                    : ISA::AVX512_BF16};
+  // The runtime asks the system, too, which may not save tiles.
+  bool hasTiles =
+      hasAll({"amx-tile", "amx-bf16"}) && rt::hasCpuFeature("amx_bf16");
+  return CPUTarget{hasTiles ? ISA::AMX_BF16 : ISA::AVX512_BF16};
 }
 
 FailureOr<CPUTarget> CPUTarget::parse(StringRef name, std::string &error) {

@@ -31,6 +31,7 @@
 #include "llvm/Support/Compiler.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/PrettyStackTrace.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
@@ -99,10 +100,12 @@ bool runGuarded(llvm::function_ref<void()> work, std::string &message) {
   FatalError error;
   FatalErrorGuard guard(error);
   LeaksExpected leaks;
+  const void *stack = llvm::SavePrettyStackState();
   if (setjmp(error.jump) == 0) {
     work();
     return true;
   }
+  llvm::RestorePrettyStackState(stack);
   message = error.message;
   return false;
 }

@@ -156,6 +156,7 @@ static Ceilings probeCeilings(const StreamingBuffer &buffer,
   };
   set(&Rates::f32, probeFlops(widestF32(), threads, /*trials=*/20));
   set(&Rates::bf16, probeFlops(probeBf16(), threads, /*trials=*/20));
+  set(&Rates::tiles, probeFlops(probeTiles(), threads, /*trials=*/20));
   set(&Rates::f32Avx2, probeFlops(probeAvx2(), threads, /*trials=*/20));
   set(&Rates::dram, probeRead(buffer, buffer.bytes(), threads,
                               /*passes=*/1, /*trials=*/40));
@@ -243,6 +244,8 @@ Look lookAtRates(const StreamingBuffer &buffer, int threads,
   };
   if (isa == "avx2")
     set(&Rates::f32Avx2, probeFlops(probeAvx2(), threads, /*trials=*/1));
+  else if (isa == "amx_bf16")
+    set(&Rates::tiles, probeFlops(probeTiles(), threads, /*trials=*/1));
   else if (isa != "avx512")
     set(&Rates::bf16, probeFlops(probeBf16(), threads, /*trials=*/1));
   set(&Rates::f32, probeFlops(widestF32(), threads, /*trials=*/1));
@@ -252,8 +255,8 @@ Look lookAtRates(const StreamingBuffer &buffer, int threads,
 
 Rates medianOf(const std::vector<Rates> &looks) {
   Rates median;
-  for (double Rates::*rate :
-       {&Rates::f32, &Rates::bf16, &Rates::f32Avx2, &Rates::dram}) {
+  for (double Rates::*rate : {&Rates::f32, &Rates::bf16, &Rates::f32Avx2,
+                              &Rates::dram, &Rates::tiles}) {
     std::vector<double> seen;
     for (const Rates &look : looks)
       if (look.*rate > 0)

@@ -147,10 +147,16 @@ const ProbeKernels &probeKernels() {
   return kernelsBaseline;
 }
 
-ProbeChains probeBf16() {
+ProbeChains probeTiles() {
 #if defined(__x86_64__)
   if (hasCpuFeature("amx_bf16") && hasCpuFeature("amx_tile"))
     return {tiles, 2.0 * 16 * 16 * 32 * tileChains};
+#endif
+  return {};
+}
+
+ProbeChains probeBf16() {
+#if defined(__x86_64__)
   if (hasCpuFeature("avx512_bf16"))
     return {dots, 4.0 * 16 * dotChains};
 #endif

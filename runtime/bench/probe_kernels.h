@@ -29,7 +29,9 @@ struct ProbeChains {
   double flopsPerIteration = 0;
 };
 
-/// Tiles of bf16, or dot instructions on pairs of them.
+/// Tiles of bf16.
+ProbeChains probeTiles();
+/// Dot instructions on pairs of bf16.
 ProbeChains probeBf16();
 /// f32 in 256-bit vectors, whatever else there is.
 ProbeChains probeAvx2();

@@ -19,6 +19,7 @@ void Rates::raise(const Rates &other) {
   bf16 = std::max(bf16, other.bf16);
   f32Avx2 = std::max(f32Avx2, other.f32Avx2);
   dram = std::max(dram, other.dram);
+  tiles = std::max(tiles, other.tiles);
 }
 
 void Rates::replace(const Rates &other) {
@@ -30,13 +31,17 @@ void Rates::replace(const Rates &other) {
   take(bf16, other.bf16);
   take(f32Avx2, other.f32Avx2);
   take(dram, other.dram);
+  take(tiles, other.tiles);
 }
 
 double peakOf(const Rates &rates, Arithmetic arithmetic, std::string_view isa) {
   if (isa == "avx2" && rates.f32Avx2 > 0)
     return rates.f32Avx2;
-  bool hasDots = isa != "avx2" && isa != "avx512" && rates.bf16 > 0;
-  return arithmetic == Arithmetic::BF16 && hasDots ? rates.bf16 : rates.f32;
+  if (arithmetic != Arithmetic::BF16 || isa == "avx2" || isa == "avx512")
+    return rates.f32;
+  double tiles = isa == "avx512_bf16" ? 0 : rates.tiles;
+  double narrow = std::max(rates.bf16, tiles);
+  return narrow > 0 ? narrow : rates.f32;
 }
 
 namespace {
@@ -138,6 +143,7 @@ static Status readRates(const Json &json, const std::string &where,
   Reader reader(json, where);
   reader.read("f32_flops_per_s", out.f32, leastRate);
   reader.readOptional("bf16_flops_per_s", out.bf16, leastRate);
+  reader.readOptional("bf16_tile_flops_per_s", out.tiles, leastRate);
   reader.readOptional("f32_avx2_flops_per_s", out.f32Avx2, leastRate);
   reader.read("dram_read_bytes_per_s", out.dram, leastRate);
   return reader.status;
@@ -323,6 +329,7 @@ Json ratesJson(const Rates &rates) {
   };
   add("f32_flops_per_s", rates.f32);
   add("bf16_flops_per_s", rates.bf16);
+  add("bf16_tile_flops_per_s", rates.tiles);
   add("f32_avx2_flops_per_s", rates.f32Avx2);
   add("dram_read_bytes_per_s", rates.dram);
   return json;

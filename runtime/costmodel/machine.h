@@ -23,9 +23,10 @@ namespace coppice::rt {
 /// from DRAM. 0: not known, or the machine has no such unit.
 struct Rates {
   double f32 = 0;     ///< the widest vectors
-  double bf16 = 0;    ///< tiles, or dot instructions
+  double bf16 = 0;    ///< dot instructions
   double f32Avx2 = 0; ///< 256-bit vectors, for code that is confined to them
   double dram = 0;    ///< working set >= 4x the last-level cache
+  double tiles = 0;   ///< tiles of bf16 (AMX)
 
   /// Each rate the greater of both.
   void raise(const Rates &other);
@@ -35,7 +36,8 @@ struct Rates {
 };
 
 /// FLOP/s of products made of `arithmetic` in code for `isa` ("avx2", "avx512",
-/// "avx512_bf16"; anything else stands for all that the machine has).
+/// "avx512_bf16", "amx_bf16"; anything else stands for all that the machine
+/// has).
 double peakOf(const Rates &rates, Arithmetic arithmetic, std::string_view isa);
 
 constexpr int cacheLevels = 3;

@@ -12,7 +12,8 @@ std::string describe(const Target &target);
 
 // The first target that this machine can run and that has the given name and
 // instruction set; null: any. The bundle lists the best first; where bf16 dot
-// products are slow, code for avx512 is better than that for avx512_bf16.
+// products are slow, code for avx512 is better than that for avx512_bf16,
+// unless there is code for AMX.
 Result<const Target *> chooseTarget(const Program &program, const char *name,
                                     const char *isa);
 

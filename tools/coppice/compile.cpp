@@ -55,8 +55,8 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
       "--isa", options->isa,
       "comma-separated instruction sets of target cpu: avx2, "
       "avx512, avx512_bf16, amx_bf16, host (this machine's best); one file "
-      "of code each [avx2 and avx512, or for bf16 models amx_bf16 where this "
-      "machine has it, else avx512_bf16]");
+      "of code each [avx2 and avx512, or for bf16 models avx512_bf16, and "
+      "amx_bf16 where this machine has it]");
   command
       ->add_option("--max-batch", options->maxBatch,
                    "sequences that the KV cache may hold [8]")

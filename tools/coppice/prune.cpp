@@ -598,7 +598,8 @@ void driver::addPruneCommand(CLI::App &app, int &exitCode) {
       ->add_option(
           "--group", command->dynamic.group,
           "columns of a group of --dynamic-n and --dynamic-k, best a "
-          "multiple of 16: others run dense where they are made; query "
+          "multiple of 16: others run dense where they are made, unless "
+          "hardly any is expected or compile is forced; query "
           "heads are grouped as far as they fit, at least one [128]")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 31))
       ->check([=](const std::string &) -> std::string {

@@ -26,8 +26,8 @@ struct CompileOptions {
   std::string target = "cpu";
   /// Instruction sets of target cpu, comma-separated: avx2, avx512,
   /// avx512_bf16, amx_bf16, or host for this machine's best. Empty: avx2, and
-  /// for the fast program avx512, which is avx512_bf16 for bf16 models, or
-  /// amx_bf16 where this machine has that.
+  /// for the fast program avx512, which is avx512_bf16 for bf16 models, and
+  /// amx_bf16 besides where this machine has that.
   std::string isa;
   /// File of `coppice tune`; what it does not know the cost model chooses.
   /// Empty: all of it.
@@ -40,7 +40,8 @@ struct CompileOptions {
   /// Empty: nothing is rounded.
   std::string roundLike;
   bool taps = false;
-  /// Skip what is pruned at run time even where dense is predicted to be faster.
+  /// Skip what is pruned at run time even where dense is predicted to be
+  /// faster.
   bool force = false;
   bool allowNonFinite = false;
   /// Kernels of programs that this process compiled before; may be null.

@@ -1,4 +1,10 @@
 //===- GemmEmitter.cpp - code of matrix products over packed panels -------===//
+//
+// In: what a kernel computes and how it is blocked. Out: its loops over work
+// items, blocks of K and tiles, as GemmKernel.cpp says, with products in vector
+// registers; the epilogue.
+//
+//===----------------------------------------------------------------------===//
 
 #include "GemmEmitter.h"
 #include "Strategies.h"
@@ -621,10 +627,10 @@ void GemmEmitter::multiplyGroups(SmallVector<Value> &sums, const Block &block,
   sums = llvm::to_vector(all);
 }
 
-/// `height` rows of A as f32, K of the block, one after the other, from row
-/// `row` of the item on. Groups of a set lie apart, and the CPU's own
-/// prefetching does not see where the next one is: so the next tile's are
-/// fetched meanwhile.
+/// `height` rows of A, K of the block, as f32 or for tiles as stored, one after
+/// the other, from row `row` of the item on. Groups of a set lie apart, and the
+/// CPU's own prefetching does not see where the next one is: so the next tile's
+/// are fetched meanwhile.
 void GemmEmitter::copyInput(Value height, const Item &item, const Block &block,
                             Value row) {
   loop(index(0), height, 1, [&](Value r) {

@@ -91,7 +91,7 @@ private:
                      Value scratchColumn);
   void multiplyTiles(mlir::SmallVector<Value> &sums, int64_t rowTiles,
                      const GemmProduct::Operands &operands, Value inputColumn,
-                     Value weights, Value count);
+                     Value first, Value count);
   void addScattered(const Item &item, const Block &block, Value row,
                     Value scratchColumn, int64_t rowTiles, int64_t columns);
   int64_t columnsOfTiles() { return config.panel % 32 ? 16 : 32; }

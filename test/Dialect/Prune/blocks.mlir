@@ -2,10 +2,10 @@
 
 // CHECK-LABEL: prune.plan @plan
 prune.plan @plan {
-  // The row's own block is the least, and is not printed.
+  // The row's own block is the least.
   // CHECK-NEXT: prune.blocks "layers.*.attn" of 64{{$}}
   prune.blocks "layers.*.attn" of 64
-  // CHECK-NEXT: prune.blocks "layers.0.attn" of 64{{$}}
+  // CHECK-NEXT: prune.blocks "layers.0.attn" of 64 window(1){{$}}
   prune.blocks "layers.0.attn" of 64 window(1)
   // CHECK-NEXT: prune.blocks "layers.1.attn" of 16 window(4) sinks(1) top(2)
   prune.blocks "layers.1.attn" of 16 window(4) sinks(1) top(2)
@@ -14,7 +14,9 @@ prune.plan @plan {
   // CHECK-NEXT: prune.blocks "layers.3.attn" of 32 top(3) scorer(8) from "s.safetensors" threshold = 1.000000e-02
   prune.blocks "layers.3.attn" of 32 top(3) scorer(8) from "s.safetensors" threshold = 0.01
   // CHECK-NEXT: prune.blocks "layers.4.attn" of 64 threshold = 1.000000e-03
-  prune.blocks "layers.4.attn" of 64 window(1) threshold = 0.001
+  prune.blocks "layers.4.attn" of 64 threshold = 0.001
+  // CHECK-NEXT: prune.blocks "layers.5.attn" of 64 window(1) threshold = 1.000000e-03
+  prune.blocks "layers.5.attn" of 64 window(1) threshold = 0.001
 }
 
 // CHECK-LABEL: func @blocks

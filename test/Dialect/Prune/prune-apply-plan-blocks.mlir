@@ -21,6 +21,11 @@
 // LEARNED: prune.select_blocks "layers.1.attn.blocks" of 32 recent 1 first 0 top 3 by {{.*}} weights %
 // LEARNED: decoder.attention "layers.1.attn.core" {{.*}} blocks of 32({{.*}}drop_below = 5.000000e-01 : f32, drop_size = 32 : i64
 
+// The own block alone, of which nothing can be dropped, is a list all the same.
+// RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.blocks "layers.0.attn" of 32 window(1) threshold = 0.01' > %t.own.mlir
+// RUN: coppice-opt %t.own.mlir --prune-apply-plan | FileCheck %s --check-prefix=OWN
+// OWN: prune.select_blocks "layers.0.attn.blocks" of 32 recent 1 first 0 top 0
+
 // no attention
 // RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.blocks "layers.0.*" of 16' > %t.0.mlir
 // RUN: not coppice-opt %t.0.mlir --prune-apply-plan 2>&1 | FileCheck %s --check-prefix=E0

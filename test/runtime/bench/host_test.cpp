@@ -48,10 +48,13 @@ TEST(Probe, CeilingsAreOfThisWorld) {
   EXPECT_LE(c.typical.f32, c.best.f32);
   EXPECT_LE(c.typical.dram, c.best.dram);
   if (hasCpuFeature("avx512_bf16"))
-    EXPECT_EQ(c.best.bf16 > c.best.f32,
-              hasCpuFeature("amx_bf16") || !hasSlowBF16Dots());
+    EXPECT_EQ(c.best.bf16 > c.best.f32, !hasSlowBF16Dots());
   else
     EXPECT_EQ(c.best.bf16, 0);
+  if (hasCpuFeature("amx_bf16"))
+    EXPECT_GT(c.best.tiles, c.best.f32);
+  else
+    EXPECT_EQ(c.best.tiles, 0);
   double cache =
       *std::max_element(std::begin(c.cacheRead), std::end(c.cacheRead));
   EXPECT_GT(cache, c.best.dram / 2);

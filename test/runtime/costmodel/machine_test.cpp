@@ -84,6 +84,11 @@ TEST(Machine, CeilingsAreThoseOfTheNextCountUp) {
 TEST(Machine, ThePeakIsThatOfTheInstructionsInUse) {
   Rates rates{3, 7, 2, 1};
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512_bf16"), 7);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "amx_bf16"), 7);
+  rates.tiles = 50;
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "amx_bf16"), 50);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512_bf16"), 7);
+  EXPECT_EQ(peakOf(rates, Arithmetic::F32, "amx_bf16"), 3);
   EXPECT_EQ(peakOf(rates, Arithmetic::F32, "avx512_bf16"), 3);
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512"), 3);
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx2"), 2);

@@ -586,6 +586,28 @@ TEST_F(EmulatorTest, AtomicsOfAllBlocksAddUp) {
   EXPECT_EQ(y[0], 3 * 32 * 33 / 2);
 }
 
+// A plain store that nobody waits for, and atomics behind it: its own thread's
+// does not hide it.
+TEST_F(EmulatorTest, AtomicsDoNotHidePlainAccesses) {
+  ASSERT_TRUE(make(R"(
+    llvm.func @k(%y: !llvm.ptr<1>) attributes {nvvm.kernel} {
+      %t = nvvm.read.ptx.sreg.tid.x : i32
+      %zero = llvm.mlir.constant(0 : i32) : i32
+      %first = llvm.icmp "eq" %t, %zero : i32
+      llvm.cond_br %first, ^clear, ^add
+    ^clear:
+      llvm.store %zero, %y : i32, !llvm.ptr<1>
+      llvm.br ^add
+    ^add:
+      %old = llvm.atomicrmw add %y, %t monotonic : !llvm.ptr<1>, i32
+      llvm.return
+    })"))
+      << errors;
+  std::vector<int32_t> y(1);
+  LaunchReport report = launch("k", {1, 1, 1}, {64, 1, 1}, {buffer("y", y)});
+  EXPECT_FALSE(report.clean());
+}
+
 TEST_F(EmulatorTest, EndlessLoopsEnd) {
   ASSERT_TRUE(make(R"(
     llvm.func @k() attributes {nvvm.kernel} {

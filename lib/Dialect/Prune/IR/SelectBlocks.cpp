@@ -71,7 +71,7 @@ LogicalResult BlocksOp::verify() {
                               "32 positions up to 256, found "
                            << size;
   }
-  return verifyCounts(*this, size, static_cast<int64_t>(getRecent()),
+  return verifyCounts(*this, size, getLastBlocks(),
                       static_cast<int64_t>(getFirst()), top);
 }
 

@@ -68,7 +68,7 @@ SelectBlocksOp BlocksPlan::writeLists(const Sublayer &sublayer,
          llvm::enumerate(weightsOfScorer(decision, sublayer)))
       weights[number] = writer.load(builder, decision.getLoc(), weight);
   }
-  auto perHead = static_cast<int64_t>(decision.getRecent() +
+  auto perHead = static_cast<int64_t>(decision.getLastBlocks() +
                                       decision.getFirst() + decision.getTop());
   auto type =
       RankedTensorType::get({attention.getQuery().getType().getDimSize(0),
@@ -80,7 +80,8 @@ SelectBlocksOp BlocksPlan::writeLists(const Sublayer &sublayer,
       isScored ? Value(attention.getQuery()) : Value(),
       isScored ? Value(attention.getKeys()) : Value(), weights[0], weights[1],
       attention.getSlots(), attention.getPositions(),
-      decision.getBlockSizeAttr(), decision.getRecentAttr(),
+      decision.getBlockSizeAttr(),
+      builder.getI64IntegerAttr(decision.getLastBlocks()),
       decision.getFirstAttr(), decision.getTopAttr(),
       isScored ? attention.getHeadDimAttr() : IntegerAttr(),
       attention.getWindowAttr());

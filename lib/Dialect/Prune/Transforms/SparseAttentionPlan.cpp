@@ -85,6 +85,10 @@ LogicalResult coppice::prune::addSparseAttentionDecisions(
     return plan.emitError() << "expected blocks that are chosen by score for "
                                "--block-scorer, found none; --top-blocks K or "
                                "a smaller --sparse-attention has some";
+  // A threshold alone has no lists.
+  IntegerAttr recent;
+  if (options.choosesBlocks())
+    recent = builder.getI64IntegerAttr(counts->recent);
   for (StringRef name : open) {
     IntegerAttr scorer;
     StringAttr file;
@@ -96,8 +100,7 @@ LogicalResult coppice::prune::addSparseAttentionDecisions(
     if (options.threshold)
       threshold = builder.getF64FloatAttr(*options.threshold);
     BlocksOp::create(builder, plan.getLoc(), builder.getStringAttr(name),
-                     builder.getI64IntegerAttr(options.blockSize),
-                     builder.getI64IntegerAttr(counts->recent),
+                     builder.getI64IntegerAttr(options.blockSize), recent,
                      builder.getI64IntegerAttr(counts->first),
                      builder.getI64IntegerAttr(counts->top), scorer, file,
                      threshold);

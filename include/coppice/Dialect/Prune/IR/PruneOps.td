@@ -180,8 +180,8 @@ def Prune_RouteOp : Prune_Op<"route", [
     others are zero in what the sublayer's last product reads. Groups are counted
     along what other decisions leave; the last one of an MLP may be short. Kernels
     have panels of 16 columns: with groups of other sizes what makes them is
-    computed whole, and set to zero where that is needed (`compile --force`:
-    by plain loops).
+    computed whole, and set to zero where that is needed (by plain loops with
+    `compile --force`, and where hardly any group is expected).
 
     `axis(K) groups of G`: the same of groups of G columns of the sublayer's
     normed input, which its first products read, counted among all columns.
@@ -295,7 +295,7 @@ def Prune_BlocksOp : Prune_Op<"blocks", [
     ```
   }];
   let arguments = (ins StrAttr:$sites, I64Attr:$block_size,
-                       DefaultValuedAttr<I64Attr, "1">:$recent,
+                       OptionalAttr<I64Attr>:$recent,
                        DefaultValuedAttr<I64Attr, "0">:$first,
                        DefaultValuedAttr<I64Attr, "0">:$top,
                        OptionalAttr<I64Attr>:$scorer, OptionalAttr<StrAttr>:$file,
@@ -309,8 +309,10 @@ def Prune_BlocksOp : Prune_Op<"blocks", [
   let extraClassDeclaration = [{
     /// Are blocks chosen, or is there a threshold alone?
     bool hasLists() {
-      return !getThreshold() || getRecent() != 1 || getFirst() != 0 || getTop() != 0;
+      return !getThreshold() || getRecentAttr() || getFirst() != 0 || getTop() != 0;
     }
+    /// A row always attends to its own block.
+    int64_t getLastBlocks() { return getRecentAttr() ? getRecentAttr().getInt() : 1; }
   }];
 }
 

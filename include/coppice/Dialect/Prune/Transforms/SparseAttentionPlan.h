@@ -27,7 +27,8 @@ struct SparseAttentionOptions {
   /// Only attentions that match. Empty: all.
   std::string sites;
 
-  bool any() const { return sparsity || window || sinks || top || threshold; }
+  bool choosesBlocks() const { return sparsity || window || sinks || top; }
+  bool any() const { return choosesBlocks() || threshold; }
 };
 
 /// Adds a `prune.blocks` to `plan`, at its end, for each attention that the
