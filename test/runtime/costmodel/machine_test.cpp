@@ -89,6 +89,8 @@ TEST(Machine, ThePeakIsThatOfTheInstructionsInUse) {
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "amx_bf16"), 50);
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512_bf16"), 7);
   EXPECT_EQ(peakOf(rates, Arithmetic::F32, "amx_bf16"), 3);
+  EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "sm_90"), 50); // all that there is
+  rates.tiles = 0;
   EXPECT_EQ(peakOf(rates, Arithmetic::F32, "avx512_bf16"), 3);
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx512"), 3);
   EXPECT_EQ(peakOf(rates, Arithmetic::BF16, "avx2"), 2);
