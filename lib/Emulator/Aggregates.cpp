@@ -16,17 +16,7 @@ namespace {
 
 LogicalResult decodeConstant(FunctionDecoder &decoder, Operation *op) {
   Attribute value = cast<LLVM::ConstantOp>(op).getValue();
-  SmallVector<uint64_t> registers;
-  if (auto number = dyn_cast<IntegerAttr>(value))
-    registers.push_back(number.getValue().getZExtValue());
-  else if (auto number = dyn_cast<FloatAttr>(value))
-    registers.push_back(number.getValue().bitcastToAPInt().getZExtValue());
-  else if (auto numbers = dyn_cast<DenseIntElementsAttr>(value))
-    for (const APInt &number : numbers.getValues<APInt>())
-      registers.push_back(number.getZExtValue());
-  else if (auto numbers = dyn_cast<DenseFPElementsAttr>(value))
-    for (const APFloat &number : numbers.getValues<APFloat>())
-      registers.push_back(number.bitcastToAPInt().getZExtValue());
+  SmallVector<uint64_t> registers = numbersOf(value);
   FailureOr<Layout> layout = layoutOf(op->getResult(0).getType());
   if (registers.size() != layout->count())
     return decoder.error(op)

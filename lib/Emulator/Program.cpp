@@ -234,6 +234,21 @@ LogicalResult FunctionDecoder::placeSharedMemory() {
   return success();
 }
 
+SmallVector<uint64_t> numbersOf(Attribute value) {
+  SmallVector<uint64_t> bits;
+  if (auto number = dyn_cast<IntegerAttr>(value))
+    bits.push_back(number.getValue().getZExtValue());
+  else if (auto number = dyn_cast<FloatAttr>(value))
+    bits.push_back(number.getValue().bitcastToAPInt().getZExtValue());
+  else if (auto numbers = dyn_cast<DenseIntElementsAttr>(value))
+    for (const APInt &number : numbers.getValues<APInt>())
+      bits.push_back(number.getZExtValue());
+  else if (auto numbers = dyn_cast<DenseFPElementsAttr>(value))
+    for (const APFloat &number : numbers.getValues<APFloat>())
+      bits.push_back(number.bitcastToAPInt().getZExtValue());
+  return bits;
+}
+
 /// The bytes of a constant; failure where it has none that are known.
 static FailureOr<std::vector<uint8_t>> bytesOf(LLVM::GlobalOp global,
                                                const Layout &layout) {
@@ -247,17 +262,7 @@ static FailureOr<std::vector<uint8_t>> bytesOf(LLVM::GlobalOp global,
     llvm::copy(text.getValue(), bytes.begin());
     return bytes;
   }
-  SmallVector<uint64_t> registers;
-  if (auto number = dyn_cast<IntegerAttr>(value))
-    registers.push_back(number.getValue().getZExtValue());
-  else if (auto number = dyn_cast<FloatAttr>(value))
-    registers.push_back(number.getValue().bitcastToAPInt().getZExtValue());
-  else if (auto numbers = dyn_cast<DenseIntElementsAttr>(value))
-    for (const APInt &number : numbers.getValues<APInt>())
-      registers.push_back(number.getZExtValue());
-  else if (auto numbers = dyn_cast<DenseFPElementsAttr>(value))
-    for (const APFloat &number : numbers.getValues<APFloat>())
-      registers.push_back(number.bitcastToAPInt().getZExtValue());
+  SmallVector<uint64_t> registers = numbersOf(value);
   if (registers.size() != layout.leaves.size())
     return failure();
   for (auto [leaf, number] : llvm::zip(layout.leaves, registers))

@@ -56,6 +56,9 @@ struct Layout {
 /// Fails for types that have no registers (tokens, scalable vectors, ..).
 mlir::FailureOr<Layout> layoutOf(mlir::Type type);
 
+/// The bits of a constant's numbers, one by one; none of another attribute.
+llvm::SmallVector<uint64_t> numbersOf(mlir::Attribute value);
+
 /// What a thread does after an instruction.
 enum class Step {
   Next, // the following instruction

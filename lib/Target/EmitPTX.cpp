@@ -252,6 +252,17 @@ FailureOr<std::string> emitPTX(ModuleOp kernels, const PTXOptions &options) {
   module->setTargetTriple(machine->getTargetTriple());
   module->setDataLayout(machine->createDataLayout());
 
+  std::unique_ptr<llvm::raw_fd_ostream> dump;
+  if (!options.dumpLLVM.empty()) {
+    std::error_code code;
+    dump = std::make_unique<llvm::raw_fd_ostream>(options.dumpLLVM, code);
+    if (code) {
+      kernels.emitError() << "cannot write '" << options.dumpLLVM
+                          << "': " << code.message();
+      return failure();
+    }
+  }
+
   std::string errors, fatal;
   context->setDiagnosticHandler(std::make_unique<BackEndErrors>(errors));
   SmallString<0> ptx;
@@ -259,15 +270,8 @@ FailureOr<std::string> emitPTX(ModuleOp kernels, const PTXOptions &options) {
   bool ended = runGuarded(
       [&] {
         optimize(*module, *machine);
-        if (!options.dumpLLVM.empty()) {
-          std::error_code code;
-          llvm::raw_fd_ostream dump(options.dumpLLVM, code);
-          if (code)
-            errors =
-                "cannot write '" + options.dumpLLVM + "': " + code.message();
-          else
-            module->print(dump, nullptr);
-        }
+        if (dump)
+          module->print(*dump, nullptr);
         llvm::raw_svector_ostream stream(ptx);
         llvm::legacy::PassManager passes;
         emits = !machine->addPassesToEmitFile(

@@ -1,6 +1,8 @@
 // See site_names.h.
 #include "runtime/base/site_names.h"
 
+#include "runtime/base/concat.h"
+
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -93,6 +95,24 @@ std::string describeSites(const std::vector<std::string> &sites,
             (names.size() > 1 ? "{" + last + "}" : last);
   }
   return text;
+}
+
+std::vector<std::string> groupByText(const std::vector<SiteText> &texts,
+                                     const std::vector<std::string> &all) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> groups;
+  for (const SiteText &one : texts) {
+    auto at =
+        std::find_if(groups.begin(), groups.end(), [&](const auto &group) {
+          return group.first == one.text;
+        });
+    if (at == groups.end())
+      at = groups.insert(groups.end(), {one.text, {}});
+    at->second.push_back(one.site);
+  }
+  std::vector<std::string> lines;
+  for (const auto &[text, sites] : groups)
+    lines.push_back(concat(describeSites(sites, all), ": ", text));
+  return lines;
 }
 
 } // namespace coppice::rt

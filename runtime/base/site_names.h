@@ -21,6 +21,15 @@ struct LayerSiteName {
 std::string describeSites(const std::vector<std::string> &sites,
                           const std::vector<std::string> &all);
 
+/// A text about a site.
+struct SiteText {
+  std::string site, text;
+};
+
+/// A line "SITES: TEXT" for each text, in the order in which they come first.
+std::vector<std::string> groupByText(const std::vector<SiteText> &texts,
+                                     const std::vector<std::string> &all);
+
 } // namespace coppice::rt
 
 #endif

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 namespace coppice::rt {
@@ -47,6 +48,7 @@ Result<Machine> machineToPredictFor(const std::string &named) {
     return Machine::load(named);
   std::string path = defaultMachinePath();
   std::error_code ignored;
+  std::optional<Machine> old; // of this machine, for other code
   if (!path.empty() && std::filesystem::exists(path, ignored)) {
     Result<std::string> schema = readSchema(path);
     if (schema && *schema != machineSchema) {
@@ -56,14 +58,26 @@ Result<Machine> machineToPredictFor(const std::string &named) {
       Result<Machine> machine = Machine::load(path);
       if (!machine)
         return machine.status().at("remove it or run probe");
-      if (machine->host == hostName() && machine->cpu == cpuName())
-        return machine;
+      if (machine->host == hostName() && machine->cpu == cpuName()) {
+        if (machine->isa == bestIsa())
+          return machine;
+        // The ceilings of instructions that it does not know are missing.
+        std::fprintf(stderr, "note: %s was probed for %s, code here has %s\n",
+                     path.c_str(), machine->isa.c_str(), bestIsa().c_str());
+        old = *std::move(machine);
+      }
     }
   }
   std::fprintf(stderr, "probing this machine, some seconds\n");
   Result<Machine> machine = probeMachine({});
   if (!machine || path.empty())
     return machine;
+  // What was calibrated stays.
+  if (old) {
+    machine->stepSeconds = old->stepSeconds;
+    for (const Curve &curve : old->curves)
+      machine->setCurve(curve);
+  }
   Status status = store(*machine, path);
   // The figures are good without the file; the next run will probe again.
   std::fprintf(stderr, status.ok() ? "wrote %s\n" : "warning: %s\n",

@@ -7,8 +7,10 @@
 namespace coppice::rt {
 
 /// The description in the file `named`; with no name that of the default place
-/// if it is of this machine, else one that is probed now and stored there. Says
-/// on stderr when it probes; a file that cannot be stored is a warning only.
+/// if it is of this machine and of the instructions that code for it has, else
+/// one that is probed now and stored there, with the curves that were
+/// calibrated for this machine. Says on stderr when it probes; a file that
+/// cannot be stored is a warning only.
 Result<Machine> machineToPredictFor(const std::string &named);
 
 /// The description in the file `named`, or that of a machine of this name that

@@ -35,20 +35,10 @@ static std::string describe(const Fallback &fallback) {
 std::vector<std::string>
 describeFallbacks(const std::vector<Fallback> &fallbacks,
                   const std::vector<std::string> &sites) {
-  std::vector<std::pair<std::string, std::vector<std::string>>> alike;
-  for (const Fallback &fallback : fallbacks) {
-    std::string text = describe(fallback);
-    auto at = std::find_if(alike.begin(), alike.end(), [&](const auto &entry) {
-      return entry.first == text;
-    });
-    if (at == alike.end())
-      at = alike.insert(alike.end(), {text, {}});
-    at->second.push_back(fallback.site);
-  }
-  std::vector<std::string> lines;
-  for (const auto &[text, of] : alike)
-    lines.push_back(concat(describeSites(of, sites), ": ", text));
-  return lines;
+  std::vector<SiteText> texts;
+  for (const Fallback &fallback : fallbacks)
+    texts.push_back({fallback.site, describe(fallback)});
+  return groupByText(texts, sites);
 }
 
 std::vector<std::string> describeFallbacks(const Program &program) {

@@ -77,22 +77,16 @@ std::vector<std::string> describeAdvice(const std::vector<Advice> &advice,
     for (std::string unit : {sublayerOf(dispatch.site), layerOf(dispatch.site)})
       if (!unit.empty() && std::find(all.begin(), all.end(), unit) == all.end())
         all.push_back(unit);
-  std::vector<std::pair<std::string, std::vector<std::string>>> alike;
+  std::vector<SiteText> texts;
   for (const Advice &one : advice) {
     char text[80];
     std::snprintf(text, sizeof text, "predicted %.2fx at M = %lld",
                   one.predictedSpeedup, static_cast<long long>(rows));
-    auto at = std::find_if(alike.begin(), alike.end(), [&](const auto &entry) {
-      return entry.first == text;
-    });
-    if (at == alike.end())
-      at = alike.insert(alike.end(), {text, {}});
-    at->second.push_back(one.site);
+    texts.push_back({one.site, text});
   }
-  std::vector<std::string> lines;
-  for (const auto &[text, sites] : alike)
-    lines.push_back(
-        concat("do not prune here: ", describeSites(sites, all), ": ", text));
+  std::vector<std::string> lines = groupByText(texts, all);
+  for (std::string &line : lines)
+    line = "do not prune here: " + line;
   return lines;
 }
 

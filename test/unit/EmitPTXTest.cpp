@@ -35,6 +35,7 @@ protected:
     PTXOptions options;
     options.chip = chip;
     options.features = features;
+    options.dumpLLVM = dump;
     FailureOr<std::string> ptx = emitPTX(*module, options);
     return succeeded(ptx) ? *ptx : "";
   }
@@ -42,7 +43,7 @@ protected:
 
   MLIRContext context;
   std::optional<ScopedDiagnosticHandler> handler;
-  std::string errors;
+  std::string errors, dump;
 };
 
 constexpr const char *kExp = R"(
@@ -135,6 +136,13 @@ TEST_F(EmitPTX, ChipsMustHaveWhatKernelsUse) {
   EXPECT_TRUE(says("LLVM has no code for a kernel on 'sm_70'")) << errors;
   EXPECT_TRUE(says("nvvm.mma.m16n8k16")) << errors;
   EXPECT_NE(emit(product), "") << errors;
+}
+
+TEST_F(EmitPTX, ADumpThatCannotBeWrittenIsNoFaultOfTheCode) {
+  dump = "/nowhere/k.ll";
+  EXPECT_EQ(emit(kExp), "");
+  EXPECT_TRUE(says("cannot write '/nowhere/k.ll': ")) << errors;
+  EXPECT_FALSE(says("PTX")) << errors;
 }
 
 TEST_F(EmitPTX, RefusesOtherDialects) {

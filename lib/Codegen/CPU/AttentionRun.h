@@ -131,6 +131,9 @@ protected:
   float scale;
 };
 
+/// Below every score, but so that a difference to one does not overflow.
+inline constexpr float kLowestScore = -1.0e30f;
+
 class AttentionRun : public AttentionBuilder {
 public:
   /// Allocates memory for runs of up to `rows` rows and blocks of `keys`

@@ -2,7 +2,8 @@
 //
 // The state of one kernel of strategy "gemm" while it is built; GemmKernel.cpp
 // says what the code does. GemmEmitter.cpp has the loops and the products in
-// vector registers, GemmTiles.cpp those in tile registers.
+// vector registers, GemmTiles.cpp those in tile registers, GemmInput.cpp the
+// rows of A.
 //
 //===----------------------------------------------------------------------===//
 
@@ -80,6 +81,8 @@ private:
   void emitGroupsOfRows(const Item &item);
   void emitBlock(const Item &item, const Block &block);
   void expandBlock(const Item &item, const Block &block);
+  void setWeights(GemmProduct::Operands &operands, const Item &item,
+                  const Block &block, Value local, size_t number);
   void emitTile(int64_t height, const Item &item, const Block &block,
                 Value row);
   // Products in tile registers (GemmTiles.cpp).

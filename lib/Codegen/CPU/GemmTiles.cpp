@@ -51,17 +51,9 @@ void GemmEmitter::emitTiles(const Item &item, const Block &block) {
 /// `rowTiles` tiles of rows from `row` of the item on, by a panel.
 void GemmEmitter::emitTilesOfPanel(int64_t rowTiles, const Item &item,
                                    const Block &block, Value row, Value local) {
-  Value panel = mul(panelAt(add(item.panel, local)), elementsAlongK(gemm.k()));
-  Value start = gemm.groups ? panel : add(panel, elementsAlongK(block.from));
-  for (auto [number, weight] : llvm::enumerate(weights)) {
+  for (size_t number = 0; number < weights.size(); ++number) {
     GemmProduct::Operands operands;
-    operands.weights = operands.fetched = weight;
-    operands.first = operands.fetchedFirst = start;
-    if (path.expands) {
-      operands.weights = expanded->memory();
-      operands.first =
-          expanded->firstOf(add(mul(local, weights.size()), number));
-    }
+    setWeights(operands, item, block, local, number);
     Value scratchColumn =
         add(mul(local, weights.size() * config.panel), number * config.panel);
     loop(index(0), index(config.panel), columnsOfTiles(), [&](Value column) {

@@ -449,7 +449,23 @@ TEST_F(Cli, ProbeWritesWhatBenchReads) {
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "");
   EXPECT_NE(outcome.err.find("DRAM"), std::string::npos) << outcome.err;
-  EXPECT_EQ(Json::parse(readBytes(file))["schema"], "coppice.machine/2");
+  Json machine = Json::parse(readBytes(file));
+  EXPECT_EQ(machine["schema"], "coppice.machine/2");
+
+  // One that was made for other code is made anew; what was calibrated stays.
+  machine["isa"] = "sse9";
+  machine["step_s"] = 0.125;
+  std::string stored = directory / "cache/coppice/machine.json";
+  std::filesystem::create_directories(directory / "cache/coppice");
+  writeBytes(stored, machine.dump());
+  outcome = run("bench " + bundle + " --phase decode --threads 1 --seq 2 " +
+                "--max-seconds 0.01 --max-repeats 2");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("was probed for sse9"), std::string::npos)
+      << outcome.err;
+  Json made = Json::parse(readBytes(stored));
+  EXPECT_NE(made["isa"], "sse9");
+  EXPECT_EQ(made["step_s"], 0.125);
   expectError(1, "probe --threads 1 -o " + directory / "no/m.json",
               "no/m.json");
 }
