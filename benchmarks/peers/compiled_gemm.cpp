@@ -2,7 +2,7 @@
 
 #include "benchmarks/peers/compiled_gemm.h"
 
-#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "coppice/Codegen/CPU/PlanKernel.h"
 #include "coppice/Codegen/CPU/Passes.h"
 #include "coppice/Target/EmitCPU.h"
 #include "mlir/IR/Diagnostics.h"
@@ -104,7 +104,7 @@ LogicalResult LoadedGemm::select(const GemmClass &gemm) {
   if (!module)
     return failure();
   auto function = *module->getOps<func::FuncOp>().begin();
-  FailureOr<KernelPlan> planned = planKernel(function, {});
+  FailureOr<KernelPlan> planned = cpu::planKernel(function, {});
   if (failed(planned))
     return failure();
   plan = *std::move(planned);

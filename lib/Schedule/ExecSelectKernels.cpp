@@ -9,7 +9,7 @@
 //===----------------------------------------------------------------------===//
 #include "coppice/Schedule/Passes.h"
 
-#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "coppice/Codegen/CPU/PlanKernel.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Target/CPUTarget.h"
 #include "coppice/Tune/TuningCache.h"
@@ -30,7 +30,7 @@ struct ExecSelectKernels
   void runOnOperation() override;
 
 private:
-  LogicalResult planKernels(ModuleOp kernels, const PlanOptions &options);
+  LogicalResult planKernels(ModuleOp kernels, const cpu::PlanOptions &options);
   LogicalResult makeStages(ModuleOp kernels, func::FuncOp kernel,
                            const KernelPlan &plan);
   LogicalResult rewrite(exec::DispatchOp dispatch);
@@ -98,9 +98,9 @@ LogicalResult ExecSelectKernels::makeStages(ModuleOp kernels,
 
 /// Every kernel is planned once, however many dispatches run it.
 LogicalResult ExecSelectKernels::planKernels(ModuleOp kernels,
-                                             const PlanOptions &options) {
+                                             const cpu::PlanOptions &options) {
   for (auto kernel : llvm::to_vector(kernels.getOps<func::FuncOp>())) {
-    FailureOr<KernelPlan> plan = planKernel(kernel, options);
+    FailureOr<KernelPlan> plan = cpu::planKernel(kernel, options);
     if (failed(plan) || failed(makeStages(kernels, kernel, *plan)))
       return failure();
   }
@@ -164,7 +164,7 @@ void ExecSelectKernels::runOnOperation() {
     module.emitError("unknown target '") << target << "', expected one of: cpu";
     return signalPassFailure();
   }
-  PlanOptions options;
+  cpu::PlanOptions options;
   TuningCache measured;
   int64_t asked = 0, found = 0;
   if (!tuning.empty()) {

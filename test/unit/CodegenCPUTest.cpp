@@ -6,18 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "coppice/Codegen/CPU/KernelPlan.h"
-#include "coppice/Codegen/CPU/Passes.h"
-#include "coppice/Target/EmitCPU.h"
-#include "mlir/AsmParser/AsmParser.h"
-#include "mlir/Parser/Parser.h"
-#include "mlir/Pass/PassManager.h"
+#include "coppice/Target/CPUTarget.h"
+#include "support/Kernels.h"
 #include "llvm/ADT/APFloat.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
 #include <cmath>
-#include <dlfcn.h>
 #include <map>
 #include <numeric>
 #include <random>
@@ -27,179 +21,10 @@ using namespace mlir;
 using llvm::formatv;
 
 namespace coppice {
+using test::Kernels;
+using test::Symbols;
+
 namespace {
-
-/// Values of the symbols of a step.
-struct Symbols {
-  int64_t rows = 1, headRows = 1, slots = 1, context = 1, attended = 0,
-          cached = 0;
-};
-
-/// A compiled module of kernels.
-class Kernels {
-public:
-  static std::unique_ptr<Kernels> compile(const std::string &source,
-                                          bool oracle = false,
-                                          std::string isa = "host") {
-    DialectRegistry registry;
-    registerCodegenCPUDialects(registry);
-    MLIRContext context(registry);
-    OwningOpRef<ModuleOp> module =
-        parseSourceString<ModuleOp>(source, ParserConfig(&context));
-    if (!module)
-      return nullptr;
-    std::string error;
-    FailureOr<CPUTarget> target = CPUTarget::parse(isa, error);
-    if (failed(target))
-      return nullptr;
-
-    auto kernels = std::make_unique<Kernels>();
-    for (auto kernel : llvm::to_vector(module->getOps<func::FuncOp>())) {
-      FailureOr<KernelPlan> plan = planKernel(kernel, {oracle});
-      if (failed(plan))
-        return nullptr;
-      Kernel &entry = kernels->kernels[kernel.getName()];
-      for (exec::PackingAttr packing : plan->packings)
-        entry.panels.push_back(packing ? packing.getPanels() : 0);
-      OpBuilder builder(kernel);
-      for (const KernelVariant &variant : plan->variants) {
-        Variant &made = entry.variants.emplace_back();
-        made.guard = keepMap(variant.guard);
-        made.workspace = keepMap(variant.workspace);
-        for (const KernelStage &stage : variant.stages) {
-          std::string name = kernel.getName().str() + "__" +
-                             std::to_string(entry.variants.size()) + "_" +
-                             std::to_string(made.stages.size());
-          auto copy = cast<func::FuncOp>(builder.clone(*kernel));
-          copy.setName(name);
-          applyPlan(copy, *plan, variant, stage);
-          made.stages.push_back({name, keepMap(stage.grid)});
-          entry.strategy = stage.config.getStrategy().getValue();
-          entry.rows = stage.config.getParameter("rows").value_or(0);
-        }
-      }
-      kernel.erase();
-    }
-    PassManager manager(&context);
-    buildCodegenCPUPipeline(manager, *target);
-    if (failed(manager.run(*module)))
-      return nullptr;
-
-    CPUTargetOptions options;
-    options.target = *target;
-    if (const char *dump = std::getenv("COPPICE_TEST_DUMP_LLVM"))
-      options.dumpLLVM = dump;
-    SmallString<128> path;
-    if (llvm::sys::fs::createTemporaryFile("coppice-test", "so", path))
-      return nullptr;
-    FailureOr<EmittedTarget> emitted = emitCPU(*module, path, options);
-    if (succeeded(emitted))
-      kernels->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    llvm::sys::fs::remove(path);
-    if (!kernels->library)
-      return nullptr;
-    return kernels;
-  }
-
-  ~Kernels() {
-    if (library)
-      dlclose(library);
-  }
-
-  int64_t panels(StringRef name, unsigned arg) {
-    return kernels.find(name)->second.panels[arg];
-  }
-  std::string strategy(StringRef name) {
-    return kernels.find(name)->second.strategy;
-  }
-
-  int64_t rowsOfItem(StringRef name) { return kernels.find(name)->second.rows; }
-
-  /// Runs the work items [begin, end) of a kernel of one stage.
-  void runItems(StringRef name, const std::vector<const void *> &args,
-                const Symbols &symbols, int64_t begin, int64_t end) {
-    const Variant &variant = choose(name, symbols);
-    ASSERT_EQ(variant.stages.size(), 1u) << name.str();
-    call(variant.stages.front().symbol, args, symbols, begin, end);
-  }
-
-  /// Runs all work items of a kernel, stage by stage, in chunks of `chunk` from
-  /// the last to the first; in one piece if it is 0.
-  void run(StringRef name, std::vector<const void *> args,
-           const Symbols &symbols, int64_t chunk = 0) {
-    const Variant &variant = choose(name, symbols);
-    std::vector<std::byte> workspace;
-    if (variant.workspace) {
-      workspace.resize(variant.workspace(symbols) + 64);
-      args.push_back(workspace.data() +
-                     (64 - reinterpret_cast<uintptr_t>(workspace.data()) % 64) %
-                         64);
-    }
-    for (const Stage &stage : variant.stages) {
-      int64_t grid = stage.grid(symbols), step = chunk ? chunk : grid;
-      for (int64_t end = grid; end > 0; end -= step)
-        call(stage.symbol, args, symbols, std::max<int64_t>(0, end - step),
-             end);
-    }
-  }
-
-private:
-  using Expr = std::function<int64_t(const Symbols &)>;
-  struct Stage {
-    std::string symbol;
-    Expr grid;
-  };
-  struct Variant {
-    Expr guard, workspace; // may be null
-    std::vector<Stage> stages;
-  };
-  struct Kernel {
-    SmallVector<int64_t> panels;
-    std::string strategy; // of the last stage
-    int64_t rows = 0;     // of one of its work items, where it says so
-    std::vector<Variant> variants;
-  };
-
-  /// The context dies before the test asks: keep the map as text.
-  static Expr keepMap(AffineMap map) {
-    if (!map)
-      return {};
-    return [text = formatv("{0}", map).str()](const Symbols &symbols) {
-      MLIRContext context;
-      auto map = cast<AffineMapAttr>(
-          parseAttribute("affine_map<" + text + ">", &context));
-      Builder builder(&context);
-      SmallVector<Attribute> values, results;
-      for (int64_t value : {symbols.rows, symbols.headRows, symbols.slots,
-                            symbols.context, symbols.attended, symbols.cached})
-        values.push_back(builder.getI64IntegerAttr(value));
-      EXPECT_TRUE(succeeded(map.getValue().constantFold(values, results)));
-      return cast<IntegerAttr>(results.front()).getInt();
-    };
-  }
-
-  const Variant &choose(StringRef name, const Symbols &symbols) {
-    const std::vector<Variant> &variants = kernels.find(name)->second.variants;
-    return *llvm::find_if(variants, [&](const Variant &variant) {
-      return !variant.guard || variant.guard(symbols) > 0;
-    });
-  }
-
-  void call(const std::string &symbol, const std::vector<const void *> &args,
-            const Symbols &symbols, int64_t begin, int64_t end) {
-    auto *function =
-        reinterpret_cast<void (*)(const void *const *, const int64_t *, int64_t,
-                                  int64_t)>(dlsym(library, symbol.c_str()));
-    ASSERT_NE(function, nullptr) << symbol;
-    const int64_t values[] = {symbols.rows,     symbols.headRows,
-                              symbols.slots,    symbols.context,
-                              symbols.attended, symbols.cached};
-    function(args.data(), values, begin, end);
-  }
-
-  llvm::StringMap<Kernel> kernels;
-  void *library = nullptr;
-};
 
 //===----------------------------------------------------------------------===//
 // Data

@@ -8,7 +8,7 @@
 
 #include "coppice/Codegen/CPU/LoadedGemm.h"
 #include "runtime/cpu/cpu_features.h"
-#include "support/KernelData.h"
+#include "support/GemmProblem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
 #include <numeric>
@@ -63,46 +63,6 @@ GemmSpec draw(StringRef input, StringRef weight, StringRef output = "f32",
   return spec;
 }
 
-/// How much of a set there is.
-enum class Kept { None, One, Some, All };
-
-/// A list of indices below `extent` with room for all of them; what is behind
-/// the count is out of range.
-struct Set {
-  std::vector<int32_t> list;
-  int32_t count = 0;
-
-  Set(int64_t extent, Kept kept) {
-    std::vector<int32_t> all(extent);
-    std::iota(all.begin(), all.end(), 0);
-    std::shuffle(all.begin(), all.end(), engine());
-    int64_t most = kept == Kept::None  ? 0
-                   : kept == Kept::One ? 1
-                   : kept == Kept::All ? extent
-                                       : pick(0, extent);
-    count = std::min(most, extent);
-    list.assign(all.begin(), all.begin() + count);
-    std::sort(list.begin(), list.end());
-    list.resize(extent, 1 << 30);
-  }
-  bool has(int32_t index) const {
-    return std::binary_search(list.begin(), list.begin() + count, index);
-  }
-};
-
-/// Of each group along K, as many as the pattern allows, or fewer.
-void keepSome(std::vector<float> &w, const GemmSpec &spec) {
-  for (int64_t n = 0; n < spec.n; ++n)
-    for (int64_t group = 0; group < spec.k; group += spec.of) {
-      int64_t end = std::min(group + spec.of, spec.k);
-      std::vector<int64_t> places(end - group);
-      std::iota(places.begin(), places.end(), n * spec.k + group);
-      std::shuffle(places.begin(), places.end(), engine());
-      for (size_t i = static_cast<size_t>(spec.kept); i < places.size(); ++i)
-        w[static_cast<size_t>(places[i])] = 0;
-    }
-}
-
 /// The bytes of a weight as the kernel reads it.
 std::vector<char> storeWeight(std::vector<float> &w, const LoadedGemm &gemm,
                               const GemmSpec &spec) {
@@ -128,78 +88,14 @@ std::vector<char> storeWeight(std::vector<float> &w, const LoadedGemm &gemm,
 void checkRun(const LoadedGemm &gemm, const GemmSpec &spec, int64_t m,
               Kept kept, int percentZero = 0) {
   SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
-  using Rows = GemmSpec::Rows;
-  auto granules = [](int64_t extent, int64_t size) {
-    return size ? llvm::divideCeil(extent, size) : 0;
-  };
-  bool isPerPanel = spec.rows == Rows::PerPanel,
-       isPerGroup = spec.rows == Rows::PerGroup,
-       hasLists = isPerPanel || isPerGroup;
-  // Of several lists the first has what is asked for, others something else.
-  std::vector<Set> lists;
-  std::vector<int32_t> listed, counts;
-  for (int64_t i = 0; hasLists && i < spec.getRowLists(); ++i) {
-    lists.emplace_back(m, i == 0 ? kept : Kept(pick(0, 3)));
-    listed.insert(listed.end(), lists[i].list.begin(), lists[i].list.end());
-    counts.push_back(lists[i].count);
-  }
-  Set rows(m, kept), panels(granules(spec.n, spec.panelSize), kept),
-      groups(granules(spec.k, spec.groupSize), kept);
-  std::vector<float> a = integers(m * spec.k), w = integers(spec.n * spec.k),
-                     bias = integers(spec.n), before = integers(m * spec.n);
-  for (float &value : a)
-    if (pick(1, 100) <= percentZero)
-      value = pick(0, 1) ? 0.0f : -0.0f;
-  if (spec.of)
-    keepSome(w, spec);
-  std::vector<float> expected = before;
-  int64_t count = spec.rows == Rows::All || hasLists ? m : rows.count;
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t listed = spec.rows == Rows::All || hasLists ? i : rows.list[i];
-    int64_t from = spec.rows == Rows::Scatter ? i : listed,
-            to = spec.rows == Rows::Gather ? i : listed;
-    for (int64_t n = 0; n < spec.n; ++n) {
-      if (isPerPanel ? !lists[n / spec.panelSize].has(i)
-                     : spec.panelSize && !panels.has(n / spec.panelSize))
-        continue;
-      float sum = 0;
-      for (int64_t k = 0; k < spec.k; ++k)
-        if (isPerGroup ? lists[k / spec.groupSize].has(i)
-                       : !spec.groupSize || groups.has(k / spec.groupSize))
-          sum += a[from * spec.k + k] * w[n * spec.k + k];
-      if (spec.epilogue == GemmSpec::Epilogue::Bias)
-        sum += bias[n];
-      if (spec.epilogue == GemmSpec::Epilogue::Residual)
-        sum += before[to * spec.n + n];
-      expected[to * spec.n + n] = sum;
-    }
-  }
-  Guarded input(store(a, spec.input)), weight(storeWeight(w, gemm, spec)),
-      vector(store(bias, spec.weight)), output(store(before, spec.output));
-  std::vector<const void *> args{input.data(), weight.data()};
-  if (spec.epilogue == GemmSpec::Epilogue::Bias)
-    args.push_back(vector.data());
-  auto addSet = [&](const Set &set) {
-    args.push_back(set.list.data());
-    args.push_back(&set.count);
-  };
-  if (hasLists) {
-    args.push_back(listed.data());
-    args.push_back(counts.data());
-  } else if (spec.rows != Rows::All) {
-    addSet(rows);
-  }
-  if (spec.panelSize && !isPerPanel)
-    addSet(panels);
-  if (spec.groupSize && !isPerGroup)
-    addSet(groups);
-  args.push_back(output.data());
+  GemmProblem problem(spec, m, kept, percentZero);
+  Guarded weight(storeWeight(problem.weight(), gemm, spec));
+  std::vector<const void *> args = problem.arguments(weight.data());
   // From the last item to the first: they are independent.
   int64_t chunk = pick(1, 3);
   for (int64_t end = gemm.items(m); end > 0; end -= chunk)
     gemm.run(args, m, std::max<int64_t>(0, end - chunk), end);
-  EXPECT_EQ(output.contents(), store(expected, spec.output));
-  EXPECT_TRUE(output.intact());
+  problem.expectExact();
 }
 
 void check(const GemmSpec &spec, const GemmConfig &config,

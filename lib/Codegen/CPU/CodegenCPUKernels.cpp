@@ -85,7 +85,7 @@ struct CodegenCPUKernels : impl::CodegenCPUKernelsBase<CodegenCPUKernels> {
   }
 
   LogicalResult emit(func::FuncOp kernel) {
-    StringRef strategy = cpu::getStrategy(kernel);
+    StringRef strategy = getStrategy(kernel);
     if (strategy.empty())
       return kernel.emitError()
              << "expected a kernel with '" << exec::configAttrName

@@ -33,7 +33,7 @@ exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
     parameters.push_back({"expand", expand});
   if (zeros)
     parameters.push_back({"zeros", zeros});
-  return cpu::makeConfig(context, cpu::kGemm, parameters);
+  return makeConfig(context, cpu::kGemm, parameters);
 }
 
 namespace cpu {

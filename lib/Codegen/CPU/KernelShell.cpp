@@ -1,7 +1,7 @@
 //===- KernelShell.cpp - the kernel ABI around a kernel's body ------------===//
 
 #include "KernelShell.h"
-#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "coppice/Codegen/KernelPlan.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -11,30 +11,6 @@
 using namespace mlir;
 
 namespace coppice {
-
-FailureOr<unsigned> getArgumentSymbol(func::FuncOp kernel, unsigned arg,
-                                      unsigned dim) {
-  auto dims = kernel.getArgAttrOfType<ArrayAttr>(arg, exec::dimsAttrName);
-  if (!dims || dim >= dims.size()) {
-    kernel.emitError() << "expected '" << exec::dimsAttrName
-                       << "' to name the extent of dimension " << dim
-                       << " of argument " << arg << ", which is dynamic";
-    return failure();
-  }
-  auto name = dyn_cast<StringAttr>(dims[dim]);
-  std::optional<unsigned> symbol =
-      name ? exec::getSymbolIndex(name) : std::nullopt;
-  if (!symbol) {
-    kernel.emitError() << "expected a symbol as extent of dimension " << dim
-                       << " of argument " << arg << ", found " << dims[dim];
-    return failure();
-  }
-  return *symbol;
-}
-
-exec::PackingAttr getArgumentPacking(func::FuncOp kernel, unsigned arg) {
-  return kernel.getArgAttrOfType<exec::PackingAttr>(arg, exec::packingAttrName);
-}
 
 namespace {
 

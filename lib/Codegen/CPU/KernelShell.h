@@ -35,14 +35,6 @@ mlir::FailureOr<KernelShell> createKernelShell(mlir::OpBuilder &builder,
                                                mlir::func::FuncOp kernel,
                                                bool halvesAsBits);
 
-/// Which symbol dimension `dim` of argument `arg` of `kernel` is: an index into
-/// `exec::getSymbolNames()`. Reports and fails where `exec.dims` does not say.
-mlir::FailureOr<unsigned> getArgumentSymbol(mlir::func::FuncOp kernel,
-                                            unsigned arg, unsigned dim);
-
-/// How argument `arg` is packed, from `exec.packing`; null if it is not.
-exec::PackingAttr getArgumentPacking(mlir::func::FuncOp kernel, unsigned arg);
-
 } // namespace coppice
 
 #endif // COPPICE_LIB_CODEGEN_CPU_KERNELSHELL_H

@@ -10,7 +10,8 @@
 #ifndef COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
 #define COPPICE_LIB_CODEGEN_CPU_STRATEGIES_H
 
-#include "coppice/Codegen/CPU/KernelPlan.h"
+#include "coppice/Codegen/CPU/PlanKernel.h"
+#include "coppice/Codegen/TiledLoops.h"
 #include "coppice/Target/CPUTarget.h"
 #include "mlir/Pass/PassManager.h"
 
@@ -28,48 +29,12 @@ inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 inline constexpr llvm::StringLiteral kPlain = "plain";
 
-/// The op that computes the only result of `kernel`, if it has type OpT and
-/// needs nothing but arguments.
-template <typename OpT> OpT getOnlyOp(mlir::func::FuncOp kernel) {
-  mlir::Operation *end = kernel.front().getTerminator();
-  if (end->getNumOperands() != 1)
-    return {};
-  auto op = end->getOperand(0).getDefiningOp<OpT>();
-  return op && llvm::all_of(op->getOperands(),
-                            llvm::IsaPred<mlir::BlockArgument>)
-             ? op
-             : OpT();
-}
-
-/// A configuration of `strategy` with integer parameters, in this order.
-exec::ConfigAttr
-makeConfig(mlir::MLIRContext *context, llvm::StringRef strategy,
-           llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> parameters);
-
-/// The strategy of the configuration of `kernel`; empty if it has none.
-llvm::StringRef getStrategy(mlir::func::FuncOp kernel);
-
-/// Parameter `name` of the configuration of `kernel`; reports if it is missing.
-mlir::FailureOr<int64_t> getParameter(mlir::func::FuncOp kernel,
-                                      llvm::StringRef name);
-
-/// A map over the program's symbols with `result` as its only result.
-mlir::AffineMap makeGrid(mlir::AffineExpr result);
-
-/// The extent of dimension `dim` of argument `arg` of `kernel`.
-mlir::FailureOr<mlir::AffineExpr> getArgumentExtent(mlir::func::FuncOp kernel,
-                                                    unsigned arg, unsigned dim);
-
 /// How many rows, of which `bytes` bytes each are read and written, are worth
 /// handing to another thread.
 inline int64_t rowsOfItem(int64_t bytes) {
   constexpr int64_t kBytesOfItem = 128 * 1024;
   return std::max<int64_t>(1, kBytesOfItem / bytes);
 }
-
-/// Runs a pipeline on an op inside the one that the pass works on.
-using PipelineRunner = llvm::function_ref<mlir::LogicalResult(
-    mlir::OpPassManager &, mlir::Operation *)>;
 
 // Each `plan` returns nothing for a kernel that the strategy does not take.
 

@@ -69,6 +69,12 @@ inline constexpr llvm::StringLiteral configAttrName = "exec.config";
 /// On a kernel with one more argument than its function has: the bytes of its
 /// workspace, as an expression.
 inline constexpr llvm::StringLiteral workspaceAttrName = "exec.workspace";
+/// On a kernel that counts its own work items: their number, as an expression.
+inline constexpr llvm::StringLiteral gridAttrName = "exec.grid";
+/// On the code of a GPU kernel: threads of a block.
+inline constexpr llvm::StringLiteral threadsAttrName = "exec.threads";
+/// On the code of a GPU kernel: bytes of dynamic shared memory of a block.
+inline constexpr llvm::StringLiteral sharedAttrName = "exec.shared_bytes";
 /// The nested module that holds the kernels.
 inline constexpr llvm::StringLiteral kernelsModuleName = "kernels";
 

@@ -1,6 +1,6 @@
-//===- KernelPlan.h - how one kernel will be compiled for the CPU ---------===//
+//===- KernelPlan.h - how one kernel will be compiled -----------*- C++ -*-===//
 //
-// Choosing is done here, once; emission (`codegen-cpu-kernels`) only reads what
+// Choosing is done by a target's `planKernel`, once; emission only reads what
 // was chosen. A kernel is a tensor-level function as `exec-form-dispatches`
 // makes it: inputs, then one destination per result, with the sizes of dynamic
 // arguments named by `exec.dims`. Its plan is
@@ -8,50 +8,27 @@
 //   - variants: the first whose guard is above 0 for a step's sizes runs. Each
 //     has one or more stages, run one after the other over the same arguments,
 //     each with
-//       - a configuration: a strategy and its tile sizes;
+//       - a configuration: a strategy and its parameters;
 //       - the grid: the number of work items, over the program's symbols;
 //     and the size of a workspace, memory of the variant's own that its stages
 //     get as one more, last argument (split-KV partials);
 //   - the packing of each argument, common to all variants, set on the argument
 //     as `exec.packing`.
 //
-// The instruction set is not known here: one plan, and one packing of weights,
-// serves the code for all of them.
-//
 // `exec-select-kernels` gives each stage a copy of the function, with its
-// configuration as `exec.config` and the workspace as `exec.workspace`.
-//
-// | strategy    | one work item                                              |
-// |-------------|------------------------------------------------------------|
-// | "gemm"      | `rows` rows by one weight panel, `panel` columns wide       |
-// | "attention" | `rows` rows and one KV head, with all heads that share it   |
-// | "attention_split" | one row and a chunk of its positions; then            |
-// | "attention_merge" | one row and one KV head, all chunks of it | | "rotary"
-// | one row                                                    | | "loops" |
-// `tile` rows of the result, producers fused                  | | "plain"     |
-// the oracle: `tile` rows, scalar f32, no reassociation       |
+// configuration as `exec.config`, its grid as `exec.grid` and the workspace as
+// `exec.workspace`.
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef COPPICE_CODEGEN_CPU_KERNELPLAN_H
-#define COPPICE_CODEGEN_CPU_KERNELPLAN_H
+#ifndef COPPICE_CODEGEN_KERNELPLAN_H
+#define COPPICE_CODEGEN_KERNELPLAN_H
 
-#include "coppice/Codegen/CPU/GemmCandidates.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AffineMap.h"
-#include <functional>
 
 namespace coppice {
-
-struct PlanOptions {
-  /// Plan the oracle's plain loops, whatever the kernel holds.
-  bool oracle = false;
-  /// What was measured to be best for a class of products and a bucket of row
-  /// counts; where it gives nothing, or is empty, the cost model chooses.
-  std::function<std::optional<GemmConfig>(const GemmClass &, const RowBucket &)>
-      tuned = nullptr;
-};
 
 /// Maps are `()[rows, head_rows, slots, context, attended, cached] -> (one)`.
 struct KernelStage {
@@ -77,16 +54,14 @@ struct KernelPlan {
   /// One per function argument: the packing of a weight, or null for an
   /// argument that is read as it is.
   llvm::SmallVector<exec::PackingAttr> packings;
+  /// Kernels count their work items themselves, and so get `exec.grid`; then
+  /// stages of one suffix must have one grid, too.
+  bool countsItems = false;
 
   /// One stage that always runs, nothing packed.
   static KernelPlan always(mlir::func::FuncOp kernel, exec::ConfigAttr config,
                            mlir::AffineMap grid);
 };
-
-/// Decides how `kernel` is compiled. Fails with a diagnostic at the operation
-/// that no strategy takes.
-mlir::FailureOr<KernelPlan> planKernel(mlir::func::FuncOp kernel,
-                                       const PlanOptions &options);
 
 /// Writes a stage and the packings onto the function that is its kernel.
 void applyPlan(mlir::func::FuncOp kernel, const KernelPlan &plan,
@@ -98,6 +73,46 @@ void applyPlan(mlir::func::FuncOp kernel, const KernelPlan &plan,
 mlir::RankedTensorType packedType(mlir::RankedTensorType type,
                                   exec::PackingAttr packing);
 
+/// The op that computes the only result of `kernel`, if it has type OpT and
+/// needs nothing but arguments.
+template <typename OpT> OpT getOnlyOp(mlir::func::FuncOp kernel) {
+  mlir::Operation *end = kernel.front().getTerminator();
+  if (end->getNumOperands() != 1)
+    return {};
+  auto op = end->getOperand(0).getDefiningOp<OpT>();
+  return op && llvm::all_of(op->getOperands(),
+                            llvm::IsaPred<mlir::BlockArgument>)
+             ? op
+             : OpT();
+}
+
+/// A configuration of `strategy` with integer parameters, in this order.
+exec::ConfigAttr
+makeConfig(mlir::MLIRContext *context, llvm::StringRef strategy,
+           llvm::ArrayRef<std::pair<llvm::StringRef, int64_t>> parameters);
+
+/// The strategy of the configuration of `kernel`; empty if it has none.
+llvm::StringRef getStrategy(mlir::func::FuncOp kernel);
+
+/// Parameter `name` of the configuration of `kernel`; reports if it is missing.
+mlir::FailureOr<int64_t> getParameter(mlir::func::FuncOp kernel,
+                                      llvm::StringRef name);
+
+/// A map over the program's symbols with `result` as its only result.
+mlir::AffineMap makeGrid(mlir::AffineExpr result);
+
+/// The extent of dimension `dim` of argument `arg` of `kernel`.
+mlir::FailureOr<mlir::AffineExpr> getArgumentExtent(mlir::func::FuncOp kernel,
+                                                    unsigned arg, unsigned dim);
+
+/// Which symbol dimension `dim` of argument `arg` of `kernel` is: an index into
+/// `exec::getSymbolNames()`. Reports and fails where `exec.dims` does not say.
+mlir::FailureOr<unsigned> getArgumentSymbol(mlir::func::FuncOp kernel,
+                                            unsigned arg, unsigned dim);
+
+/// How argument `arg` is packed, from `exec.packing`; null if it is not.
+exec::PackingAttr getArgumentPacking(mlir::func::FuncOp kernel, unsigned arg);
+
 } // namespace coppice
 
-#endif // COPPICE_CODEGEN_CPU_KERNELPLAN_H
+#endif // COPPICE_CODEGEN_KERNELPLAN_H

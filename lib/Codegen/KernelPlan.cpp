@@ -1,33 +1,10 @@
-//===- KernelPlan.cpp - choose how a kernel is compiled -------------------===//
+//===- KernelPlan.cpp - how one kernel will be compiled -------------------===//
 
-#include "coppice/Codegen/CPU/KernelPlan.h"
-#include "KernelShell.h"
-#include "Strategies.h"
+#include "coppice/Codegen/KernelPlan.h"
 
 using namespace mlir;
 
 namespace coppice {
-
-FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
-                                 const PlanOptions &options) {
-  if (!llvm::hasSingleElement(kernel.getBody()))
-    return kernel.emitError("expected a kernel with one block");
-  if (options.oracle)
-    return cpu::planLoops(kernel, cpu::kPlain);
-  if (auto plan = cpu::planGemm(kernel, options))
-    return *plan;
-  if (auto plan = cpu::planAttention(kernel))
-    return *plan;
-  if (auto plan = cpu::planRotary(kernel))
-    return *plan;
-  if (auto plan = cpu::planRows(kernel))
-    return *plan;
-  if (auto plan = cpu::planCompact(kernel))
-    return *plan;
-  if (auto plan = cpu::planSelectBlocks(kernel))
-    return *plan;
-  return cpu::planLoops(kernel, cpu::kLoops);
-}
 
 KernelPlan KernelPlan::always(func::FuncOp kernel, exec::ConfigAttr config,
                               AffineMap grid) {
@@ -40,6 +17,8 @@ KernelPlan KernelPlan::always(func::FuncOp kernel, exec::ConfigAttr config,
 void applyPlan(func::FuncOp kernel, const KernelPlan &plan,
                const KernelVariant &variant, const KernelStage &stage) {
   kernel->setAttr(exec::configAttrName, stage.config);
+  if (plan.countsItems)
+    kernel->setAttr(exec::gridAttrName, AffineMapAttr::get(stage.grid));
   if (variant.workspace)
     kernel->setAttr(exec::workspaceAttrName,
                     AffineMapAttr::get(variant.workspace));
@@ -55,8 +34,6 @@ RankedTensorType packedType(RankedTensorType type, exec::PackingAttr packing) {
   assert(succeeded(shape) && "not a weight");
   return RankedTensorType::get(*shape, type.getElementType());
 }
-
-namespace cpu {
 
 exec::ConfigAttr
 makeConfig(MLIRContext *context, StringRef strategy,
@@ -100,5 +77,28 @@ FailureOr<AffineExpr> getArgumentExtent(func::FuncOp kernel, unsigned arg,
   return getAffineSymbolExpr(*symbol, kernel.getContext());
 }
 
-} // namespace cpu
+FailureOr<unsigned> getArgumentSymbol(func::FuncOp kernel, unsigned arg,
+                                      unsigned dim) {
+  auto dims = kernel.getArgAttrOfType<ArrayAttr>(arg, exec::dimsAttrName);
+  if (!dims || dim >= dims.size()) {
+    kernel.emitError() << "expected '" << exec::dimsAttrName
+                       << "' to name the extent of dimension " << dim
+                       << " of argument " << arg << ", which is dynamic";
+    return failure();
+  }
+  auto name = dyn_cast<StringAttr>(dims[dim]);
+  std::optional<unsigned> symbol =
+      name ? exec::getSymbolIndex(name) : std::nullopt;
+  if (!symbol) {
+    kernel.emitError() << "expected a symbol as extent of dimension " << dim
+                       << " of argument " << arg << ", found " << dims[dim];
+    return failure();
+  }
+  return *symbol;
+}
+
+exec::PackingAttr getArgumentPacking(func::FuncOp kernel, unsigned arg) {
+  return kernel.getArgAttrOfType<exec::PackingAttr>(arg, exec::packingAttrName);
+}
+
 } // namespace coppice

@@ -1,0 +1,124 @@
+//===- CompactKernel.cpp - a mask of rows to lists of rows, on a GPU ------===//
+//
+// In: a kernel that is one `prune.compact`. Out: a block makes the list of a
+// group: it goes through the rows in pieces of as many as it has threads.
+// In each, a warp votes, so that a row knows how many rows of its warp come
+// before it; the counts of the warps are added up through shared memory. No
+// atomics: a list is always in order.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelBuilder.h"
+#include "Strategies.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
+
+using namespace mlir;
+
+namespace coppice::nvptx {
+namespace {
+
+constexpr int64_t kThreads = 256;
+
+/// The only op of the kernel, if it is a compaction.
+prune::CompactOp getCompact(func::FuncOp kernel) {
+  Operation *end = kernel.front().getTerminator();
+  if (end->getNumOperands() != 2)
+    return {};
+  auto op = end->getOperand(0).getDefiningOp<prune::CompactOp>();
+  bool isAll = op && end->getOperand(0) == op.getList() &&
+               end->getOperand(1) == op.getCount() &&
+               isa<BlockArgument>(op.getMask());
+  return isAll ? op : prune::CompactOp();
+}
+
+class CompactEmitter : KernelBuilder {
+public:
+  CompactEmitter(ImplicitLocOpBuilder &b, KernelShell &shell,
+                 prune::CompactOp op)
+      : KernelBuilder(b, shell), op(op) {}
+
+  void emit() {
+    Value counts = allocateShared(shell.threads / 32 * 4);
+    Value rows = extentOf(op.getMask(), 0);
+    forEachItem([&](Value group) {
+      Value total =
+          loop(i32(0), rows, i32(shell.threads), i32(0),
+               [&](Value first, ValueRange before) {
+                 return SmallVector<Value>{addPiece(group, add(first, thread()),
+                                                    rows, before[0], counts)};
+               })[0];
+      ifThen(equal(thread(), i32(0)),
+             [&] { store(total, at(shell.arguments[2], mul(group, 4))); });
+    });
+  }
+
+private:
+  /// This thread's row, behind `before` kept ones of earlier pieces. Returns
+  /// how many there are with this piece.
+  Value addPiece(Value group, Value row, Value rows, Value before,
+                 Value counts) {
+    Value isKept = ifThen(less(row, rows), zero(b.getI1Type()), [&] {
+      Value decision = loadElement(op.getMask(), {row, group});
+      Value none = zero(decision.getType());
+      return SmallVector<Value>{compare(
+          op.getPassed() ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ne,
+          decision, none)};
+    })[0];
+    Value votes = NVVM::VoteSyncOp::create(b, b.getI32Type(), i32(-1), isKept,
+                                           NVVM::VoteSyncKind::ballot);
+    Value below =
+        both(votes, NVVM::LaneMaskLtOp::create(b, b.getI32Type()).getResult());
+    auto count = [&](Value bits) -> Value {
+      return LLVM::CtPopOp::create(b, b.getI32Type(), bits);
+    };
+    ifThen(equal(lane(), i32(0)),
+           [&] { store(count(votes), at(counts, mul(warp(), 4))); });
+    barrier();
+    Value total = before, place = add(before, count(below));
+    for (int64_t i = 0; i < shell.threads / 32; ++i) {
+      Value each = load(b.getI32Type(), at(counts, 4 * i));
+      place = add(place, select(less(i32(i), warp()), each, i32(0)));
+      total = add(total, each);
+    }
+    ifThen(isKept, [&] {
+      bool isMatrix = cast<ShapedType>(op.getList().getType()).getRank() == 2;
+      Value list = shell.arguments[1];
+      store(row, isMatrix ? at(list, b.getI32Type(), group,
+                               extentOf(op.getMask(), 0), place)
+                          : at(list, mul(place, 4)));
+    });
+    barrier(); // the counts are written again
+    return total;
+  }
+
+  prune::CompactOp op;
+};
+
+} // namespace
+
+PlanOrNone planCompact(func::FuncOp kernel) {
+  prune::CompactOp op = getCompact(kernel);
+  if (!op)
+    return std::nullopt;
+  MLIRContext *context = kernel.getContext();
+  return FailureOr<KernelPlan>(
+      planAlways(kernel, makeConfig(context, kCompact, {{"threads", kThreads}}),
+                 makeGrid(getAffineConstantExpr(
+                     op.getMask().getType().getDimSize(1), context))));
+}
+
+LogicalResult emitCompact(func::FuncOp kernel) {
+  prune::CompactOp op = getCompact(kernel);
+  if (!op)
+    return kernel.emitError("expected one 'prune.compact' in a kernel of "
+                            "strategy \"compact\"");
+  ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
+  FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
+  if (failed(shell))
+    return failure();
+  CompactEmitter(builder, *shell, op).emit();
+  kernel.erase();
+  return success();
+}
+
+} // namespace coppice::nvptx

@@ -1,0 +1,164 @@
+//===- KernelBuilder.cpp - what builders of GPU kernels share -------------===//
+
+#include "KernelBuilder.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace coppice::nvptx {
+
+Value KernelBuilder::convert(Value value, Type type) {
+  Type from = getElementTypeOrSelf(value), to = getElementTypeOrSelf(type);
+  if (from == to)
+    return value;
+  if (auto vector = dyn_cast<VectorType>(value.getType()))
+    type = vector.clone(to);
+  else
+    type = to;
+  if (from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth())
+    return arith::ExtFOp::create(b, type, value);
+  if (from.getIntOrFloatBitWidth() > to.getIntOrFloatBitWidth())
+    return arith::TruncFOp::create(b, type, value);
+  return convert(convert(value, b.getF32Type()), to); // f16 and bf16
+}
+
+static int64_t bytesOf(Type element) {
+  return element.getIntOrFloatBitWidth() / 8;
+}
+
+Value KernelBuilder::at(Value base, Type element, Value row, Value pitch,
+                        Value column) {
+  Type i64Type = b.getI64Type();
+  auto wide = [&](Value value) -> Value {
+    return arith::ExtSIOp::create(b, i64Type, value);
+  };
+  Value index = arith::AddIOp::create(
+      b, arith::MulIOp::create(b, wide(row), wide(pitch)), wide(column));
+  return at(base, arith::MulIOp::create(b, index, i64(bytesOf(element))));
+}
+
+Value KernelBuilder::addressOf(Value tensor, ValueRange indices) {
+  Type element = getElementTypeOrSelf(tensor), i64Type = b.getI64Type();
+  Value index;
+  for (auto [dim, each] : llvm::enumerate(indices)) {
+    Value wide = arith::ExtSIOp::create(b, i64Type, each);
+    if (index) {
+      Value extent = arith::ExtSIOp::create(b, i64Type, extentOf(tensor, dim));
+      index = arith::AddIOp::create(b, arith::MulIOp::create(b, index, extent),
+                                    wide);
+    } else {
+      index = wide;
+    }
+  }
+  if (!index)
+    return argumentOf(tensor);
+  return at(argumentOf(tensor),
+            arith::MulIOp::create(b, index, i64(bytesOf(element))));
+}
+
+Value KernelBuilder::loadElement(Value tensor, ValueRange indices) {
+  Type element = getElementTypeOrSelf(tensor);
+  Value value = load(element, addressOf(tensor, indices));
+  return isa<FloatType>(element) ? convert(value, b.getF32Type()) : value;
+}
+
+void KernelBuilder::storeElement(Value value, Value tensor,
+                                 ValueRange indices) {
+  Type element = getElementTypeOrSelf(tensor);
+  if (isa<FloatType>(element))
+    value = convert(value, element);
+  store(value, addressOf(tensor, indices));
+}
+
+Value KernelBuilder::allocateShared(int64_t bytes, int64_t alignment) {
+  if (!shared) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&shell.function.front());
+    shared = getSharedMemory(b, shell.function);
+  }
+  int64_t offset = llvm::alignTo(sharedBytes, alignment);
+  sharedBytes = offset + bytes;
+  shell.setSharedBytes(sharedBytes);
+  return at(shared, offset);
+}
+
+void KernelBuilder::loop(Value from, Value to, Value step,
+                         llvm::function_ref<void(Value)> body) {
+  auto loop = scf::ForOp::create(b, from, to, step);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(loop.getBody()->getTerminator());
+  body(loop.getInductionVar());
+}
+
+ValueRange KernelBuilder::loop(
+    Value from, Value to, Value step, ValueRange carried,
+    llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  auto loop = scf::ForOp::create(b, from, to, step, carried);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(loop.getBody());
+  scf::YieldOp::create(b,
+                       body(loop.getInductionVar(), loop.getRegionIterArgs()));
+  return loop.getResults();
+}
+
+void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
+  auto branch = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPoint(branch.thenBlock()->getTerminator());
+  body();
+}
+
+ValueRange
+KernelBuilder::ifThen(Value condition, ValueRange otherwise,
+                      llvm::function_ref<SmallVector<Value>()> body) {
+  auto branch = scf::IfOp::create(b, otherwise.getTypes(), condition,
+                                  /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(branch.elseBlock());
+  scf::YieldOp::create(b, otherwise);
+  b.setInsertionPointToEnd(branch.thenBlock());
+  scf::YieldOp::create(b, body());
+  return branch.getResults();
+}
+
+void KernelBuilder::forEachItem(llvm::function_ref<void(Value)> body) {
+  Value block = NVVM::BlockIdXOp::create(b, b.getI32Type());
+  Value blocks = NVVM::GridDimXOp::create(b, b.getI32Type());
+  loop(block, shell.items, blocks, body);
+}
+
+Value KernelBuilder::exchange(Value value, int64_t mask) {
+  return NVVM::ShflOp::create(b, value.getType(), i32(-1), value, i32(mask),
+                              i32(31), NVVM::ShflKind::bfly, UnitAttr());
+}
+
+Value KernelBuilder::fromLane(Value value, Value source) {
+  return NVVM::ShflOp::create(b, value.getType(), i32(-1), value, source,
+                              i32(31), NVVM::ShflKind::idx, UnitAttr());
+}
+
+Value KernelBuilder::reduceLanes(
+    Value value, int64_t lanes,
+    llvm::function_ref<Value(Value, Value)> combine) {
+  for (int64_t mask = lanes / 2; mask > 0; mask /= 2)
+    value = combine(value, exchange(value, mask));
+  return value;
+}
+
+Value KernelBuilder::reduceBlock(
+    Value value, Value scratch,
+    llvm::function_ref<Value(Value, Value)> combine) {
+  int64_t warps = shell.threads / 32;
+  value = reduceLanes(value, 32, combine);
+  if (warps == 1)
+    return value;
+  ifThen(equal(lane(), i32(0)),
+         [&] { store(value, at(scratch, mul(warp(), 4))); });
+  barrier();
+  Value all = load(value.getType(), scratch);
+  for (int64_t i = 1; i < warps; ++i)
+    all = combine(all, load(value.getType(), at(scratch, 4 * i)));
+  return all;
+}
+
+} // namespace coppice::nvptx

@@ -1,0 +1,44 @@
+//===- Strategies.h - the ways to emit a kernel for a GPU -------*- C++ -*-===//
+//
+// Each strategy is one file (or a few) with two functions: `plan` decides for a
+// kernel that it can take, `emit` fills the shell of the planned kernel
+// (KernelShell.h) with scf, arith, math, vector, LLVM and NVVM ops, and reads
+// nothing but the configuration.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_LIB_CODEGEN_NVPTX_STRATEGIES_H
+#define COPPICE_LIB_CODEGEN_NVPTX_STRATEGIES_H
+
+#include "coppice/Codegen/NVPTX/PlanKernel.h"
+#include "coppice/Codegen/TiledLoops.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace coppice::nvptx {
+
+/// The names of the strategies, as in `exec.config`.
+inline constexpr llvm::StringLiteral kDots = "dots";
+inline constexpr llvm::StringLiteral kCompact = "compact";
+inline constexpr llvm::StringLiteral kLoops = "loops";
+
+/// What `plan` gives: nothing for a kernel that the strategy does not take.
+using PlanOrNone = std::optional<mlir::FailureOr<KernelPlan>>;
+
+/// One stage that always runs; kernels of a GPU count their work items.
+KernelPlan planAlways(mlir::func::FuncOp kernel, exec::ConfigAttr config,
+                      mlir::AffineMap grid);
+
+PlanOrNone planDots(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitDots(mlir::func::FuncOp kernel);
+
+PlanOrNone planCompact(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitCompact(mlir::func::FuncOp kernel);
+
+/// Takes everything.
+mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitLoops(mlir::func::FuncOp kernel,
+                              PipelineRunner runPipeline);
+
+} // namespace coppice::nvptx
+
+#endif // COPPICE_LIB_CODEGEN_NVPTX_STRATEGIES_H
