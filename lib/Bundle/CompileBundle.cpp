@@ -7,6 +7,7 @@
 #include "coppice/Bundle/CompileBundle.h"
 
 #include "coppice/Bundle/AtomicDirectory.h"
+#include "coppice/Bundle/EmitGPUKernels.h"
 #include "coppice/Bundle/EmitKernels.h"
 #include "coppice/Bundle/PackWeights.h"
 #include "coppice/Bundle/ProgramJson.h"
@@ -34,7 +35,10 @@ using namespace mlir;
 using namespace coppice;
 using llvm::json::Object;
 
-StringRef coppice::getKnownTargets() { return "cpu"; }
+StringRef coppice::getKnownTargets() {
+  return "cpu, cuda:CHIP (sm_80, sm_86, sm_89, sm_90, sm_100, sm_120), "
+         "emu:sm_80";
+}
 
 //===----------------------------------------------------------------------===//
 // Records
@@ -251,6 +255,8 @@ static LogicalResult runPipeline(ModuleOp module,
       return failure();
     pipeline.rounded = *rounded;
   }
+  if (GPUTarget::isGPU(options.target))
+    pipeline.target = "nvptx";
   pipeline.maxRows = options.maxRows;
   pipeline.maxBatch = options.maxBatch;
   pipeline.maxContext = options.maxContext;
@@ -342,18 +348,43 @@ static LogicalResult copyTokenizer(ModuleOp module, decoder::ModelAttr model,
   return writePart(module, directory, name, text);
 }
 
-/// Every name in the list must be one that there is code for.
-static LogicalResult checkTargets(ModuleOp module, StringRef list) {
+/// The GPUs among the targets; none: it is the CPU. Every name in the list must
+/// be one that there is code for. Programs for a CPU and for GPUs have weights
+/// in different layouts, so that a bundle is for one or the other.
+static FailureOr<SmallVector<GPUTarget>>
+chooseGPUs(ModuleOp module, const CompileOptions &options) {
   SmallVector<StringRef> names;
-  list.split(names, ',');
-  for (StringRef name : names)
-    if (name != "cpu")
+  StringRef(options.target).split(names, ',');
+  SmallVector<GPUTarget> gpus;
+  for (auto [index, name] : llvm::enumerate(names)) {
+    if (llvm::is_contained(ArrayRef(names).take_front(index), name))
+      return emitOutsideError(module)
+             << "target '" << name << "' is given twice";
+    if (name == "cpu")
+      continue;
+    std::string error;
+    FailureOr<GPUTarget> gpu = GPUTarget::parse(name, error);
+    if (!GPUTarget::isGPU(name))
       return emitOutsideError(module)
              << "unknown target '" << name
              << "', expected one of: " << getKnownTargets();
-  if (names.size() != 1)
-    return emitOutsideError(module) << "target 'cpu' is given twice";
-  return success();
+    if (failed(gpu))
+      return emitOutsideError(module) << error;
+    gpus.push_back(*gpu);
+  }
+  if (!gpus.empty() && gpus.size() != names.size())
+    return emitOutsideError(module)
+           << "expected targets that are all CPUs or all GPUs, found '"
+           << options.target << "': compile a bundle for each";
+  if (!gpus.empty() && options.oracle)
+    return emitOutsideError(module)
+           << "expected target 'cpu' for the oracle, found '" << options.target
+           << "'";
+  if (!gpus.empty() && !options.isa.empty())
+    return emitOutsideError(module)
+           << "instruction sets are of target 'cpu', found '" << options.isa
+           << "' for target '" << options.target << "'";
+  return gpus;
 }
 
 //===----------------------------------------------------------------------===//
@@ -382,7 +413,8 @@ static LogicalResult timed(double &seconds,
 
 LogicalResult coppice::compileToBundle(ModuleOp module,
                                        const CompileOptions &options) {
-  if (failed(checkTargets(module, options.target)))
+  FailureOr<SmallVector<GPUTarget>> gpus = chooseGPUs(module, options);
+  if (failed(gpus))
     return failure();
   FailureOr<decoder::ModelAttr> model = findModel(module);
   if (failed(model))
@@ -416,8 +448,10 @@ LogicalResult coppice::compileToBundle(ModuleOp module,
     return packWeights(program, directory->path(), pack, records);
   };
   auto writeCode = [&] {
-    return emitKernels(module.lookupSymbol<ModuleOp>(exec::kernelsModuleName),
-                       *isas, directory->path(), records.targets,
+    auto kernels = module.lookupSymbol<ModuleOp>(exec::kernelsModuleName);
+    if (!gpus->empty())
+      return emitGPUKernels(kernels, *gpus, directory->path(), records.targets);
+    return emitKernels(kernels, *isas, directory->path(), records.targets,
                        {options.objects, options.unoptimized});
   };
   if (failed(timed(parts.weights, writeWeights)) ||

@@ -225,13 +225,21 @@ FailureOr<JsonValue> ProgramPrinter::print() {
       entry["sha256"] = file.sha256;
     files.push_back(std::move(entry));
   }
-  for (const BundleTarget &target : records.targets)
-    targets.push_back(Object{{"name", target.name},
-                             {"isa", target.isa},
-                             {"file", target.code.file},
-                             {"sha256", target.code.sha256},
-                             {"bytes", target.code.bytes},
-                             {"requires", Array(target.requirements)}});
+  for (const BundleTarget &target : records.targets) {
+    Object entry{
+        {"name", target.name},        {"isa", nullptr},
+        {"file", target.code.file},   {"sha256", target.code.sha256},
+        {"bytes", target.code.bytes}, {"requires", Array(target.requirements)}};
+    if (!target.isa.empty())
+      entry["isa"] = target.isa;
+    Object kernels;
+    for (const auto &[name, shape] : target.kernels)
+      kernels[name] = Object{{"threads", shape.threads},
+                             {"shared_bytes", shape.sharedBytes}};
+    if (!kernels.empty())
+      entry["kernels"] = std::move(kernels);
+    targets.push_back(std::move(entry));
+  }
   // The workspace lies behind the buffers.
   JsonValue arena = toJson(program.getArenaAttr()), workspace = nullptr;
   if (!workspaces.empty()) {

@@ -10,6 +10,7 @@
 #include "coppice/Schedule/Passes.h"
 
 #include "coppice/Codegen/CPU/PlanKernel.h"
+#include "coppice/Codegen/NVPTX/PlanKernel.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "coppice/Target/CPUTarget.h"
 #include "coppice/Tune/TuningCache.h"
@@ -30,7 +31,8 @@ struct ExecSelectKernels
   void runOnOperation() override;
 
 private:
-  LogicalResult planKernels(ModuleOp kernels, const cpu::PlanOptions &options);
+  using Plan = llvm::function_ref<FailureOr<KernelPlan>(func::FuncOp)>;
+  LogicalResult planKernels(ModuleOp kernels, Plan planKernel);
   LogicalResult makeStages(ModuleOp kernels, func::FuncOp kernel,
                            const KernelPlan &plan);
   LogicalResult rewrite(exec::DispatchOp dispatch);
@@ -79,7 +81,9 @@ LogicalResult ExecSelectKernels::makeStages(ModuleOp kernels,
       } else if (made->getAttr(exec::configAttrName) != stage.config ||
                  made->getAttr(exec::workspaceAttrName) !=
                      (variant.workspace ? AffineMapAttr::get(variant.workspace)
-                                        : AffineMapAttr())) {
+                                        : AffineMapAttr()) ||
+                 (plan.countsItems && made->getAttr(exec::gridAttrName) !=
+                                          AffineMapAttr::get(stage.grid))) {
         return original->emitError("has two different stages named '")
                << name.getValue() << "'";
       }
@@ -98,9 +102,9 @@ LogicalResult ExecSelectKernels::makeStages(ModuleOp kernels,
 
 /// Every kernel is planned once, however many dispatches run it.
 LogicalResult ExecSelectKernels::planKernels(ModuleOp kernels,
-                                             const cpu::PlanOptions &options) {
+                                             Plan planKernel) {
   for (auto kernel : llvm::to_vector(kernels.getOps<func::FuncOp>())) {
-    FailureOr<KernelPlan> plan = cpu::planKernel(kernel, options);
+    FailureOr<KernelPlan> plan = planKernel(kernel);
     if (failed(plan) || failed(makeStages(kernels, kernel, *plan)))
       return failure();
   }
@@ -160,8 +164,10 @@ LogicalResult ExecSelectKernels::rewrite(exec::DispatchOp dispatch) {
 
 void ExecSelectKernels::runOnOperation() {
   ModuleOp module = getOperation();
-  if (target != "cpu") {
-    module.emitError("unknown target '") << target << "', expected one of: cpu";
+  bool isGPU = target == "nvptx";
+  if (target != "cpu" && !isGPU) {
+    module.emitError("unknown target '")
+        << target << "', expected one of: cpu, nvptx";
     return signalPassFailure();
   }
   cpu::PlanOptions options;
@@ -193,7 +199,14 @@ void ExecSelectKernels::runOnOperation() {
           << exec::kernelsModuleName << " beside the program";
       return signalPassFailure();
     }
-    if (failed(planKernels(kernels, options)))
+    if (isGPU && program.getOracle()) {
+      program.emitError("is the oracle, which runs on a CPU only");
+      return signalPassFailure();
+    }
+    if (failed(planKernels(kernels, [&](func::FuncOp kernel) {
+          return isGPU ? nvptx::planKernel(kernel)
+                       : cpu::planKernel(kernel, options);
+        })))
       return signalPassFailure();
     for (auto dispatch : program.getOps<exec::DispatchOp>())
       if (failed(rewrite(dispatch)))

@@ -35,6 +35,13 @@ typedef struct coppice_device_options {
   int32_t pin;     /* CPU: not 0 binds each thread to a CPU of its own */
 } coppice_device_options;
 
+/* How a kernel is launched, by the bundle; zeros where its target does not
+ * launch blocks of threads. */
+typedef struct coppice_launch_shape {
+  int32_t threads;      /* of a block */
+  int64_t shared_bytes; /* dynamic shared memory of a block */
+} coppice_launch_shape;
+
 typedef struct coppice_device_driver {
   /* A bundle's target belongs to the driver if its name is `name`, or starts
    * with it and a ':' ("cuda:sm_90a"). */
@@ -56,7 +63,9 @@ typedef struct coppice_device_driver {
                          coppice_module **out, coppice_device_message *message);
   void (*unload)(coppice_device *device, coppice_module *module);
   coppice_status (*find_kernel)(coppice_device *device, coppice_module *module,
-                                const char *name, coppice_kernel **out,
+                                const char *name,
+                                const coppice_launch_shape *shape,
+                                coppice_kernel **out,
                                 coppice_device_message *message);
 
   coppice_status (*allocate)(coppice_device *device, int64_t bytes, void **out,
@@ -69,8 +78,8 @@ typedef struct coppice_device_driver {
                              const void *source, int64_t bytes,
                              coppice_device_message *message);
 
-  /* Runs work items [0, grid) with the kernel ABI of docs/bundle.md. The arrays
-   * are read before launch returns. */
+  /* Runs work items [0, grid) with the target's kernel ABI of docs/bundle.md.
+   * The arrays are read before launch returns. */
   coppice_status (*launch)(coppice_device *device, coppice_kernel *kernel,
                            void *const *args, size_t arg_count,
                            const int64_t *symbols, size_t symbol_count,
@@ -88,8 +97,15 @@ typedef struct coppice_device_driver {
                         void *context);
 } coppice_device_driver;
 
-/* The drivers of this build; a null pointer ends the list. */
+/* The drivers of this build and those that were added; a null pointer ends the
+ * list. */
 const coppice_device_driver *const *coppice_device_drivers(void);
+
+/* Adds a driver, which must outlive the process, for a device that the runtime
+ * itself does not have. Before anything else is done with the runtime: lists
+ * that were given out are not valid any more. A driver of the same name is
+ * replaced. */
+void coppice_add_device_driver(const coppice_device_driver *driver);
 
 #ifdef __cplusplus
 }

@@ -309,6 +309,21 @@ Target parseTarget(const JsonCursor &json) {
   JsonCursor features = json.at("requires");
   for (size_t i = 0; json.ok() && i < features.size(); ++i)
     target.requires_.push_back(features.element(i).text());
+  if (!json.has("kernels"))
+    return target;
+  JsonCursor kernels = json.at("kernels");
+  if (!kernels.isObject()) {
+    kernels.expected("an object of kernels");
+    return target;
+  }
+  for (const auto &item : kernels.json()->items()) {
+    JsonCursor kernel = kernels.at(item.key().c_str());
+    KernelShape shape;
+    shape.threads = int32_t(kernel.at("threads").integer(1, 1024));
+    // More than any GPU has is no launch's fault.
+    shape.sharedBytes = kernel.at("shared_bytes").integer(0, 1 << 20);
+    target.kernels.emplace(item.key(), shape);
+  }
   return target;
 }
 

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -115,10 +116,17 @@ struct Output {
   int64_t buffer = 0;
 };
 
+// What a GPU needs to know of a kernel before it launches one.
+struct KernelShape {
+  int32_t threads = 0;     // of a block
+  int64_t sharedBytes = 0; // dynamic shared memory of a block
+};
+
 struct Target {
   std::string name, isa, file, sha256; // isa: of "cpu"; empty: it has none
   int64_t bytes = 0;
   std::vector<std::string> requires_; // CPU features, as in /proc/cpuinfo
+  std::map<std::string, KernelShape, std::less<>> kernels; // of GPUs
 };
 
 enum class ArgKind { Buffer, Weight, State, Step };

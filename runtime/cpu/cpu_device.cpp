@@ -66,8 +66,8 @@ coppice_status openDevice(const coppice_device_options *options,
                                    options->pin != 0);
     if (!pool)
       return fail(pool.status().code(), pool.status().message(), message);
-    *out = reinterpret_cast<coppice_device *>(
-        new CpuDevice{*std::move(pool), {}});
+    *out =
+        reinterpret_cast<coppice_device *>(new CpuDevice{*std::move(pool), {}});
     return COPPICE_OK;
   } catch (const std::system_error &error) {
     return fail(COPPICE_OUT_OF_MEMORY,
@@ -93,7 +93,8 @@ coppice_status load(coppice_device *, const char *path, coppice_module **out,
 void unload(coppice_device *, coppice_module *module) { dlclose(module); }
 
 coppice_status findKernel(coppice_device *, coppice_module *module,
-                          const char *name, coppice_kernel **out,
+                          const char *name, const coppice_launch_shape *,
+                          coppice_kernel **out,
                           coppice_device_message *message) {
   void *symbol = dlsym(module, name);
   if (!symbol)
@@ -168,8 +169,3 @@ const coppice_device_driver coppice::rt::cpuDriver = {
     .threads = threadCount,
     .host_parallel = hostParallel,
 };
-
-const coppice_device_driver *const *coppice_device_drivers(void) {
-  static const coppice_device_driver *const drivers[] = {&cpuDriver, nullptr};
-  return drivers;
-}

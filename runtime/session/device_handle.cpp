@@ -77,12 +77,14 @@ Status DeviceHandle::load(const std::string &path) {
                   message);
 }
 
-Result<coppice_kernel *> DeviceHandle::findKernel(const std::string &name) {
+Result<coppice_kernel *>
+DeviceHandle::findKernel(const std::string &name,
+                         const coppice_launch_shape &shape) {
   coppice_device_message message = {};
   coppice_kernel *kernel = nullptr;
-  Status status = toStatus(
-      driver->find_kernel(device, module, name.c_str(), &kernel, &message),
-      message);
+  Status status = toStatus(driver->find_kernel(device, module, name.c_str(),
+                                               &shape, &kernel, &message),
+                           message);
   if (!status.ok())
     return status;
   return kernel;

@@ -34,7 +34,8 @@ public:
 
   // Loads a code file; only one a device.
   Status load(const std::string &path);
-  Result<coppice_kernel *> findKernel(const std::string &name);
+  Result<coppice_kernel *> findKernel(const std::string &name,
+                                      const coppice_launch_shape &shape);
 
   Result<void *> allocate(int64_t bytes);
   Status upload(void *target, const void *source, int64_t bytes);

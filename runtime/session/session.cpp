@@ -162,6 +162,10 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   session->incomplete.assign(size_t(limits->slots), false);
   session->undecided.assign(size_t(limits->rows * limits->routeColumns), -1);
   session->decided.assign(program.routes.size(), false);
+  if (Status status = session->device.load(code); !status.ok())
+    return status.at(code);
+  if (Status status = session->findKernels(**target); !status.ok())
+    return status.at(code);
   auto weights =
       loadWeights(*session->bundle, session->device, options.allow_nan != 0);
   if (!weights)
@@ -169,10 +173,6 @@ Session::create(std::shared_ptr<const Bundle> bundle,
   session->addresses.weights = *std::move(weights);
   if (Status status = session->allocate(); !status.ok())
     return status;
-  if (Status status = session->device.load(code); !status.ok())
-    return status.at(code);
-  if (Status status = session->findKernels(); !status.ok())
-    return status.at(code);
   session->plan.emplace(program, session->kernels, session->addresses,
                         largestStep(session->limits));
   return session;
@@ -209,7 +209,20 @@ Status Session::allocate() {
   return {};
 }
 
-Status Session::findKernels() {
+// The shapes of GPU kernels are the bundle's: a file that lacks one is damaged.
+static Result<coppice_launch_shape> shapeOf(const Target &target,
+                                            const std::string &kernel) {
+  if (target.kernels.empty())
+    return coppice_launch_shape{};
+  auto shape = target.kernels.find(kernel);
+  if (shape == target.kernels.end())
+    return invalidFile(concat("expected kernel ", quote(kernel),
+                              " among the kernels of target ",
+                              quote(target.name), ", found none"));
+  return coppice_launch_shape{shape->second.threads, shape->second.sharedBytes};
+}
+
+Status Session::findKernels(const Target &target) {
   std::map<std::string, coppice_kernel *> found;
   for (const Dispatch &dispatch : program.dispatches) {
     auto &stages = kernels.emplace_back();
@@ -217,7 +230,10 @@ Status Session::findKernels() {
       for (const Stage &stage : variant.stages) {
         coppice_kernel *&kernel = found[stage.kernel];
         if (!kernel) {
-          auto symbol = device.findKernel(stage.kernel);
+          auto shape = shapeOf(target, stage.kernel);
+          if (!shape)
+            return shape.status();
+          auto symbol = device.findKernel(stage.kernel, *shape);
           if (!symbol)
             return symbol.status();
           kernel = *symbol;

@@ -59,7 +59,7 @@ public:
 private:
   Session(std::shared_ptr<const Bundle> bundle, DeviceHandle device);
   Status allocate();
-  Status findKernels();
+  Status findKernels(const Target &target);
   Status writeStepBuffer(const coppice_step &step);
   Status writeStepField(size_t index, const void *source, int64_t count);
   Status checkRoute(int64_t index) const;

@@ -3,6 +3,7 @@
 #include "coppice/Verify/Verify.h"
 #include "Commands.h"
 #include "ScratchDirectory.h"
+#include "coppice/Emulator/EmulatorDevice.h"
 #include "runtime/routes/route_source.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/seed_check.h"
@@ -21,6 +22,7 @@ namespace {
 struct VerifyCommand {
   std::string input, target = "cpu", bundle, json;
   bool fallback = false;
+  EmulatorOptions emulator;
   CompareOptions compare;
 };
 
@@ -40,11 +42,12 @@ int compileBoth(const VerifyCommand &command, const std::string &directory,
   if (fast.empty()) {
     fast = directory + "/fast.coppice";
     std::vector<std::string> arguments = common;
+    arguments.insert(arguments.end(), {"-o", fast, "--target", command.target});
     // Code that is not run here need not be compiled.
-    std::string isa =
-        command.compare.isa.empty() ? "host" : command.compare.isa;
-    arguments.insert(arguments.end(),
-                     {"-o", fast, "--target", command.target, "--isa", isa});
+    if (command.target == "cpu")
+      arguments.insert(arguments.end(), {"--isa", command.compare.isa.empty()
+                                                      ? "host"
+                                                      : command.compare.isa});
     if (!command.fallback)
       arguments.push_back("--force");
     if (int status = runDriver(arguments))
@@ -122,6 +125,9 @@ int runVerify(const VerifyCommand &command) {
   ScratchDirectory scratch("coppice-verify");
   if (!scratch.valid())
     return 1;
+  EmulatorOptions emulator = command.emulator;
+  emulator.seed = workload.seed;
+  addEmulatorDevice(emulator);
   std::string fast, oracle;
   if (int status = compileBoth(command, scratch.path(), fast, oracle))
     return status;
@@ -191,7 +197,17 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
   verify->add_option("input", command->input, "pruned or dense module (.mlir)")
       ->required();
   verify->add_option("--target", command->target,
-                     "target of the fast path (default: cpu)");
+                     "target of the fast path; emu:sm_80 executes kernels for "
+                     "GPUs on the CPU and reports races, missing waits and "
+                     "accesses out of bounds (default: cpu)");
+  verify
+      ->add_option("--copies", command->emulator.copies,
+                   "of emu: when asynchronous copies move their bytes: late, "
+                   "early or random (default: late)")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, CopyTime>{{"late", CopyTime::Late},
+                                          {"early", CopyTime::Early},
+                                          {"random", CopyTime::Random}}));
   verify->add_option("--isa", command->compare.isa,
                      "instruction set of the fast path (default: the best that "
                      "this machine runs)");

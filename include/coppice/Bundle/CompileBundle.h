@@ -22,7 +22,7 @@ struct CompileOptions {
   std::string output;
   /// Where relative paths in the module start.
   std::string inputDirectory;
-  /// Comma-separated; the targets known are those of getKnownTargets().
+  /// Comma-separated: the CPU, or GPUs; see getKnownTargets().
   std::string target = "cpu";
   /// Instruction sets of target cpu, comma-separated: avx2, avx512,
   /// avx512_bf16, amx_bf16, or host for this machine's best. Empty: avx2, and
@@ -54,7 +54,7 @@ struct CompileOptions {
   llvm::raw_ostream *talk = nullptr;
 };
 
-/// "cpu"
+/// For people: "cpu, cuda:CHIP (..), ..".
 llvm::StringRef getKnownTargets();
 
 /// Compiles `module` (which is rewritten on the way) into a bundle. Errors are

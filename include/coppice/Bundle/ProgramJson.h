@@ -5,6 +5,8 @@
 #include "coppice/Dialect/Exec/IR/Exec.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "runtime/base/sha256.h"
+#include "runtime/bundle/program.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/JSON.h"
 
 #include <optional>
@@ -25,7 +27,8 @@ struct BundleFile {
 struct BundleTarget {
   std::string name, isa;
   BundleFile code;
-  std::vector<std::string> requirements;
+  std::vector<std::string> requirements = {};
+  llvm::StringMap<rt::KernelShape> kernels = {}; ///< of GPUs
 };
 
 struct ProgramRecords {

@@ -9,7 +9,8 @@
 namespace coppice {
 
 struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
-  Option<std::string> target{*this, "target", llvm::cl::desc("Target: cpu"),
+  Option<std::string> target{*this, "target",
+                             llvm::cl::desc("Target: cpu or nvptx"),
                              llvm::cl::init("cpu")};
   Option<std::string> tuning{
       *this, "tuning",

@@ -370,7 +370,7 @@ def ExecSelectKernels : Pass<"exec-select-kernels", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
-    Option<"target", "target", "std::string", "\"cpu\"", "Target: cpu">,
+    Option<"target", "target", "std::string", "\"cpu\"", "Target: cpu or nvptx">,
     Option<"tuning", "tuning", "std::string", "\"\"",
            "File of `coppice tune` with what was measured to be best on this machine; empty: the cost model chooses">];
   let dependentDialects = ["::coppice::exec::ExecDialect"];
