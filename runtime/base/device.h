@@ -31,7 +31,7 @@ typedef struct coppice_kernel coppice_kernel; /* owned by its module */
 
 typedef struct coppice_device_options {
   size_t struct_size;
-  int32_t threads; /* CPU: 0 is as many as this process may use */
+  int32_t threads; /* of the host; 0: as many as this process may use */
   int32_t pin;     /* CPU: not 0 binds each thread to a CPU of its own */
 } coppice_device_options;
 

@@ -54,16 +54,11 @@ coppice_status check(const char *target, const char *const *features,
 coppice_status openDevice(const coppice_device_options *options,
                           coppice_device **out,
                           coppice_device_message *message) {
-  constexpr int32_t maxThreads = 4096;
-  int32_t threads = options->threads;
-  if (threads < 0 || threads > maxThreads)
-    return fail(COPPICE_INVALID_ARGUMENT,
-                concat("expected a thread count in [0, ", maxThreads,
-                       "], found ", threads),
-                message);
+  auto threads = chooseThreads(options->threads);
+  if (!threads)
+    return fail(threads.status().code(), threads.status().message(), message);
   try {
-    auto pool = ThreadPool::shared(threads > 0 ? threads : usableThreads(),
-                                   options->pin != 0);
+    auto pool = ThreadPool::shared(*threads, options->pin != 0);
     if (!pool)
       return fail(pool.status().code(), pool.status().message(), message);
     *out =
@@ -71,7 +66,7 @@ coppice_status openDevice(const coppice_device_options *options,
     return COPPICE_OK;
   } catch (const std::system_error &error) {
     return fail(COPPICE_OUT_OF_MEMORY,
-                concat("cannot start ", threads, " threads: ", error.what()),
+                concat("cannot start ", *threads, " threads: ", error.what()),
                 message);
   }
 }

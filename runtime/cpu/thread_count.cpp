@@ -111,4 +111,12 @@ int usableThreads() {
   return quota ? std::min(count, *quota) : count;
 }
 
+Result<int> chooseThreads(int32_t asked) {
+  constexpr int32_t most = 4096;
+  if (asked < 0 || asked > most)
+    return invalidArgument(
+        concat("expected a thread count in [0, ", most, "], found ", asked));
+  return asked > 0 ? asked : usableThreads();
+}
+
 } // namespace coppice::rt

@@ -3,6 +3,9 @@
 #ifndef COPPICE_RUNTIME_CPU_THREAD_COUNT_H
 #define COPPICE_RUNTIME_CPU_THREAD_COUNT_H
 
+#include "runtime/base/status.h"
+
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +14,9 @@ namespace coppice::rt {
 
 // At least 1.
 int usableThreads();
+
+// `asked`, or usableThreads() for 0. Refuses what no machine has.
+Result<int> chooseThreads(int32_t asked);
 
 // CPUs of a cgroup-v2 cpu.max ("150000 100000" is 2, rounded up); nothing for
 // "max ..." and for text that is not of this form.

@@ -1,13 +1,14 @@
 // The devices that sessions may run on.
 #include "runtime/base/device.h"
 #include "runtime/cpu/cpu_device.h"
+#include "runtime/cuda/cuda_device.h"
 
 #include <string_view>
 #include <vector>
 
 static std::vector<const coppice_device_driver *> &driverList() {
   static std::vector<const coppice_device_driver *> drivers = {
-      &coppice::rt::cpuDriver, nullptr};
+      &coppice::rt::cpuDriver, &coppice::rt::cudaDriver, nullptr};
   return drivers;
 }
 

@@ -2,14 +2,17 @@
 
 namespace coppice::rt::test {
 
-INSTANTIATE_TEST_SUITE_P(Device, Conformance, testing::Values("cpu"));
+// The GPU is one that only pretends: fake_cuda.c.
+INSTANTIATE_TEST_SUITE_P(Device, Conformance,
+                         testing::Values("cpu", "cuda:sm_80"));
 
 void Conformance::open(coppice_session_options options, const ToyOptions &toy,
                        const std::function<void(nlohmann::json &)> &edit) {
   session.reset();
   bundle.reset();
   toyOptions = toy;
-  writeToyBundle(directory / "toy.coppice", toy, edit);
+  toyOptions.target = GetParam();
+  writeToyBundle(directory / "toy.coppice", toyOptions, edit);
   coppice_bundle *openedBundle = nullptr;
   ASSERT_EQ(
       coppice_bundle_open((directory / "toy.coppice").c_str(), &openedBundle),
@@ -18,6 +21,7 @@ void Conformance::open(coppice_session_options options, const ToyOptions &toy,
   bundle.reset(openedBundle);
   options.struct_size = sizeof(options);
   options.target = GetParam();
+  setenv("COPPICE_LIBCUDA", COPPICE_FAKE_CUDA, 1);
   coppice_session *opened = nullptr;
   ASSERT_EQ(coppice_session_create(bundle.get(), &options, &opened), COPPICE_OK)
       << coppice_last_error();
