@@ -9,16 +9,14 @@
 
 #include "coppice/Codegen/NVPTX/Passes.h"
 #include "coppice/Dialect/Exec/IR/Exec.h"
+#include "coppice/Target/AssemblePTX.h"
 #include "coppice/Target/EmitPTX.h"
 #include "runtime/base/atomic_file.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/Program.h"
 
 using namespace mlir;
 using namespace coppice;
@@ -81,7 +79,7 @@ static llvm::StringMap<rt::KernelShape> shapesOf(ModuleOp lowered) {
       return kernel->getAttrOfType<IntegerAttr>(name).getInt();
     };
     if (kernel->hasAttr(exec::threadsAttrName))
-      shapes[kernel.getSymName()] = {
+      shapes[kernel.getSymName()] = rt::KernelShape{
           static_cast<int32_t>(numberOf(exec::threadsAttrName)),
           numberOf(exec::sharedAttrName)};
   }
@@ -92,23 +90,88 @@ static InFlightDiagnostic emitOutsideError(ModuleOp module) {
   return emitError(UnknownLoc::get(module.getContext()));
 }
 
-static FailureOr<BundleTarget> writeCode(ModuleOp kernels, ModuleOp lowered,
-                                         const GPUTarget &gpu,
-                                         StringRef directory, StringRef suffix,
-                                         std::string_view text) {
-  std::string name = (llvm::Twine("kernels.") +
-                      (gpu.emulated ? "emu." : "cuda.") + gpu.chip + suffix)
-                         .str();
+namespace {
+/// Writes the files of code of one module of kernels.
+class CodeWriter {
+public:
+  CodeWriter(ModuleOp lowered, StringRef directory,
+             std::vector<BundleTarget> &targets)
+      : lowered(lowered), directory(directory), targets(targets) {}
+
+  LogicalResult writeEmulated(const GPUTarget &gpu);
+  LogicalResult writePTX(const GPUTarget &gpu);
+
+private:
+  LogicalResult write(const GPUTarget &gpu, StringRef suffix,
+                      std::string_view content, BundleTarget target);
+
+  ModuleOp lowered;
+  StringRef directory;
+  std::vector<BundleTarget> &targets;
+};
+} // namespace
+
+LogicalResult CodeWriter::write(const GPUTarget &gpu, StringRef suffix,
+                                std::string_view content, BundleTarget target) {
+  std::string name =
+      ("kernels." + llvm::Twine(gpu.emulated ? "emu." : "cuda.") + gpu.chip +
+       suffix)
+          .str();
   SmallString<128> path(directory);
   llvm::sys::path::append(path, name);
-  if (rt::Status status = rt::writeFile(std::string(path), text); !status.ok())
-    return emitOutsideError(kernels)
+  if (rt::Status status = rt::writeFile(std::string(path), content);
+      !status.ok())
+    return emitOutsideError(lowered)
            << "cannot write " << path << ": " << status.message();
-  BundleTarget target;
   target.name = gpu.name();
-  target.code = {name, rt::sha256(text), static_cast<int64_t>(text.size())};
+  target.code = {name, rt::sha256(content),
+                 static_cast<int64_t>(content.size())};
+  targets.push_back(std::move(target));
+  return success();
+}
+
+LogicalResult CodeWriter::writeEmulated(const GPUTarget &gpu) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  lowered.print(stream, OpPrintingFlags().enableDebugInfo());
+  BundleTarget target;
   target.kernels = shapesOf(lowered);
-  return target;
+  return write(gpu, ".mlir", text, std::move(target));
+}
+
+/// The cubin comes first: it loads at once, and is what was looked at. It runs
+/// on GPUs of the chip's generation only; PTX on later ones, too.
+LogicalResult CodeWriter::writePTX(const GPUTarget &gpu) {
+  PTXOptions options;
+  options.chip = gpu.chip;
+  OwningOpRef<ModuleOp> copy = lowered.clone();
+  FailureOr<std::string> ptx = emitPTX(*copy, options);
+  if (failed(ptx))
+    return failure();
+  BundleTarget target;
+  target.kernels = shapesOf(lowered);
+  if (std::optional<std::string> ptxas = findPtxas()) {
+    llvm::Expected<AssembledPTX> assembled =
+        assemblePTX(*ptxas, *ptx, gpu.chip);
+    if (!assembled) {
+      emitWarning(UnknownLoc::get(lowered.getContext()))
+          << "the bundle has PTX alone: "
+          << llvm::toString(assembled.takeError());
+    } else {
+      for (auto &[name, shape] : target.kernels) {
+        const KernelResources &found = assembled->kernels[name];
+        shape.registers = static_cast<int32_t>(found.registers);
+        shape.spillBytes = found.spillBytes;
+      }
+      BundleTarget cubin = target;
+      cubin.isa = "cubin";
+      cubin.requirements = {"cubin"};
+      if (failed(write(gpu, ".cubin", assembled->cubin, std::move(cubin))))
+        return failure();
+    }
+  }
+  target.isa = "ptx";
+  return write(gpu, ".ptx", *ptx, std::move(target));
 }
 
 LogicalResult coppice::emitGPUKernels(ModuleOp kernels,
@@ -119,26 +182,9 @@ LogicalResult coppice::emitGPUKernels(ModuleOp kernels,
   FailureOr<OwningOpRef<ModuleOp>> lowered = lowerKernels(kernels);
   if (failed(lowered))
     return failure();
-  for (const GPUTarget &gpu : gpus) {
-    std::string text;
-    if (gpu.emulated) {
-      llvm::raw_string_ostream stream(text);
-      (*lowered)->print(stream, OpPrintingFlags().enableDebugInfo());
-    } else {
-      PTXOptions options;
-      options.chip = gpu.chip;
-      OwningOpRef<ModuleOp> copy = (*lowered)->clone();
-      FailureOr<std::string> ptx = emitPTX(*copy, options);
-      if (failed(ptx))
-        return failure();
-      text = std::move(*ptx);
-    }
-    FailureOr<BundleTarget> target =
-        writeCode(kernels, **lowered, gpu, directory,
-                  gpu.emulated ? ".mlir" : ".ptx", text);
-    if (failed(target))
+  CodeWriter writer(**lowered, directory, targets);
+  for (const GPUTarget &gpu : gpus)
+    if (failed(gpu.emulated ? writer.writeEmulated(gpu) : writer.writePTX(gpu)))
       return failure();
-    targets.push_back(std::move(*target));
-  }
   return success();
 }

@@ -233,9 +233,15 @@ FailureOr<JsonValue> ProgramPrinter::print() {
     if (!target.isa.empty())
       entry["isa"] = target.isa;
     Object kernels;
-    for (const auto &[name, shape] : target.kernels)
-      kernels[name] = Object{{"threads", shape.threads},
-                             {"shared_bytes", shape.sharedBytes}};
+    for (const auto &[name, shape] : target.kernels) {
+      Object kernel{{"threads", shape.threads},
+                    {"shared_bytes", shape.sharedBytes}};
+      if (shape.registers)
+        kernel["registers"] = *shape.registers;
+      if (shape.spillBytes)
+        kernel["spill_bytes"] = *shape.spillBytes;
+      kernels[name] = std::move(kernel);
+    }
     if (!kernels.empty())
       entry["kernels"] = std::move(kernels);
     targets.push_back(std::move(entry));

@@ -322,6 +322,10 @@ Target parseTarget(const JsonCursor &json) {
     shape.threads = int32_t(kernel.at("threads").integer(1, 1024));
     // More than any GPU has is no launch's fault.
     shape.sharedBytes = kernel.at("shared_bytes").integer(0, 1 << 20);
+    if (kernel.has("registers"))
+      shape.registers = int32_t(kernel.at("registers").integer(0, 255));
+    if (kernel.has("spill_bytes"))
+      shape.spillBytes = kernel.at("spill_bytes").integer(0);
     target.kernels.emplace(item.key(), shape);
   }
   return target;

@@ -120,6 +120,9 @@ struct Output {
 struct KernelShape {
   int32_t threads = 0;     // of a block
   int64_t sharedBytes = 0; // dynamic shared memory of a block
+  // Of a thread, by whoever assembled the code; else nobody knows.
+  std::optional<int32_t> registers;
+  std::optional<int64_t> spillBytes;
 };
 
 struct Target {

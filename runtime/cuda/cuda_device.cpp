@@ -111,7 +111,9 @@ Result<Chip> parseChip(std::string_view target) {
   return chip;
 }
 
-Status checkChip(const char *target) {
+// Code for a chip runs on those that come after it; a cubin on those of its
+// generation, the same major number.
+Status checkChip(const char *target, bool isCubin) {
   auto chip = parseChip(target);
   if (!chip)
     return chip.status();
@@ -136,27 +138,34 @@ Status checkChip(const char *target) {
   if (!status.ok())
     return status;
   int found = 10 * major + minor;
-  if (chip->exact ? found == chip->capability : found >= chip->capability)
+  bool sameGeneration = major == chip->capability / 10;
+  if (chip->exact ? found == chip->capability
+                  : found >= chip->capability && (!isCubin || sameGeneration))
     return {};
   char name[128] = "a GPU";
   cuda.deviceGetName(name, sizeof(name), device);
-  return unsupported(
-      concat("target ", quote(target), " needs compute capability ",
-             chip->capability / 10, ".", chip->capability % 10,
-             chip->exact ? " exactly" : "", ", found ", name, " with ", major,
-             ".", minor, "; compile the bundle for this GPU (--target cuda:sm_",
-             found, ")"));
+  return unsupported(concat(
+      "target ", quote(target), " needs compute capability ",
+      chip->capability / 10, ".", chip->capability % 10,
+      chip->exact ? " exactly"
+      : isCubin   ? ", of that generation"
+                  : "",
+      ", found ", name, " with ", major, ".", minor,
+      "; compile the bundle for this GPU (--target cuda:sm_", found, ")"));
 }
 
 coppice_status check(const char *target, const char *const *features,
                      size_t featureCount, coppice_device_message *message) {
-  // There are none yet: a bundle that has some is of a later Coppice.
-  if (featureCount > 0)
-    return tell(unsupported(concat("target ", quote(target), " needs ",
-                                   quote(features[0]),
-                                   ", which this build does not know")),
-                message);
-  return tell(checkChip(target), message);
+  bool isCubin = false;
+  for (size_t i = 0; i < featureCount; ++i) {
+    isCubin |= std::string_view(features[i]) == "cubin";
+    if (std::string_view(features[i]) != "cubin")
+      return tell(unsupported(concat("target ", quote(target), " needs ",
+                                     quote(features[i]),
+                                     ", which this build does not know")),
+                  message);
+  }
+  return tell(checkChip(target, isCubin), message);
 }
 
 coppice_status openDevice(const coppice_device_options *options,

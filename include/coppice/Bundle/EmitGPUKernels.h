@@ -8,10 +8,10 @@
 
 namespace coppice {
 
-/// Writes `kernels.cuda.CHIP.ptx` (and, where there is a ptxas in PATH, first a
-/// `.cubin` of it), or `kernels.emu.CHIP.mlir`, which is what the emulator
-/// executes, to `directory` for each of `gpus`, and describes the files.
-/// `kernels` are planned for GPUs, and stay as they are.
+/// Writes `kernels.cuda.CHIP.ptx` (and, where there is a ptxas, a `.cubin`
+/// before it), or `kernels.emu.CHIP.mlir`, which is what the emulator executes,
+/// to `directory` for each of `gpus`, and describes the files. `kernels` are
+/// planned for GPUs, and stay as they are.
 mlir::LogicalResult emitGPUKernels(mlir::ModuleOp kernels,
                                    llvm::ArrayRef<GPUTarget> gpus,
                                    llvm::StringRef directory,

@@ -70,6 +70,17 @@ TEST_F(Cuda, CodeForOneChipRunsOnThatOnly) {
   expectMessage({"needs compute capability 9.0 exactly", "10.0"});
 }
 
+TEST_F(Cuda, ACubinRunsOnItsGenerationOnly) {
+  auto cubin = [](nlohmann::json &program) {
+    program["targets"][0]["requires"] = {"cubin"};
+  };
+  set("FAKE_CUDA_CAPABILITY", "86");
+  EXPECT_EQ(create(cubin), COPPICE_OK) << coppice_last_error();
+  set("FAKE_CUDA_CAPABILITY", "90");
+  EXPECT_EQ(create(cubin), COPPICE_UNSUPPORTED);
+  expectMessage({"compute capability 8.0, of that generation, found"});
+}
+
 TEST_F(Cuda, AMachineWithoutGpusIsToldSo) {
   set("FAKE_CUDA_DEVICES", "0");
   EXPECT_EQ(create(nullptr), COPPICE_UNSUPPORTED);
