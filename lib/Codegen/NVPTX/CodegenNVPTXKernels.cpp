@@ -66,6 +66,10 @@ struct CodegenNVPTXKernels
       return kernel.emitError()
              << "expected a kernel with '" << exec::configAttrName
              << "'; 'exec-select-kernels' plans kernels";
+    if (strategy == nvptx::kGemm)
+      return nvptx::emitGemm(kernel);
+    if (strategy == nvptx::kMerge)
+      return nvptx::emitMerge(kernel);
     if (strategy == nvptx::kDots)
       return nvptx::emitDots(kernel);
     if (strategy == nvptx::kCompact)
@@ -76,8 +80,7 @@ struct CodegenNVPTXKernels
                                 return runPipeline(pipeline, op);
                               });
     return kernel.emitError()
-           << "expected a strategy \"dots\", \"compact\" or \"loops\", found \""
-           << strategy << "\"";
+           << "expected a strategy of a GPU, found \"" << strategy << "\"";
   }
 };
 

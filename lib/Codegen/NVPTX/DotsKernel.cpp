@@ -16,9 +16,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelBuilder.h"
+#include "Product.h"
 #include "ProductEpilogue.h"
 #include "Strategies.h"
-#include "coppice/Dialect/Prune/IR/Prune.h"
 
 using namespace mlir;
 
@@ -40,7 +40,6 @@ private:
   int64_t size(std::optional<uint64_t> granule) {
     return static_cast<int64_t>(*granule);
   }
-  Value rowsOfWork();
   Value isInList(Value list, Value count, Value row);
   Value sumOver(Value sum, Value inputRow, Value column, Value from, Value to);
   Value sumAll(Value inputRow, Value column);
@@ -49,29 +48,9 @@ private:
   prune::GemmOp gemm;
 };
 
-/// How many rows there may be, whatever lists leave of them.
-Value DotsEmitter::rowsOfWork() {
-  if (gemm.getRows() && !gemm.hasRowsPerGroup() && !gemm.hasRowsPerPanel())
-    return extentOf(gemm.getRows(), 0);
-  return extentOf(gemm.getInput(), 0);
-}
-
 /// Is `row` among the first `count` of an ascending list at this address?
 Value DotsEmitter::isInList(Value list, Value count, Value row) {
-  auto bounds = scf::WhileOp::create(
-      b, TypeRange{b.getI32Type(), b.getI32Type()}, ValueRange{i32(0), count},
-      [&](OpBuilder &, Location, ValueRange range) {
-        scf::ConditionOp::create(b, less(range[0], range[1]), range);
-      },
-      [&](OpBuilder &, Location, ValueRange range) {
-        Value middle = div(add(range[0], range[1]), 2);
-        Value isBelow =
-            less(load(b.getI32Type(), at(list, mul(middle, 4))), row);
-        scf::YieldOp::create(
-            b, ValueRange{select(isBelow, add(middle, 1), range[0]),
-                          select(isBelow, range[1], middle)});
-      });
-  Value first = bounds.getResult(0);
+  Value first = firstNotBelow(list, count, row);
   return ifThen(less(first, count), zero(b.getI1Type()), [&] {
     return SmallVector<Value>{
         equal(load(b.getI32Type(), at(list, mul(first, 4))), row)};
@@ -189,37 +168,13 @@ LogicalResult DotsEmitter::emit() {
   return done;
 }
 
-prune::GemmOp getProduct(func::FuncOp kernel) {
-  auto gemm = getOnlyOp<prune::GemmOp>(kernel);
-  if (!gemm || !gemm.getWeight().getType().hasStaticShape())
-    return {};
-  // What is not computed must be what the destination holds.
-  auto isDestination = [&](Value value) {
-    auto argument = dyn_cast<BlockArgument>(value);
-    return argument && argument.getArgNumber() + 1 == kernel.getNumArguments();
-  };
-  auto isFloat = [](Value value) {
-    Type type = getElementTypeOrSelf(value);
-    return type.isF32() || type.isF16() || type.isBF16();
-  };
-  if (!isFloat(gemm.getInput()) || !isFloat(gemm.getWeight()) ||
-      !isFloat(gemm.getResult()) || !llvm::all_of(gemm.getExtras(), isFloat) ||
-      (gemm.getInto() && !isDestination(gemm.getInto())))
-    return {};
-  return gemm;
-}
-
 } // namespace
 
 PlanOrNone planDots(func::FuncOp kernel) {
   prune::GemmOp gemm = getProduct(kernel);
   if (!gemm)
     return std::nullopt;
-  bool isList =
-      gemm.getRows() && !gemm.hasRowsPerGroup() && !gemm.hasRowsPerPanel();
-  Value rows = isList ? gemm.getRows() : gemm.getInput();
-  FailureOr<AffineExpr> extent =
-      getArgumentExtent(kernel, cast<BlockArgument>(rows).getArgNumber(), 0);
+  FailureOr<AffineExpr> extent = getProductRows(kernel, gemm);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
   int64_t columns =

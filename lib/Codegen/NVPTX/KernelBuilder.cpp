@@ -70,6 +70,23 @@ void KernelBuilder::storeElement(Value value, Value tensor,
   store(value, addressOf(tensor, indices));
 }
 
+Value KernelBuilder::firstNotBelow(Value list, Value count, Value value) {
+  auto bounds = scf::WhileOp::create(
+      b, TypeRange{b.getI32Type(), b.getI32Type()}, ValueRange{i32(0), count},
+      [&](OpBuilder &, Location, ValueRange range) {
+        scf::ConditionOp::create(b, less(range[0], range[1]), range);
+      },
+      [&](OpBuilder &, Location, ValueRange range) {
+        Value middle = div(add(range[0], range[1]), 2);
+        Value isBelow =
+            less(load(b.getI32Type(), at(list, mul(middle, 4))), value);
+        scf::YieldOp::create(
+            b, ValueRange{select(isBelow, add(middle, 1), range[0]),
+                          select(isBelow, range[1], middle)});
+      });
+  return bounds.getResult(0);
+}
+
 Value KernelBuilder::allocateShared(int64_t bytes, int64_t alignment) {
   if (!shared) {
     OpBuilder::InsertionGuard guard(b);
@@ -111,6 +128,10 @@ void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
 ValueRange
 KernelBuilder::ifThen(Value condition, ValueRange otherwise,
                       llvm::function_ref<SmallVector<Value>()> body) {
+  if (otherwise.empty()) {
+    ifThen(condition, [&] { (void)body(); });
+    return {};
+  }
   auto branch = scf::IfOp::create(b, otherwise.getTypes(), condition,
                                   /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
@@ -121,10 +142,11 @@ KernelBuilder::ifThen(Value condition, ValueRange otherwise,
   return branch.getResults();
 }
 
-void KernelBuilder::forEachItem(llvm::function_ref<void(Value)> body) {
+void KernelBuilder::forEachItem(Value count,
+                                llvm::function_ref<void(Value)> body) {
   Value block = NVVM::BlockIdXOp::create(b, b.getI32Type());
   Value blocks = NVVM::GridDimXOp::create(b, b.getI32Type());
-  loop(block, shell.items, blocks, body);
+  loop(block, min(count, shell.items), blocks, body);
 }
 
 Value KernelBuilder::exchange(Value value, int64_t mask) {

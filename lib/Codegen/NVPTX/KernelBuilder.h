@@ -71,6 +71,7 @@ protected:
   Value div(Value lhs, Value rhs) {
     return mlir::arith::DivUIOp::create(b, lhs, rhs);
   }
+  Value ceilDiv(Value lhs, int64_t rhs) { return div(add(lhs, rhs - 1), rhs); }
   Value rem(Value lhs, Value rhs) {
     return mlir::arith::RemUIOp::create(b, lhs, rhs);
   }
@@ -155,6 +156,9 @@ protected:
   }
   /// An element of an argument, in f32 if it is narrower.
   Value loadElement(Value tensor, ValueRange indices);
+  /// How many of the first `count` elements of an ascending list of i32 at
+  /// this address are below `value`.
+  Value firstNotBelow(Value list, Value count, Value value);
   /// Rounds `value` to the type of the argument's elements, and stores it.
   void storeElement(Value value, Value tensor, ValueRange indices);
 
@@ -180,7 +184,11 @@ protected:
   ValueRange ifThen(Value condition, ValueRange otherwise,
                     llvm::function_ref<llvm::SmallVector<Value>()> body);
   /// Builds `body` around each work item of the block.
-  void forEachItem(llvm::function_ref<void(Value)> body);
+  void forEachItem(llvm::function_ref<void(Value)> body) {
+    forEachItem(shell.items, body);
+  }
+  /// The same where only the first `count` have anything to do.
+  void forEachItem(Value count, llvm::function_ref<void(Value)> body);
 
   //===--- Threads
   //---------------------------------------------------------===//

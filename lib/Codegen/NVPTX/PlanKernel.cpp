@@ -14,9 +14,12 @@ KernelPlan planAlways(func::FuncOp kernel, exec::ConfigAttr config,
   return plan;
 }
 
-FailureOr<KernelPlan> planKernel(func::FuncOp kernel) {
+FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
+                                 const PlanOptions &options) {
   if (!llvm::hasSingleElement(kernel.getBody()))
     return kernel.emitError("expected a kernel with one block");
+  if (auto plan = planGemm(kernel, options))
+    return *plan;
   if (auto plan = planDots(kernel))
     return *plan;
   if (auto plan = planCompact(kernel))

@@ -12,12 +12,15 @@
 
 #include "coppice/Codegen/NVPTX/PlanKernel.h"
 #include "coppice/Codegen/TiledLoops.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Pass/PassManager.h"
 
 namespace coppice::nvptx {
 
 /// The names of the strategies, as in `exec.config`.
 inline constexpr llvm::StringLiteral kDots = "dots";
+inline constexpr llvm::StringLiteral kGemm = "gemm";
+inline constexpr llvm::StringLiteral kMerge = "gemm_merge";
 inline constexpr llvm::StringLiteral kCompact = "compact";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
@@ -27,6 +30,14 @@ using PlanOrNone = std::optional<mlir::FailureOr<KernelPlan>>;
 /// One stage that always runs; kernels of a GPU count their work items.
 KernelPlan planAlways(mlir::func::FuncOp kernel, exec::ConfigAttr config,
                       mlir::AffineMap grid);
+
+PlanOrNone planGemm(mlir::func::FuncOp kernel, const PlanOptions &options);
+mlir::LogicalResult emitGemm(mlir::func::FuncOp kernel);
+
+/// The stage behind "gemm" whose sums are in parts of K.
+KernelStage planMerge(mlir::func::FuncOp kernel, prune::GemmOp gemm,
+                      mlir::AffineExpr rows, int64_t splits);
+mlir::LogicalResult emitMerge(mlir::func::FuncOp kernel);
 
 PlanOrNone planDots(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitDots(mlir::func::FuncOp kernel);

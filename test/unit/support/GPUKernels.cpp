@@ -23,12 +23,15 @@ namespace {
 
 class GPUKernels : public Kernels {
 public:
-  LogicalResult load(const std::string &source) {
+  LogicalResult load(const std::string &source,
+                     const nvptx::PlanOptions &options) {
     DialectRegistry registry;
     registerCodegenNVPTXDialects(registry);
     context.appendDialectRegistry(registry);
     module = parseSourceString<ModuleOp>(source, ParserConfig(&context));
-    if (!module || failed(plan(*module, nvptx::planKernel)))
+    if (!module || failed(plan(*module, [&](func::FuncOp kernel) {
+          return nvptx::planKernel(kernel, options);
+        })))
       return failure();
     PassManager manager(&context);
     buildCodegenNVPTXPipeline(manager);
@@ -46,7 +49,9 @@ private:
     FailureOr<std::string> ptx = emitPTX(*copy, {});
     if (failed(ptx))
       return failure();
+    assembly = *ptx;
     if (std::optional<std::string> report = runPtxas(*ptx, "sm_80")) {
+      assemblerReport = *report;
       EXPECT_EQ(report->find("failed"), std::string::npos) << *report;
       for (StringRef line : llvm::split(*report, '\n'))
         if (line.contains("spill stores"))
@@ -110,9 +115,10 @@ private:
 
 } // namespace
 
-std::unique_ptr<Kernels> compileForGPU(const std::string &source) {
+std::unique_ptr<Kernels> compileForGPU(const std::string &source,
+                                       const nvptx::PlanOptions &options) {
   auto kernels = std::make_unique<GPUKernels>();
-  if (failed(kernels->load(source)))
+  if (failed(kernels->load(source, options)))
     return nullptr;
   return kernels;
 }

@@ -9,7 +9,7 @@
 #ifndef COPPICE_TEST_UNIT_SUPPORT_KERNELS_H
 #define COPPICE_TEST_UNIT_SUPPORT_KERNELS_H
 
-#include "coppice/Codegen/KernelPlan.h"
+#include "coppice/Codegen/NVPTX/PlanKernel.h"
 #include "llvm/ADT/StringMap.h"
 #include <functional>
 #include <memory>
@@ -53,6 +53,10 @@ public:
   int64_t rowsOfItem(llvm::StringRef name) {
     return kernels.find(name)->second.rows;
   }
+  /// On a GPU: the kernels as PTX, and what ptxas says of them, if there is
+  /// one.
+  const std::string &ptx() { return assembly; }
+  const std::string &ptxasReport() { return assemblerReport; }
 
   /// Runs the work items [begin, end) of a kernel of one stage, on a CPU.
   void runItems(llvm::StringRef name, const std::vector<const void *> &args,
@@ -97,6 +101,8 @@ protected:
                     const std::vector<const void *> &args,
                     int64_t workspaceBytes, const Symbols &symbols,
                     int64_t chunk) = 0;
+  std::string assembly, assemblerReport;
+
   virtual void callItems(const std::string &symbol,
                          const std::vector<const void *> &args,
                          const Symbols &symbols, int64_t begin,
@@ -110,7 +116,8 @@ private:
 
 std::unique_ptr<Kernels> compileForCPU(const std::string &source, bool oracle,
                                        const std::string &isa);
-std::unique_ptr<Kernels> compileForGPU(const std::string &source);
+std::unique_ptr<Kernels> compileForGPU(const std::string &source,
+                                       const nvptx::PlanOptions &options = {});
 
 } // namespace coppice::test
 

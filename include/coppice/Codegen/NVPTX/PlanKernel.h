@@ -9,6 +9,9 @@
 //
 // | strategy  | one work item                                                |
 // |-----------|--------------------------------------------------------------|
+// | "gemm"    | a tile of a product of f16 or bf16, by tensor cores; or its |
+// |           | sums over a part of K, to the workspace                      |
+// | "gemm_merge" | elements of a product of "gemm": adds up its parts        |
 // | "dots"    | as many elements of a product as the block has warps         |
 // | "compact" | one list of rows                                             |
 // | "loops"   | as many tiles of the result as the block has threads: any    |
@@ -20,12 +23,20 @@
 #define COPPICE_CODEGEN_NVPTX_PLANKERNEL_H
 
 #include "coppice/Codegen/KernelPlan.h"
+#include "coppice/Codegen/NVPTX/GemmConfig.h"
 
 namespace coppice::nvptx {
 
+struct PlanOptions {
+  /// How products of f16 and bf16 are blocked, whatever their shape: for tests
+  /// and tuners. Nothing: as is predicted to be best.
+  std::optional<GemmConfig> gemm;
+};
+
 /// Decides how `kernel` is compiled. Fails with a diagnostic at the operation
 /// that no strategy takes.
-mlir::FailureOr<KernelPlan> planKernel(mlir::func::FuncOp kernel);
+mlir::FailureOr<KernelPlan> planKernel(mlir::func::FuncOp kernel,
+                                       const PlanOptions &options = {});
 
 } // namespace coppice::nvptx
 

@@ -1,0 +1,188 @@
+//===- GemmConfig.cpp - how a product is blocked on a GPU -----------------===//
+//
+// The choice is made by a model of what a product cannot do without, in cycles
+// of an A100: products of matrices, bytes of shared memory, of the L2 cache and
+// of memory. Only comparisons of tiles count, and these are much the same on
+// its successors. It has not been measured against one yet.
+//
+//===----------------------------------------------------------------------===//
+
+#include "coppice/Codegen/NVPTX/GemmConfig.h"
+#include "Strategies.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+namespace coppice::nvptx {
+
+exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
+  return makeConfig(context, kGemm,
+                    {{"threads", threads()},
+                     {"rows", rows},
+                     {"columns", columns},
+                     {"depth", depth},
+                     {"warp_rows", warpRows},
+                     {"warp_columns", warpColumns},
+                     {"stages", stages},
+                     {"splits", splits}});
+}
+
+std::string checkGemmConfig(const GemmConfig &config) {
+  auto expected = [](StringRef name, StringRef what, int64_t found) {
+    return llvm::formatv("expected '{0}' to be {1}, found {2}", name, what,
+                         found)
+        .str();
+  };
+  if (config.warpRows <= 0 || config.warpRows % 16)
+    return expected("warp_rows", "a multiple of 16", config.warpRows);
+  if (config.warpColumns <= 0 || config.warpColumns % 16)
+    return expected("warp_columns", "a multiple of 16", config.warpColumns);
+  if (config.rows <= 0 || config.rows % config.warpRows)
+    return expected("rows", "a multiple of 'warp_rows'", config.rows);
+  if (config.columns <= 0 || config.columns % config.warpColumns)
+    return expected("columns", "a multiple of 'warp_columns'", config.columns);
+  if (config.depth < 16 || config.depth > 128 ||
+      !llvm::isPowerOf2_64(config.depth))
+    return expected("depth", "16, 32, 64 or 128", config.depth);
+  if (config.stages < 2)
+    return expected("stages", "2 or more", config.stages);
+  if (config.splits < 1)
+    return expected("splits", "1 or more", config.splits);
+  if (config.threads() > 1024)
+    return expected("threads", "1024 at the most", config.threads());
+  // Threads copy whole rows of the tiles.
+  int64_t rowsAtOnce = config.threads() / (config.depth / 8);
+  for (int64_t rows : {config.rows, config.columns})
+    if (rows > rowsAtOnce && rows % rowsAtOnce)
+      return expected("depth", "such that all threads copy all of a tile",
+                      config.depth);
+  if (rowsAtOnce % 8)
+    return expected("depth", "such that all threads copy eight rows at once",
+                    config.depth);
+  return "";
+}
+
+FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
+  GemmConfig config;
+  for (auto [name, value] : {std::pair("rows", &config.rows),
+                             {"columns", &config.columns},
+                             {"depth", &config.depth},
+                             {"warp_rows", &config.warpRows},
+                             {"warp_columns", &config.warpColumns},
+                             {"stages", &config.stages},
+                             {"splits", &config.splits}}) {
+    FailureOr<int64_t> found = getParameter(kernel, name);
+    if (failed(found))
+      return failure();
+    *value = *found;
+  }
+  std::string wrong = checkGemmConfig(config);
+  if (!wrong.empty())
+    return kernel.emitError(wrong);
+  return config;
+}
+
+ArrayRef<GemmConfig> gemmCandidates() {
+  // Few rows: the tile is as narrow as they are, and many bytes of weights are
+  // under way. Many: a warp's part is as large as its registers allow, for each
+  // value that it reads from shared memory serves a row of it.
+  static const GemmConfig candidates[] = {
+      {16, 32, 64, 16, 16, 6},   {16, 64, 64, 16, 16, 5},
+      {16, 128, 64, 16, 32, 4},  {32, 64, 64, 16, 32, 4},
+      {32, 128, 64, 32, 32, 4},  {64, 32, 64, 16, 32, 4},
+      {64, 64, 64, 32, 32, 4},   {64, 128, 64, 32, 64, 3},
+      {128, 64, 64, 64, 32, 3},  {64, 64, 32, 32, 32, 4},
+      {64, 128, 32, 32, 64, 4},  {128, 64, 32, 64, 32, 4},
+      {128, 128, 32, 64, 64, 4}, {128, 128, 64, 64, 64, 3},
+      {256, 128, 32, 64, 64, 4}, {128, 256, 32, 64, 64, 4},
+  };
+  return candidates;
+}
+
+namespace {
+
+// Of an A100.
+constexpr double kProcessors = 108;
+constexpr double kProductsPerCycle = 1024;    // of a processor
+constexpr double kSharedBytesPerCycle = 128;  // of a processor
+constexpr double kCachedBytesPerCycle = 40;   // of a processor, from L2
+constexpr double kMemoryBytesPerCycle = 1100; // of all
+constexpr double kStepCycles = 60;            // barrier, addresses
+constexpr double kItemCycles = 2500;          // first copies, epilogue
+constexpr double kStageCycles = 4000;         // another launch
+constexpr int64_t kRegisters = 65536, kSharedBytes = 164 * 1024;
+
+/// Blocks that a processor holds at once.
+int64_t residentBlocks(const GemmConfig &config) {
+  int64_t sums = config.warpRows * config.warpColumns / 32;
+  int64_t registers = std::min<int64_t>(255, 80 + sums + sums / 8);
+  return std::clamp<int64_t>(
+      std::min(kRegisters / (registers * config.threads()),
+               kSharedBytes / (config.sharedBytes() + 1024)),
+      1, 8);
+}
+
+double predictCycles(const GemmConfig &config, int64_t m, int64_t n,
+                     int64_t k) {
+  double tiles = double(llvm::divideCeil(m, config.rows)) *
+                 double(llvm::divideCeil(n, config.columns)) *
+                 double(config.splits);
+  double steps = std::ceil(double(llvm::divideCeil(k, config.depth)) /
+                           double(config.splits));
+  // All processors are as slow as the one with the most tiles.
+  double mostTiles = std::ceil(tiles / kProcessors);
+  double together = std::min(mostTiles, double(residentBlocks(config)));
+
+  double warps = double(config.threads()) / 32;
+  double products =
+      double(config.rows * config.columns * config.depth) / kProductsPerCycle;
+  double shared = warps * double(config.warpRows + config.warpColumns) *
+                  double(config.depth) * 2 / kSharedBytesPerCycle;
+  double stepBytes = double((config.rows + config.columns) * config.depth * 2);
+  // Of a step of all blocks of a processor.
+  double step = std::max({products, shared, stepBytes / kCachedBytesPerCycle});
+  double work =
+      mostTiles * steps * step +
+      std::ceil(mostTiles / together) * (kItemCycles + steps * kStepCycles);
+  double memory = double(n * k + m * k) * 2 / kMemoryBytesPerCycle;
+  // Nothing arrives faster than what is under way does in a memory's latency.
+  constexpr double kLatency = 800;
+  double active = std::min(tiles, kProcessors * together);
+  double flow = double(config.stages - 1) * stepBytes * active / kLatency;
+  memory = std::max(memory, tiles * steps * stepBytes / flow);
+  double sums = 0;
+  if (config.splits > 1)
+    sums = kStageCycles + double(m * n * 4 * 2 * config.splits) /
+                              (kProcessors * kCachedBytesPerCycle);
+  return std::max(work, memory) + sums;
+}
+
+/// That a thread may hold besides its sums.
+constexpr int64_t kElementsInRegisters = 40;
+
+} // namespace
+
+GemmConfig chooseGemmConfig(int64_t rows, int64_t n, int64_t k, bool canSplit,
+                            bool throughRegisters) {
+  GemmConfig best;
+  double fewest = -1;
+  for (GemmConfig config : gemmCandidates()) {
+    int64_t loaded = (config.rows + config.columns) * config.depth;
+    if (throughRegisters && loaded > kElementsInRegisters * config.threads())
+      continue;
+    for (int64_t splits : {1, 2, 4, 8, 16}) {
+      // Each part is worth a few steps.
+      if (splits > 1 && (!canSplit || k < splits * config.depth * 4))
+        break;
+      config.splits = splits;
+      double cycles = predictCycles(config, rows, n, k);
+      if (fewest < 0 || cycles < fewest) {
+        fewest = cycles;
+        best = config;
+      }
+    }
+  }
+  return best;
+}
+
+} // namespace coppice::nvptx

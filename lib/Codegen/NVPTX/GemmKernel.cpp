@@ -1,0 +1,320 @@
+//===- GemmKernel.cpp - matrix products by tensor cores -------------------===//
+//
+// In: a kernel that is one `prune.gemm` of f16 or of bf16, with any sets and
+// any epilogue. Out: a block computes a tile of the result:
+//
+//   rows of A and of W that are the tile's        // ProductPlaces.h
+//   for each step along K:                        // KSteps.h, CopyRing.h
+//     their columns to shared memory, ahead       // TileLoad.h
+//     sums += A . W                               // MmaTile.h
+//   result = epilogue(sums)                       // GemmStore.h
+//
+// Tiles are of rows and columns by number in their sets, so sets need no code
+// of their own: rows and panels are looked up where a tile begins, groups of K
+// where a step does. How many tiles there are is known on the device only; the
+// grid is that of everything, and blocks without a tile end at once.
+//
+// Where each panel has rows of its own, tiles do not cross panels. Where each
+// group of K has, all rows are multiplied, with zeros in the place of those
+// that are not in a group's list.
+//
+// Few rows and a long K leave most of a GPU without a tile. Then K is cut, each
+// part is a work item, and a second stage adds the parts up in their order
+// (MergeKernel.cpp), so that results do not depend on timing.
+//
+//===----------------------------------------------------------------------===//
+
+#include "CopyRing.h"
+#include "GemmStore.h"
+#include "GroupRows.h"
+#include "KSteps.h"
+#include "MmaTile.h"
+#include "ProductPlaces.h"
+#include "Strategies.h"
+#include "TileLoad.h"
+#include "TileOrder.h"
+
+using namespace mlir;
+
+namespace coppice::nvptx {
+namespace {
+
+/// Of flags of rows in groups; beyond, there are more groups than it is worth.
+constexpr int64_t kFlagBytes = 32 * 1024;
+/// One row up to these: too few for a tile.
+constexpr int64_t kFewRows = 4;
+
+class GemmEmitter : KernelBuilder {
+public:
+  GemmEmitter(ImplicitLocOpBuilder &b, KernelShell &shell, prune::GemmOp gemm,
+              const GemmConfig &config)
+      : KernelBuilder(b, shell), gemm(gemm), config(config),
+        places(b, shell, gemm), steps(b, shell, gemm, config.depth),
+        mma(b, shell, config, getElementTypeOrSelf(gemm.getWeight())),
+        loadA(b, shell, tileA(), gemm.getInput(), k(), steps),
+        loadW(b, shell, tileW(), gemm.getWeight(), k(), steps) {}
+
+  LogicalResult emit();
+
+private:
+  int64_t n() { return gemm.getWeight().getType().getDimSize(0); }
+  int64_t k() { return gemm.getWeight().getType().getDimSize(1); }
+  SharedTile tileA() const { return {config.rows, config.depth}; }
+  SharedTile tileW() const { return {config.columns, config.depth}; }
+  int64_t tilesOfPanel() {
+    int64_t panel = static_cast<int64_t>(*gemm.getPanelSize());
+    return llvm::divideCeil(std::min(panel, n()), config.columns);
+  }
+  Value countTilesAcross();
+  GemmStore::Place placeOf(const TileOrder::Tile &tile);
+  LogicalResult computeTile(const GemmStore::Place &place, Value part);
+  void selectRows(const GemmStore::Place &place);
+  SmallVector<Value> sumSteps(Value begin, Value end);
+
+  prune::GemmOp gemm;
+  GemmConfig config;
+  ProductPlaces places;
+  KSteps steps;
+  MmaTile mma;
+  TileLoad loadA, loadW;
+  std::optional<GroupRows> groupRows;
+  Value ring;
+};
+
+Value GemmEmitter::countTilesAcross() {
+  if (places.hasPanels())
+    return i32(places.countPanels() * tilesOfPanel());
+  return ceilDiv(places.countColumns(), config.columns);
+}
+
+GemmStore::Place GemmEmitter::placeOf(const TileOrder::Tile &tile) {
+  Value row = mul(tile.row, config.rows);
+  if (!places.hasPanels())
+    return {row, mul(tile.column, config.columns), Value()};
+  return {row, mul(rem(tile.column, tilesOfPanel()), config.columns),
+          div(tile.column, tilesOfPanel())};
+}
+
+void GemmEmitter::selectRows(const GemmStore::Place &place) {
+  loadA.selectRows([&](Value ofTile) -> TileLoad::Row {
+    auto row = places.rowAt(add(place.row, ofTile), place.panel);
+    return {row.isThere, row.input};
+  });
+  bool isWhole =
+      places.wholeColumns() % config.columns == 0 && places.wholeColumns() > 0;
+  loadW.selectRows([&](Value ofTile) -> TileLoad::Row {
+    Value number = add(place.column, ofTile);
+    if (isWhole)
+      return {arith::ConstantOp::create(b, b.getBoolAttr(true)), number};
+    auto column = places.columnAt(number, place.panel);
+    return {column.isThere, column.column};
+  });
+}
+
+SmallVector<Value> GemmEmitter::sumSteps(Value begin, Value end) {
+  int64_t numA = loadA.nothing().size();
+  auto placeOfW = [&](Value place) { return at(place, tileA().bytes()); };
+  CopyRing::Work work;
+  work.fetch = [&](Value number, Value place) {
+    KSteps::Step step = steps.stepAt(number);
+    SmallVector<Value> values =
+        step.group ? loadA.fetch(step, place,
+                                 [&](Value row) {
+                                   return groupRows->has(step.group, row);
+                                 })
+                   : loadA.fetch(step, place);
+    llvm::append_range(values, loadW.fetch(step, placeOfW(place)));
+    return values;
+  };
+  work.none = loadA.nothing();
+  llvm::append_range(work.none, loadW.nothing());
+  work.put = [&](ArrayRef<Value> values, Value place) {
+    loadA.put(SmallVector<Value>(values.take_front(numA)), place);
+    loadW.put(SmallVector<Value>(values.drop_front(numA)), placeOfW(place));
+  };
+  work.compute = [&](Value place, ValueRange carried) {
+    SmallVector<Value> sums(carried);
+    mma.multiply(place, placeOfW(place), sums);
+    return sums;
+  };
+  CopyRing copies(b, shell, ring, tileA().bytes() + tileW().bytes(),
+                  config.stages);
+  return copies.run(begin, end, mma.zeros(), work);
+}
+
+LogicalResult GemmEmitter::computeTile(const GemmStore::Place &place,
+                                       Value part) {
+  if (groupRows) {
+    groupRows->find(place.row);
+    barrier();
+  }
+  selectRows(place);
+  GemmStore result(b, shell, gemm, mma, places);
+  Value count = steps.count();
+  if (config.splits == 1)
+    return result.storeResult(sumSteps(i32(0), count), place);
+  Value size = ceilDiv(count, config.splits);
+  Value begin = min(mul(part, size), count);
+  result.storePart(sumSteps(begin, min(add(begin, size), count)), place, part);
+  return success();
+}
+
+LogicalResult GemmEmitter::emit() {
+  ring = allocateShared(config.sharedBytes(), SharedTile::kBanks);
+  if (gemm.hasRowsPerGroup())
+    groupRows.emplace(b, shell, gemm, steps.countGroups(), config.rows,
+                      allocateShared(GroupRows::sharedBytes(steps.countGroups(),
+                                                            config.rows)));
+  Value rows =
+      places.hasPanels() ? extentOf(gemm.getInput(), 0) : places.countRows();
+  TileOrder order(b, shell, ceilDiv(rows, config.rows), countTilesAcross());
+  Value tiles = order.count();
+  LogicalResult done = success();
+  forEachItem(mul(tiles, config.splits), [&](Value item) {
+    Value part = config.splits > 1 ? div(item, tiles) : Value();
+    Value number = config.splits > 1 ? rem(item, tiles) : item;
+    GemmStore::Place place = placeOf(order.at(number));
+    if (!places.hasPanels()) {
+      done = computeTile(place, part);
+      return;
+    }
+    ifThen(less(place.row, places.countRows(place.panel)),
+           [&] { done = computeTile(place, part); });
+  });
+  return done;
+}
+
+/// What tensor cores multiply.
+prune::GemmOp getHalfProduct(func::FuncOp kernel) {
+  prune::GemmOp gemm = getProduct(kernel);
+  if (!gemm)
+    return {};
+  Type element = getElementTypeOrSelf(gemm.getWeight());
+  bool isHalf = element.isF16() || element.isBF16();
+  return isHalf && element == getElementTypeOrSelf(gemm.getInput())
+             ? gemm
+             : prune::GemmOp();
+}
+
+/// The last row count of each variant; the last variant has no end, and its
+/// tiles are for so many rows.
+constexpr int64_t kRowBuckets[] = {16, 32, 64, 128, 512, 4096};
+constexpr int64_t kMostSplitRows = 64; // with more, there are tiles enough
+
+class GemmPlanner {
+public:
+  GemmPlanner(func::FuncOp kernel, prune::GemmOp gemm, AffineExpr extent)
+      : kernel(kernel), gemm(gemm), extent(extent) {
+    plan.packings.assign(kernel.getNumArguments(), {});
+    plan.countsItems = true;
+  }
+
+  /// A variant for at most `most` rows; 0: for all.
+  void add(const GemmConfig &config, int64_t most) {
+    MLIRContext *context = kernel.getContext();
+    std::string suffix = most ? "m" + std::to_string(most) : "";
+    KernelVariant variant;
+    if (most)
+      variant.guard = makeGrid(most + 1 - extent);
+    variant.stages.push_back(
+        {config.toAttr(context), makeGrid(countItems(config)), suffix});
+    if (config.splits > 1) {
+      KernelStage merge = planMerge(kernel, gemm, extent, config.splits);
+      merge.suffix = suffix + "_merge";
+      variant.stages.push_back(merge);
+      AffineExpr rows = most ? getAffineConstantExpr(most, context) : extent;
+      variant.workspace = makeGrid(rows * (config.splits * n() * 4));
+    }
+    plan.variants.push_back(std::move(variant));
+  }
+
+  KernelPlan plan;
+
+private:
+  int64_t n() { return gemm.getWeight().getType().getDimSize(0); }
+  AffineExpr countItems(const GemmConfig &config) {
+    int64_t across = llvm::divideCeil(n(), config.columns);
+    int64_t panel = static_cast<int64_t>(gemm.getPanelSize().value_or(0));
+    if (gemm.hasRowsPerPanel())
+      across = llvm::divideCeil(n(), panel) *
+               llvm::divideCeil(std::min(panel, n()), config.columns);
+    else if (panel) // the last panel of a list counts as a whole one
+      across = llvm::divideCeil(llvm::alignTo(n(), panel), config.columns);
+    return extent.ceilDiv(config.rows) * (across * config.splits);
+  }
+
+  func::FuncOp kernel;
+  prune::GemmOp gemm;
+  AffineExpr extent;
+};
+
+} // namespace
+
+PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
+  prune::GemmOp gemm = getHalfProduct(kernel);
+  if (!gemm)
+    return std::nullopt;
+  FailureOr<AffineExpr> extent = getProductRows(kernel, gemm);
+  if (failed(extent))
+    return FailureOr<KernelPlan>(failure());
+  int64_t n = gemm.getWeight().getType().getDimSize(0);
+  int64_t k = gemm.getWeight().getType().getDimSize(1);
+  int64_t group = static_cast<int64_t>(gemm.getGroupSize().value_or(k));
+  if (gemm.hasRowsPerGroup() &&
+      GroupRows::sharedBytes(llvm::divideCeil(k, group), 256) > kFlagBytes)
+    return std::nullopt;
+
+  GemmPlanner planner(kernel, gemm, *extent);
+  if (options.gemm) {
+    planner.add(*options.gemm, 0);
+    return FailureOr<KernelPlan>(planner.plan);
+  }
+  if (PlanOrNone dots = planDots(kernel)) {
+    if (failed(*dots))
+      return dots;
+    KernelVariant &few = planner.plan.variants.emplace_back(
+        std::move((*dots)->variants.front()));
+    few.guard = makeGrid(kFewRows + 1 - *extent);
+    few.stages.front().suffix = "m" + std::to_string(kFewRows);
+  }
+  // Buckets that want the same are one variant.
+  std::optional<GemmConfig> last;
+  int64_t most = 0;
+  auto toAttr = [&](const GemmConfig &config) {
+    return config.toAttr(kernel.getContext());
+  };
+  for (int64_t bucket : kRowBuckets) {
+    bool throughRegisters = std::gcd(k, group) % 2;
+    GemmConfig config = chooseGemmConfig(bucket, n, k, bucket <= kMostSplitRows,
+                                         throughRegisters);
+    if (last && toAttr(*last) != toAttr(config))
+      planner.add(*last, most);
+    last = config;
+    most = bucket;
+  }
+  planner.add(*last, 0);
+  return FailureOr<KernelPlan>(planner.plan);
+}
+
+LogicalResult emitGemm(func::FuncOp kernel) {
+  prune::GemmOp gemm = getHalfProduct(kernel);
+  if (!gemm)
+    return kernel.emitError("expected one 'prune.gemm' of f16 or of bf16, into "
+                            "the destination, in a kernel of strategy "
+                            "\"gemm\"");
+  FailureOr<GemmConfig> config = getGemmConfig(kernel);
+  if (failed(config))
+    return failure();
+  if (config->splits > 1 && !kernel->hasAttr(exec::workspaceAttrName))
+    return kernel.emitError() << "expected '" << exec::workspaceAttrName
+                              << "' on a kernel whose sums are in parts of K";
+  ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
+  FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
+  if (failed(shell) ||
+      failed(GemmEmitter(builder, *shell, gemm, *config).emit()))
+    return failure();
+  kernel.erase();
+  return success();
+}
+
+} // namespace coppice::nvptx

@@ -1,0 +1,63 @@
+//===- ProductCheck.cpp - products on a GPU against a triple loop ---------===//
+
+#include "ProductCheck.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "gtest/gtest.h"
+
+using llvm::formatv;
+
+namespace coppice::test {
+
+using Rows = GemmSpec::Rows;
+
+GemmSpec drawProduct(llvm::StringRef input, llvm::StringRef weight,
+                     llvm::StringRef output, GemmSpec::Epilogue epilogue) {
+  GemmSpec spec;
+  spec.n = pick(1, 90);
+  spec.k = pick(1, 200);
+  spec.input = input;
+  spec.weight = weight;
+  spec.output = output;
+  spec.epilogue = epilogue;
+  return spec;
+}
+
+/// The strategy of the last stage of the last variant.
+static std::string expectedStrategy(const GemmSpec &spec,
+                                    const nvptx::PlanOptions &options) {
+  if (spec.input != spec.weight || spec.weight == "f32")
+    return "dots";
+  return options.gemm && options.gemm->splits > 1 ? "gemm_merge" : "gemm";
+}
+
+void checkProduct(const GemmSpec &spec, const nvptx::PlanOptions &options,
+                  std::vector<int64_t> rowCounts) {
+  SCOPED_TRACE(formatv("seed {0}: N {1} K {2}, {3} x {4} to {5}, epilogue {6}; "
+                       "sets {7} {8} {9}; {10} of {11}",
+                       seed(), spec.n, spec.k, spec.input, spec.weight,
+                       spec.output, int(spec.epilogue), int(spec.rows),
+                       spec.panelSize, spec.groupSize, spec.kept, spec.of)
+                   .str());
+  auto kernels = compileForGPU(spec.getSource("product"), options);
+  ASSERT_TRUE(kernels);
+  EXPECT_EQ(kernels->strategy("product"), expectedStrategy(spec, options));
+  bool hasSets = spec.rows != Rows::All || spec.panelSize || spec.groupSize;
+  if (rowCounts.empty())
+    rowCounts = {0, 1, pick(2, 8), pick(9, 40)};
+  for (int64_t m : rowCounts)
+    for (Kept kept :
+         hasSets ? std::vector{Kept::None, Kept::One, Kept::Some, Kept::All}
+                 : std::vector{Kept::All}) {
+      SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
+      GemmProblem problem(spec, m, kept);
+      Guarded weight(store(problem.weight(), spec.weight));
+      Symbols symbols;
+      symbols.rows = m;
+      // As many blocks as there are items, or a few that take turns.
+      kernels->run("product", problem.arguments(weight.data()), symbols,
+                   pick(0, 1) * pick(1, 5));
+      problem.expectExact();
+    }
+}
+
+} // namespace coppice::test
