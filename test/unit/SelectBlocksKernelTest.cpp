@@ -1,6 +1,6 @@
 //===- SelectBlocksKernelTest.cpp - chosen blocks against plain C++ -------===//
 //
-// Kernels of `prune.select_blocks`. All numbers are small
+// Kernels of `prune.select_blocks`, on CPUs and on a GPU. All numbers are small
 // integers: scores are exact, many are equal, and lists must be the same.
 //
 //===----------------------------------------------------------------------===//
@@ -19,6 +19,8 @@ namespace coppice {
 namespace {
 
 using namespace test;
+
+constexpr const char *kGPU = "emu:sm_80";
 
 /// The rows of a step.
 struct Step {
@@ -155,14 +157,14 @@ float scoreOfPooled(const SelectCase &shape, int64_t head, int64_t block,
 }
 
 /// All numbers are small integers: scores are exact, and many are equal.
-void checkSelection(Kernels &kernels, const SelectCase &shape,
-                    const Step &step) {
+void checkSelection(Kernels &kernels, const SelectCase &shape, const Step &step,
+                    int64_t context = 170) {
   std::string name = caseName(shape);
   SCOPED_TRACE(name);
   Symbols symbols;
   symbols.rows = step.slots.size();
   symbols.slots = 3;
-  symbols.context = 170;
+  symbols.context = context;
   int64_t width = shape.headDim * shape.queryHeads,
           cacheWidth = shape.headDim * shape.kvHeads,
           group = shape.queryHeads / shape.kvHeads;
@@ -176,7 +178,7 @@ void checkSelection(Kernels &kernels, const SelectCase &shape,
     for (float &value : *values)
       value = static_cast<float>(integer(engine()));
   // Scores that are NaN, and keys that no row may look at.
-  k[at(1, 37)] = NAN;
+  k[at(1, 37 * context / 170)] = NAN;
   for (int64_t slot = 0; slot < symbols.slots; ++slot) {
     int64_t end = 0;
     for (int64_t row = 0; row < symbols.rows; ++row)
@@ -245,22 +247,48 @@ TEST(SelectBlocksKernel, BlocksAreChosenByPositionAndByScore) {
   Step few{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}};
   // Neighbours in one block, but of other slots.
   Step decode{{0, 1, 2, 2}, {90, 91, 92, 93}};
-  Step ragged;
-  ragged.addRun(1, 0, 90);
-  ragged.addRun(0, 169, 1);
-  ragged.addRun(2, 77, 67);
-  std::swap(ragged.slots[20], ragged.slots[140]);
-  std::swap(ragged.positions[20], ragged.positions[140]);
+  // A prompt, one that goes on, and decoding, with two rows in other places.
+  auto makeRagged = [](int32_t rows) {
+    Step step;
+    step.addRun(1, 0, rows);
+    step.addRun(0, 169, 1);
+    step.addRun(2, 143 - rows, rows);
+    std::swap(step.slots[20], step.slots[rows + 10]);
+    std::swap(step.positions[20], step.positions[rows + 10]);
+    return step;
+  };
   std::string source;
   for (const SelectCase &shape : cases)
     source += selectKernel(shape);
-  for (const std::string &isa : instructionSets()) {
+  std::vector<std::string> targets = instructionSets();
+  targets.push_back(kGPU);
+  for (const std::string &isa : targets) {
+    SCOPED_TRACE(isa);
+    auto kernels = Kernels::compile(source, false, isa);
+    ASSERT_TRUE(kernels);
+    Step ragged = makeRagged(isa == kGPU ? 35 : 80); // the emulator is slow
+    for (const SelectCase &shape : cases)
+      for (const Step *step : {&few, &ragged, &decode})
+        checkSelection(*kernels, shape, *step);
+  }
+}
+
+// More blocks than are scored between two choices on a GPU: the best so far
+// compete with those that follow, and of so many equal ones the first stay.
+TEST(SelectBlocksKernel, ManyBlocks) {
+  const SelectCase cases[] = {{4, 1, 1, "f32", 1, 1, 1, 1, 0},
+                              {4, 1, 1, "f32", 1, 2, 0, 150, 0},
+                              {4, 1, 1, "f32", 1, 1, 0, 1500, 0}};
+  Step step{{0, 0, 2, 1}, {1300, 2499, 40, 2300}};
+  std::string source;
+  for (const SelectCase &shape : cases)
+    source += selectKernel(shape);
+  for (const char *isa : {"host", kGPU}) {
     SCOPED_TRACE(isa);
     auto kernels = Kernels::compile(source, false, isa);
     ASSERT_TRUE(kernels);
     for (const SelectCase &shape : cases)
-      for (const Step *step : {&few, &ragged, &decode})
-        checkSelection(*kernels, shape, *step);
+      checkSelection(*kernels, shape, step, 2500);
   }
 }
 

@@ -70,13 +70,16 @@ struct CodegenNVPTXKernels
       return nvptx::emitDots(kernel);
     if (strategy == nvptx::kCompact)
       return nvptx::emitCompact(kernel);
+    if (strategy == nvptx::kSelectBlocks)
+      return nvptx::emitSelectBlocks(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,
                               [&](OpPassManager &pipeline, Operation *op) {
                                 return runPipeline(pipeline, op);
                               });
     return kernel.emitError()
-           << "expected a strategy \"dots\", \"compact\" or \"loops\", found \""
+           << "expected a strategy \"dots\", \"compact\", \"select_blocks\" or "
+              "\"loops\", found \""
            << strategy << "\"";
   }
 };

@@ -7,12 +7,14 @@
 // Kernels are for sm_80: chips that follow run them, too. Weights are read as
 // they are, row by row, unless a plan says `packing`.
 //
-// | strategy  | one work item                                                |
-// |-----------|--------------------------------------------------------------|
-// | "dots"    | as many elements of a product as the block has warps         |
-// | "compact" | one list of rows                                             |
-// | "loops"   | as many tiles of the result as the block has threads: any    |
-// |           | kernel, a thread a tile                                      |
+// | strategy        | one work item                                          |
+// |-----------------|--------------------------------------------------------|
+// | "dots"          | as many elements of a product as the block has warps   |
+// | "compact"       | one list of rows                                       |
+// | "select_blocks" | the lists of blocks of one row and one KV head, and of |
+// |                 | the rows that choose with it                           |
+// | "loops"         | as many tiles of the result as the block has threads:  |
+// |                 | any kernel, a thread a tile                            |
 //
 //===----------------------------------------------------------------------===//
 
