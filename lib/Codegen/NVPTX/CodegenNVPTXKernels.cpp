@@ -74,6 +74,8 @@ struct CodegenNVPTXKernels
       return nvptx::emitDots(kernel);
     if (strategy == nvptx::kCompact)
       return nvptx::emitCompact(kernel);
+    if (strategy == nvptx::kSelectBlocks)
+      return nvptx::emitSelectBlocks(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,
                               [&](OpPassManager &pipeline, Operation *op) {

@@ -64,22 +64,8 @@ private:
           op.getPassed() ? arith::CmpIPredicate::eq : arith::CmpIPredicate::ne,
           decision, none)};
     })[0];
-    Value votes = NVVM::VoteSyncOp::create(b, b.getI32Type(), i32(-1), isKept,
-                                           NVVM::VoteSyncKind::ballot);
-    Value below =
-        both(votes, NVVM::LaneMaskLtOp::create(b, b.getI32Type()).getResult());
-    auto count = [&](Value bits) -> Value {
-      return LLVM::CtPopOp::create(b, b.getI32Type(), bits);
-    };
-    ifThen(equal(lane(), i32(0)),
-           [&] { store(count(votes), at(counts, mul(warp(), 4))); });
-    barrier();
-    Value total = before, place = add(before, count(below));
-    for (int64_t i = 0; i < shell.threads / 32; ++i) {
-      Value each = load(b.getI32Type(), at(counts, 4 * i));
-      place = add(place, select(less(i32(i), warp()), each, i32(0)));
-      total = add(total, each);
-    }
+    auto [keptBefore, kept] = countKept(isKept, counts);
+    Value place = add(before, keptBefore);
     ifThen(isKept, [&] {
       bool isMatrix = cast<ShapedType>(op.getList().getType()).getRank() == 2;
       Value list = shell.arguments[1];
@@ -88,7 +74,7 @@ private:
                           : at(list, mul(place, 4)));
     });
     barrier(); // the counts are written again
-    return total;
+    return add(before, kept);
   }
 
   prune::CompactOp op;

@@ -1,6 +1,7 @@
 //===- KernelBuilder.cpp - what builders of GPU kernels share -------------===//
 
 #include "KernelBuilder.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -85,6 +86,49 @@ Value KernelBuilder::firstNotBelow(Value list, Value count, Value value) {
                           select(isBelow, range[1], middle)});
       });
   return bounds.getResult(0);
+}
+
+int64_t KernelBuilder::elementsOfAccess(int64_t width, ArrayRef<Type> types) {
+  int64_t widest = 1;
+  for (Type type : types)
+    widest = std::max(widest, bytesOf(type));
+  int64_t count = 16 / widest;
+  while (width % count)
+    count /= 2;
+  return count;
+}
+
+/// What no more than 16 bytes at once need.
+static unsigned alignmentOf(int64_t count, Type element) {
+  return static_cast<unsigned>(std::min<int64_t>(16, count * bytesOf(element)));
+}
+
+Value KernelBuilder::loadFloats(Type element, Value address, int64_t count,
+                                bool isWeight) {
+  Type type = count == 1 ? element : VectorType::get(count, element);
+  unsigned alignment = alignmentOf(count, element);
+  return convert(isWeight ? loadConstant(type, address, alignment)
+                          : load(type, address, alignment),
+                 b.getF32Type());
+}
+
+void KernelBuilder::storeFloats(Value values, Type element, Value address) {
+  auto vector = dyn_cast<VectorType>(values.getType());
+  int64_t count = vector ? vector.getNumElements() : 1;
+  store(convert(values, element), address, alignmentOf(count, element));
+}
+
+Value KernelBuilder::elementOf(Value values, int64_t index) {
+  if (!isa<VectorType>(values.getType()))
+    return values;
+  return LLVM::ExtractElementOp::create(b, values, i32(index));
+}
+
+Value KernelBuilder::splat(Value value, int64_t count) {
+  if (count == 1)
+    return value;
+  return vector::BroadcastOp::create(b, VectorType::get(count, value.getType()),
+                                     value);
 }
 
 Value KernelBuilder::allocateShared(int64_t bytes, int64_t alignment) {
@@ -181,6 +225,26 @@ Value KernelBuilder::reduceBlock(
   for (int64_t i = 1; i < warps; ++i)
     all = combine(all, load(value.getType(), at(scratch, 4 * i)));
   return all;
+}
+
+std::pair<Value, Value> KernelBuilder::countKept(Value isKept, Value scratch) {
+  Value votes = NVVM::VoteSyncOp::create(b, b.getI32Type(), i32(-1), isKept,
+                                         NVVM::VoteSyncKind::ballot);
+  Value below =
+      both(votes, NVVM::LaneMaskLtOp::create(b, b.getI32Type()).getResult());
+  auto count = [&](Value bits) -> Value {
+    return LLVM::CtPopOp::create(b, b.getI32Type(), bits);
+  };
+  ifThen(equal(lane(), i32(0)),
+         [&] { store(count(votes), at(scratch, mul(warp(), 4))); });
+  barrier();
+  Value total = i32(0), before = count(below);
+  for (int64_t i = 0; i < shell.threads / 32; ++i) {
+    Value each = load(b.getI32Type(), at(scratch, 4 * i));
+    before = add(before, select(less(i32(i), warp()), each, i32(0)));
+    total = add(total, each);
+  }
+  return {before, total};
 }
 
 } // namespace coppice::nvptx

@@ -87,8 +87,14 @@ protected:
   Value both(Value lhs, Value rhs) {
     return mlir::arith::AndIOp::create(b, lhs, rhs);
   }
+  Value either(Value lhs, Value rhs) {
+    return mlir::arith::OrIOp::create(b, lhs, rhs);
+  }
   Value compare(mlir::arith::CmpIPredicate how, Value lhs, Value rhs) {
     return mlir::arith::CmpIOp::create(b, how, lhs, rhs);
+  }
+  Value compare(mlir::arith::CmpFPredicate how, Value lhs, Value rhs) {
+    return mlir::arith::CmpFOp::create(b, how, lhs, rhs);
   }
   Value less(Value lhs, Value rhs) {
     return compare(mlir::arith::CmpIPredicate::slt, lhs, rhs);
@@ -162,6 +168,22 @@ protected:
   /// Rounds `value` to the type of the argument's elements, and stores it.
   void storeElement(Value value, Value tensor, ValueRange indices);
 
+  /// How many neighbouring elements a thread should access at once in rows of
+  /// `width` elements, in memories of these types: as many as 16 bytes hold of
+  /// the widest, or as few as divide the width. A power of two.
+  static int64_t elementsOfAccess(int64_t width,
+                                  llvm::ArrayRef<mlir::Type> types);
+  /// `count` neighbouring elements of floats, in f32: a vector unless it is
+  /// one. The address is a multiple of their size, or of 16 bytes.
+  Value loadFloats(mlir::Type element, Value address, int64_t count,
+                   bool isWeight = false);
+  /// Rounds them to the type of the elements.
+  void storeFloats(Value values, mlir::Type element, Value address);
+  /// Element `index` of what `loadFloats` gives.
+  Value elementOf(Value values, int64_t index);
+  /// The same number `count` times, as `loadFloats` gives it.
+  Value splat(Value value, int64_t count);
+
   /// Sets `bytes` of shared memory aside, for all of the kernel.
   Value allocateShared(int64_t bytes, int64_t alignment = 16);
 
@@ -214,6 +236,11 @@ protected:
   /// the block may use again once all threads have passed a barrier.
   Value reduceBlock(Value value, Value scratch,
                     llvm::function_ref<Value(Value, Value)> combine);
+
+  /// Of as many things as the block has threads, how many that are kept come
+  /// before this thread's, and how many there are. Every thread must come here;
+  /// `scratch` as above.
+  std::pair<Value, Value> countKept(Value isKept, Value scratch);
 
   mlir::ImplicitLocOpBuilder &b;
   KernelShell &shell;

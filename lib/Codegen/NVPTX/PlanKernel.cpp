@@ -24,6 +24,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return *plan;
   if (auto plan = planCompact(kernel))
     return *plan;
+  if (auto plan = planSelectBlocks(kernel))
+    return *plan;
   return planLoops(kernel);
 }
 

@@ -30,15 +30,27 @@ std::vector<float> integers(size_t count) {
   return values;
 }
 
+std::vector<float> normals(size_t count) {
+  std::normal_distribution<float> distribution;
+  std::vector<float> values(count);
+  for (float &value : values)
+    value = distribution(engine());
+  return values;
+}
+
+static const llvm::fltSemantics &semanticsOf(llvm::StringRef type) {
+  return type == "f32"   ? llvm::APFloat::IEEEsingle()
+         : type == "f16" ? llvm::APFloat::IEEEhalf()
+                         : llvm::APFloat::BFloat();
+}
+
 std::vector<char> store(std::vector<float> &values, llvm::StringRef type) {
   std::vector<char> bytes;
   for (float &value : values) {
     llvm::APFloat number(value);
     bool lossy;
-    if (type != "f32")
-      number.convert(type == "f16" ? llvm::APFloat::IEEEhalf()
-                                   : llvm::APFloat::BFloat(),
-                     llvm::APFloat::rmNearestTiesToEven, &lossy);
+    number.convert(semanticsOf(type), llvm::APFloat::rmNearestTiesToEven,
+                   &lossy);
     uint64_t bits = number.bitcastToAPInt().getZExtValue();
     const char *first = reinterpret_cast<const char *>(&bits);
     bytes.insert(bytes.end(), first, first + (type == "f32" ? 4 : 2));
@@ -47,6 +59,41 @@ std::vector<char> store(std::vector<float> &values, llvm::StringRef type) {
     value = number.convertToFloat();
   }
   return bytes;
+}
+
+std::vector<float> unstore(const std::vector<char> &bytes,
+                           llvm::StringRef type) {
+  size_t size = type == "f32" ? 4 : 2;
+  std::vector<float> values;
+  for (size_t i = 0; i < bytes.size(); i += size) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, &bytes[i], size);
+    llvm::APFloat number(semanticsOf(type), llvm::APInt(8 * size, bits));
+    bool lossy;
+    number.convert(llvm::APFloat::IEEEsingle(),
+                   llvm::APFloat::rmNearestTiesToEven, &lossy);
+    values.push_back(number.convertToFloat());
+  }
+  return values;
+}
+
+double rowError(const std::vector<float> &a, const std::vector<float> &b,
+                int64_t width) {
+  double worst = 0;
+  for (size_t row = 0; row * width < b.size(); ++row) {
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < width; ++i) {
+      double x = a[row * width + i], y = b[row * width + i];
+      difference += (x - y) * (x - y);
+      norm += y * y;
+    }
+    double error =
+        norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
+    if (std::isnan(error))
+      return error;
+    worst = std::max(worst, error);
+  }
+  return worst;
 }
 
 std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,

@@ -18,9 +18,18 @@ int64_t pick(int64_t least, int64_t most);
 /// Integers in [-3, 3]: exact in every float type, and so are sums of products.
 std::vector<float> integers(size_t count);
 
+std::vector<float> normals(size_t count);
+
 /// The bytes of `values` stored as "f32", "f16" or "bf16", to nearest even;
 /// `values` are rounded likewise.
 std::vector<char> store(std::vector<float> &values, llvm::StringRef type);
+/// The values that `store` has made bytes of.
+std::vector<float> unstore(const std::vector<char> &bytes,
+                           llvm::StringRef type);
+
+/// The largest ||a - b|| / ||b|| of a row of `width` numbers.
+double rowError(const std::vector<float> &a, const std::vector<float> &b,
+                int64_t width);
 
 /// A [N, K] weight in panels, as docs/bundle.md says.
 std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,

@@ -33,6 +33,23 @@ std::unique_ptr<Kernels> Kernels::compile(const std::string &source,
                             : compileForCPU(source, oracle, isa);
 }
 
+std::vector<std::string> instructionSets() {
+  std::vector<std::string> names{"avx2"};
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+    names.push_back("avx512");
+  if (__builtin_cpu_supports("avx512bf16"))
+    names.push_back("avx512_bf16");
+  return names;
+}
+
+std::string rowsType(int64_t width, StringRef element) {
+  return llvm::formatv("tensor<?x{0}x{1}>", width, element).str();
+}
+
+std::string rowsDims(int64_t width) {
+  return llvm::formatv("{{exec.dims = [\"rows\", {0}]}", width).str();
+}
+
 LogicalResult Kernels::plan(ModuleOp module, Plan planKernel) {
   for (auto kernel : llvm::to_vector(module.getOps<func::FuncOp>())) {
     FailureOr<KernelPlan> plan = planKernel(kernel);

@@ -114,6 +114,14 @@ private:
   llvm::StringMap<Kernel> kernels;
 };
 
+/// The instruction sets of CPUs that this machine has.
+std::vector<std::string> instructionSets();
+
+/// The type of a tensor of a row for each of the step's, and the attribute of
+/// an argument that says so.
+std::string rowsType(int64_t width, llvm::StringRef element = "f32");
+std::string rowsDims(int64_t width);
+
 std::unique_ptr<Kernels> compileForCPU(const std::string &source, bool oracle,
                                        const std::string &isa);
 std::unique_ptr<Kernels> compileForGPU(const std::string &source,

@@ -1,0 +1,481 @@
+//===- RowKernelTest.cpp - kernels that go by rows against plain C++ ------===//
+//
+// Norms, lookups, cache updates, rotary embeddings, projections, elementwise
+// ops and whatever else is no product and no attention, on CPUs and on a GPU
+// that the emulator stands for.
+//
+//===----------------------------------------------------------------------===//
+
+#include "support/KernelData.h"
+#include "support/Kernels.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "gtest/gtest.h"
+#include <cmath>
+#include <numeric>
+
+using namespace mlir;
+using llvm::formatv;
+
+namespace coppice {
+namespace {
+
+using namespace test;
+
+constexpr const char *kGPU = "emu:sm_80";
+
+std::vector<std::string> targets() {
+  std::vector<std::string> names = instructionSets();
+  names.push_back(kGPU);
+  return names;
+}
+
+template <typename T> std::vector<char> bytesOf(const std::vector<T> &values) {
+  auto *first = reinterpret_cast<const char *>(values.data());
+  return {first, first + values.size() * sizeof(T)};
+}
+
+/// Runs a kernel in several ways of splitting its work, checks that they agree
+/// to the bit, and returns the contents of the destination, the last argument.
+std::vector<char> runBytes(Kernels &kernels, StringRef name,
+                           std::vector<const void *> inputs,
+                           const std::vector<char> &destination,
+                           const Symbols &symbols) {
+  std::vector<char> first;
+  for (int64_t chunk : {0, 1, 3}) {
+    Guarded out(destination);
+    std::vector<const void *> args = inputs;
+    args.push_back(out.data());
+    kernels.run(name, args, symbols, chunk);
+    EXPECT_TRUE(out.intact());
+    if (chunk == 0)
+      first = out.contents();
+    EXPECT_EQ(out.contents(), first);
+  }
+  return first;
+}
+
+std::vector<float> runAllWays(Kernels &kernels, StringRef name,
+                              std::vector<const void *> inputs,
+                              const std::vector<float> &destination,
+                              const Symbols &symbols) {
+  return unstore(runBytes(kernels, name, inputs, bytesOf(destination), symbols),
+                 "f32");
+}
+
+const char *const kRowOps = R"(
+  func.func @norm(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %g: tensor<37xbf16>,
+                  %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = decoder.rms_norm "" %x, %g {epsilon = 1.0e-5 : f32, divisor = 40 : i64} : tensor<?x37xf32>, tensor<37xbf16>
+    return %0 : tensor<?x37xf32>
+  }
+  func.func @lookup(%i: tensor<?xi32> {exec.dims = ["head_rows"]}, %t: tensor<19x23xf16>,
+                    %out: tensor<?x23xf32> {exec.dims = ["head_rows", 23]}) -> tensor<?x23xf32> {
+    %0 = decoder.lookup "" %i in %t : tensor<?xi32>, tensor<19x23xf16> -> tensor<?x23xf32>
+    return %0 : tensor<?x23xf32>
+  }
+  func.func @table(%p: tensor<?xi32> {exec.dims = ["rows"]},
+                   %out: tensor<?x6xf32> {exec.dims = ["rows", 6]}) -> tensor<?x6xf32> {
+    %0 = decoder.rotary_table "" %p {frequencies = array<f32: 1.0, 0.25, 0.0625>} : tensor<?xi32> -> tensor<?x6xf32>
+    return %0 : tensor<?x6xf32>
+  }
+  func.func @rotary(%x: tensor<?x21xf32> {exec.dims = ["rows", 21]}, %a: tensor<?x6xf32> {exec.dims = ["rows", 6]},
+                    %out: tensor<?x21xf32> {exec.dims = ["rows", 21]}) -> tensor<?x21xf32> {
+    %0 = decoder.rotary "" %x, %a {head_dim = 7 : i64} : tensor<?x21xf32>, tensor<?x6xf32>
+    return %0 : tensor<?x21xf32>
+  }
+  func.func @append(%r: tensor<?x5xf32> {exec.dims = ["rows", 5]}, %slots: tensor<?xi32> {exec.dims = ["rows"]},
+                    %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                    %cache: tensor<?x?x5xf32> {exec.dims = ["slots", "context", 5]}) -> tensor<?x?x5xf32> {
+    %0 = decoder.append "" %r into %cache at %slots, %positions : tensor<?x5xf32> into tensor<?x?x5xf32>
+    return %0 : tensor<?x?x5xf32>
+  }
+  func.func @append_bf16(%r: tensor<?x6xf32> {exec.dims = ["rows", 6]}, %slots: tensor<?xi32> {exec.dims = ["rows"]},
+                    %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                    %cache: tensor<?x?x6xbf16> {exec.dims = ["slots", "context", 6]}) -> tensor<?x?x6xbf16> {
+    %0 = decoder.append "" %r into %cache at %slots, %positions : tensor<?x6xf32> into tensor<?x?x6xbf16>
+    return %0 : tensor<?x?x6xbf16>
+  }
+  func.func @groups(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %m: tensor<?x5xi8> {exec.dims = ["rows", 5]},
+                    %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = prune.project_by "" %x, %m groups of 9 : tensor<?x37xf32>, tensor<?x5xi8>
+    return %0 : tensor<?x37xf32>
+  }
+  func.func @groups_bf16(%x: tensor<?x48xbf16> {exec.dims = ["rows", 48]}, %m: tensor<?x2xi8> {exec.dims = ["rows", 2]},
+                         %out: tensor<?x48xbf16> {exec.dims = ["rows", 48]}) -> tensor<?x48xbf16> {
+    %0 = prune.project_by "" %x, %m groups of 24 : tensor<?x48xbf16>, tensor<?x2xi8>
+    return %0 : tensor<?x48xbf16>
+  }
+  func.func @passed(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %m: tensor<?x1xi8> {exec.dims = ["rows", 1]},
+                    %into: tensor<?x37xf32> {exec.dims = ["rows", 37]},
+                    %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = prune.project_by "" %x, %m passed : tensor<?x37xf32>, tensor<?x1xi8> into %into : tensor<?x37xf32>
+    return %0 : tensor<?x37xf32>
+  }
+  #id = affine_map<(m, n) -> (m, n)>
+  func.func @swiglu(%gate: tensor<?x45xf32> {exec.dims = ["rows", 45]}, %up: tensor<?x45xf32> {exec.dims = ["rows", 45]},
+                    %out: tensor<?x45xf32> {exec.dims = ["rows", 45]}) -> tensor<?x45xf32> {
+    %c0 = arith.constant 0 : index
+    %m = tensor.dim %gate, %c0 : tensor<?x45xf32>
+    %e = tensor.empty(%m) : tensor<?x45xf32>
+    %0 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%gate, %up : tensor<?x45xf32>, tensor<?x45xf32>) outs(%e : tensor<?x45xf32>) {
+    ^bb0(%g: f32, %u: f32, %o: f32):
+      %one = arith.constant 1.0 : f32
+      %n = arith.negf %g : f32
+      %p = math.exp %n : f32
+      %d = arith.addf %p, %one : f32
+      %s = arith.divf %g, %d : f32
+      %r = arith.mulf %s, %u : f32
+      linalg.yield %r : f32
+    } -> tensor<?x45xf32>
+    return %0 : tensor<?x45xf32>
+  }
+  // The residual stream is updated in place.
+  func.func @residual(%delta: tensor<?x11xf32> {exec.dims = ["rows", 11]},
+                      %out: tensor<?x11xf32> {exec.dims = ["rows", 11]}) -> tensor<?x11xf32> {
+    %c0 = arith.constant 0 : index
+    %m = tensor.dim %delta, %c0 : tensor<?x11xf32>
+    %e = tensor.empty(%m) : tensor<?x11xf32>
+    %0 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%out, %delta : tensor<?x11xf32>, tensor<?x11xf32>) outs(%e : tensor<?x11xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %s = arith.addf %a, %b : f32
+      linalg.yield %s : f32
+    } -> tensor<?x11xf32>
+    return %0 : tensor<?x11xf32>
+  }
+  func.func @matmul(%x: tensor<?x9xf32> {exec.dims = ["rows", 9]}, %w: tensor<7x9xbf16>,
+                    %out: tensor<?x7xf32> {exec.dims = ["rows", 7]}) -> tensor<?x7xf32> {
+    %c0 = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %m = tensor.dim %x, %c0 : tensor<?x9xf32>
+    %e = tensor.empty(%m) : tensor<?x7xf32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<?x7xf32>) -> tensor<?x7xf32>
+    %0 = linalg.matmul indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>]
+        ins(%x, %w : tensor<?x9xf32>, tensor<7x9xbf16>) outs(%f : tensor<?x7xf32>) -> tensor<?x7xf32>
+    return %0 : tensor<?x7xf32>
+  }
+  // No rows at all: one work item, and a scalar.
+  func.func @sum(%x: tensor<43xf32>, %out: tensor<f32>) -> tensor<f32> {
+    %zero = arith.constant 0.0 : f32
+    %e = tensor.empty() : tensor<f32>
+    %f = linalg.fill ins(%zero : f32) outs(%e : tensor<f32>) -> tensor<f32>
+    %0 = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> ()>], iterator_types = ["reduction"]}
+        ins(%x : tensor<43xf32>) outs(%f : tensor<f32>) {
+    ^bb0(%a: f32, %s: f32):
+      %1 = arith.addf %a, %s : f32
+      linalg.yield %1 : f32
+    } -> tensor<f32>
+    return %0 : tensor<f32>
+  }
+  func.func @vector(%x: tensor<2500xf32>, %out: tensor<2500xf32>) -> tensor<2500xf32> {
+    %e = tensor.empty() : tensor<2500xf32>
+    %0 = linalg.add ins(%x, %x : tensor<2500xf32>, tensor<2500xf32>) outs(%e : tensor<2500xf32>) -> tensor<2500xf32>
+    return %0 : tensor<2500xf32>
+  }
+)";
+
+void checkRowOps(bool oracle, const std::string &isa) {
+  auto kernels = Kernels::compile(kRowOps, oracle, isa);
+  ASSERT_TRUE(kernels);
+  auto expectStrategy = [&](StringRef name, const char *strategy) {
+    EXPECT_EQ(kernels->strategy(name), oracle        ? "plain"
+                                       : isa == kGPU ? "loops"
+                                                     : strategy);
+  };
+  expectStrategy("rotary", "rotary");
+  expectStrategy("norm", "rows");
+  for (int64_t m : {0, 1, 13}) {
+    SCOPED_TRACE(formatv("{0} rows", m).str());
+    Symbols symbols;
+    symbols.rows = symbols.headRows = m;
+    auto run = [&](StringRef name, std::vector<const void *> inputs,
+                   const std::vector<float> &destination) {
+      SCOPED_TRACE(name.str());
+      return runAllWays(*kernels, name, inputs, destination, symbols);
+    };
+    auto fresh = [&](int64_t width) {
+      return std::vector<float>(m * width, NAN);
+    };
+
+    std::vector<float> x = normals(m * 37), gain = normals(37);
+    std::vector<char> storedGain = store(gain, "bf16");
+    std::vector<float> expected(x.size());
+    for (int64_t row = 0; row < m; ++row) {
+      double squares = 0;
+      for (int64_t i = 0; i < 37; ++i)
+        squares += double(x[row * 37 + i]) * x[row * 37 + i];
+      for (int64_t i = 0; i < 37; ++i)
+        expected[row * 37 + i] =
+            x[row * 37 + i] / std::sqrt(squares / 40 + 1e-5) * gain[i];
+    }
+    EXPECT_LT(rowError(run("norm", {x.data(), storedGain.data()}, fresh(37)),
+                       expected, 37),
+              1e-6);
+
+    if (!oracle) {
+      // What is not kept may be anything.
+      std::vector<float> values = integers(m * 37), into = integers(m * 37);
+      std::vector<int8_t> mask(m * 5), rowMask(m);
+      for (size_t i = 0; i < mask.size(); ++i)
+        mask[i] = i % 3 != 0;
+      for (size_t i = 0; i < rowMask.size(); ++i)
+        rowMask[i] = i % 2;
+      std::vector<float> projected(values.size());
+      for (size_t i = 0; i < values.size(); ++i) {
+        bool isKept = mask[i / 37 * 5 + i % 37 / 9];
+        projected[i] = isKept ? values[i] : 0.0f;
+        if (!isKept)
+          values[i] = NAN;
+      }
+      expectStrategy("groups", "rows");
+      EXPECT_EQ(run("groups", {values.data(), mask.data()}, fresh(37)),
+                projected);
+      values = integers(m * 37);
+      for (size_t i = 0; i < values.size(); ++i)
+        projected[i] = rowMask[i / 37] ? into[i] : values[i];
+      expectStrategy("passed", "rows");
+      EXPECT_EQ(run("passed", {values.data(), rowMask.data(), into.data()},
+                    fresh(37)),
+                projected);
+    }
+
+    std::vector<float> table = integers(19 * 23);
+    std::vector<char> storedTable = store(table, "f16");
+    std::vector<int32_t> indices(m), positions(m);
+    for (int64_t row = 0; row < m; ++row) {
+      indices[row] = (row * 7 + 18) % 19;
+      positions[row] = row * 331;
+    }
+    expected.assign(m * 23, 0.0f);
+    for (int64_t i = 0; i < m * 23; ++i)
+      expected[i] = table[indices[i / 23] * 23 + i % 23];
+    EXPECT_EQ(run("lookup", {indices.data(), storedTable.data()}, fresh(23)),
+              expected);
+
+    const double frequencies[] = {1.0, 0.25, 0.0625};
+    std::vector<float> angles(m * 6);
+    for (int64_t row = 0; row < m; ++row)
+      for (int64_t i = 0; i < 3; ++i) {
+        angles[row * 6 + i] = std::cos(positions[row] * frequencies[i]);
+        angles[row * 6 + 3 + i] = std::sin(positions[row] * frequencies[i]);
+      }
+    EXPECT_LT(rowError(run("table", {positions.data()}, fresh(6)), angles, 6),
+              1e-6);
+
+    x = normals(m * 21);
+    expected = x; // column 6 of each head is not rotated
+    for (int64_t row = 0; row < m; ++row)
+      for (int64_t head = 0; head < 3; ++head)
+        for (int64_t i = 0; i < 3; ++i) {
+          const float *in = &x[row * 21 + head * 7];
+          float *to = &expected[row * 21 + head * 7];
+          float c = angles[row * 6 + i], s = angles[row * 6 + 3 + i];
+          to[i] = in[i] * c - in[3 + i] * s;
+          to[3 + i] = in[3 + i] * c + in[i] * s;
+        }
+    EXPECT_LT(rowError(run("rotary", {x.data(), angles.data()}, fresh(21)),
+                       expected, 21),
+              1e-6);
+
+    symbols.slots = 3;
+    symbols.context = 17;
+    std::vector<float> cache = integers(3 * 17 * 5);
+    x = normals(m * 5);
+    std::vector<int32_t> slots(m);
+    expected = cache;
+    for (int64_t row = 0; row < m; ++row) {
+      slots[row] = row % 3;
+      positions[row] = (row * 5) % 17;
+      std::copy_n(&x[row * 5], 5,
+                  &expected[(slots[row] * 17 + positions[row]) * 5]);
+    }
+    EXPECT_EQ(run("append", {x.data(), slots.data(), positions.data()}, cache),
+              expected);
+
+    std::vector<float> wide = normals(m * 6),
+                       storedCache = integers(3 * 17 * 6), narrow = wide;
+    std::vector<char> before = store(storedCache, "bf16"), after = before,
+                      rounded = store(narrow, "bf16");
+    for (int64_t row = 0; row < m; ++row)
+      std::copy_n(&rounded[row * 12], 12,
+                  &after[(slots[row] * 17 + positions[row]) * 12]);
+    EXPECT_EQ(runBytes(*kernels, "append_bf16",
+                       {wide.data(), slots.data(), positions.data()}, before,
+                       symbols),
+              after);
+
+    std::vector<float> gate = normals(m * 45), up = normals(m * 45);
+    expected.assign(m * 45, 0.0f);
+    for (int64_t i = 0; i < m * 45; ++i)
+      expected[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+    EXPECT_LT(rowError(run("swiglu", {gate.data(), up.data()}, fresh(45)),
+                       expected, 45),
+              1e-6);
+
+    std::vector<float> delta = integers(m * 11), stream = integers(m * 11);
+    expected = stream;
+    for (int64_t i = 0; i < m * 11; ++i)
+      expected[i] += delta[i];
+    EXPECT_EQ(run("residual", {delta.data()}, stream), expected);
+
+    std::vector<float> a = integers(m * 9), w = integers(7 * 9);
+    std::vector<char> storedWeight = store(w, "bf16");
+    EXPECT_EQ(run("matmul", {a.data(), storedWeight.data()}, fresh(7)),
+              multiply(a, w, m, 7, 9));
+  }
+
+  std::vector<float> x = integers(43);
+  float total = 0;
+  for (float value : x)
+    total += value;
+  EXPECT_EQ(runAllWays(*kernels, "sum", {x.data()}, {NAN}, {}),
+            std::vector<float>{total});
+  x = integers(2500);
+  std::vector<float> doubled = x;
+  for (float &value : doubled)
+    value *= 2;
+  EXPECT_EQ(runAllWays(*kernels, "vector", {x.data()},
+                       std::vector<float>(2500, NAN), {}),
+            doubled);
+}
+
+TEST(RowKernel, ACallDoesItsItemsOnly) {
+  auto kernels = Kernels::compile(kRowOps);
+  ASSERT_TRUE(kernels);
+  Symbols symbols;
+  symbols.rows = 200;
+  symbols.slots = 1;
+  symbols.context = 200;
+
+  // Item 1: row 1.
+  std::vector<float> delta(200 * 11, 1.0f), stream(200 * 11, 2.0f),
+      expected = stream;
+  std::fill_n(expected.begin() + 11, 11, 3.0f);
+  kernels->runItems("residual", {delta.data(), stream.data()}, symbols, 1, 2);
+  EXPECT_EQ(stream, expected);
+
+  // Item 1: as many rows as an item has, from there on.
+  int64_t first = kernels->rowsOfItem("append");
+  ASSERT_GT(first, 1);
+  symbols.rows = symbols.context = 2 * first + 3;
+  std::vector<float> rows(symbols.rows * 5, 7.0f),
+      cache(symbols.rows * 5, 0.0f);
+  std::vector<int32_t> slots(symbols.rows, 0), positions(symbols.rows);
+  std::iota(positions.begin(), positions.end(), 0);
+  expected = cache;
+  std::fill_n(expected.begin() + first * 5, first * 5, 7.0f);
+  kernels->runItems("append",
+                    {rows.data(), slots.data(), positions.data(), cache.data()},
+                    symbols, 1, 2);
+  EXPECT_EQ(cache, expected);
+}
+
+/// A norm, a lookup and an append of rows of one width, and what they store.
+std::string rowKernels(int64_t width, StringRef type) {
+  return formatv(R"(
+    func.func @norm_{0}(%x: {1} {2}, %g: tensor<{0}xf32>, %out: tensor<?x{0}x{3}> {2}) -> tensor<?x{0}x{3}> {{
+      %0 = decoder.rms_norm "" %x, %g {{epsilon = 1.0e-5 : f32, divisor = {0} : i64} : {1}, tensor<{0}xf32> {4}
+      return %0 : tensor<?x{0}x{3}>
+    }
+    func.func @lookup_{0}(%i: tensor<?xi32> {{exec.dims = ["rows"]}, %t: tensor<40x{0}x{3}>, %out: {1} {2}) -> {1} {{
+      %0 = decoder.lookup "" %i in %t : tensor<?xi32>, tensor<40x{0}x{3}> -> {1}
+      return %0 : {1}
+    }
+    func.func @append_{0}(%r: {1} {2}, %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
+                          %cache: tensor<?x?x{0}x{3}> {{exec.dims = ["slots", "context", {0}]}) -> tensor<?x?x{0}x{3}> {{
+      %0 = decoder.append "" %r into %cache at %slots, %positions : {1} into tensor<?x?x{0}x{3}>
+      return %0 : tensor<?x?x{0}x{3}>
+    })",
+                 width, rowsType(width), rowsDims(width), type,
+                 type == "f32"
+                     ? ""
+                     : formatv("-> tensor<?x{0}x{1}>", width, type).str())
+      .str();
+}
+
+TEST(RowKernel, RowsOfAnyWidth) {
+  struct Case {
+    int64_t width;
+    const char *type;
+    double tolerance; // of what is stored in that type
+  };
+  const Case cases[] = {{1, "bf16", 4e-3},    {16, "f32", 1e-6},
+                        {33, "f16", 5e-4},    {2047, "bf16", 4e-3},
+                        {2112, "bf16", 4e-3}, {4099, "f32", 1e-6}};
+  std::string source;
+  for (const Case &each : cases)
+    source += rowKernels(each.width, each.type);
+  for (const std::string &isa : targets()) {
+    auto kernels = Kernels::compile(source, /*oracle=*/false, isa);
+    ASSERT_TRUE(kernels);
+    const int64_t m = isa == kGPU ? 5 : 37; // the emulator takes its time
+    for (auto [width, type, tolerance] : cases) {
+      SCOPED_TRACE(formatv("{0} {1} {2}", width, type, isa).str());
+      Symbols symbols;
+      symbols.rows = m;
+      symbols.slots = 3;
+      symbols.context = 29;
+      /// Runs a kernel that stores `type`.
+      auto run = [&](StringRef op, std::vector<const void *> args,
+                     std::vector<float> destination, StringRef stored) {
+        std::string name = formatv("{0}_{1}", op, width).str();
+        EXPECT_EQ(kernels->strategy(name), isa == kGPU ? "loops" : "rows");
+        return unstore(
+            runBytes(*kernels, name, args, store(destination, stored), symbols),
+            stored);
+      };
+
+      std::vector<float> x = normals(m * width), gain = normals(width), norm;
+      for (int64_t row = 0; row < m; ++row) {
+        double squares = 0;
+        for (int64_t i = 0; i < width; ++i)
+          squares += double(x[row * width + i]) * x[row * width + i];
+        for (int64_t i = 0; i < width; ++i)
+          norm.push_back(x[row * width + i] /
+                         std::sqrt(squares / width + 1e-5) * gain[i]);
+      }
+      std::vector<float> fresh(m * width, NAN);
+      EXPECT_LT(rowError(run("norm", {x.data(), gain.data()}, fresh, type),
+                         norm, width),
+                tolerance);
+
+      std::vector<float> table = normals(40 * width), picked;
+      std::vector<char> storedTable = store(table, type);
+      std::vector<int32_t> indices(m), slots(m), positions(m);
+      for (int64_t row = 0; row < m; ++row) {
+        indices[row] = (row * 7 + 18) % 40;
+        slots[row] = row % 3;
+        positions[row] = (row * 5) % 29;
+        picked.insert(picked.end(), &table[indices[row] * width],
+                      &table[indices[row] * width] + width);
+      }
+      EXPECT_EQ(
+          run("lookup", {indices.data(), storedTable.data()}, fresh, "f32"),
+          picked);
+
+      std::vector<float> cache = normals(3 * 29 * width), expected = cache,
+                         narrow = x;
+      store(narrow, type);
+      store(expected, type);
+      for (int64_t row = 0; row < m; ++row)
+        std::copy_n(&narrow[row * width], width,
+                    &expected[(slots[row] * 29 + positions[row]) * width]);
+      EXPECT_EQ(run("append", {x.data(), slots.data(), positions.data()}, cache,
+                    type),
+                expected);
+    }
+  }
+}
+
+TEST(RowKernel, RowOpsMatchTheirDefinitions) {
+  for (const char *isa : {"host", "avx2", kGPU})
+    checkRowOps(/*oracle=*/false, isa);
+}
+
+TEST(RowKernel, OracleRowOpsMatchTheirDefinitions) {
+  checkRowOps(/*oracle=*/true, "host");
+}
+
+} // namespace
+} // namespace coppice
