@@ -8,20 +8,21 @@
 
 #include "coppice/Target/CPUTarget.h"
 #include "support/Kernels.h"
+#include "support/RaggedStep.h"
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
 #include <cmath>
-#include <map>
 #include <numeric>
 #include <random>
-#include <set>
 
 using namespace mlir;
 using llvm::formatv;
 
 namespace coppice {
+using test::instructionSets;
 using test::Kernels;
+using test::RaggedStep;
 using test::Symbols;
 
 namespace {
@@ -315,350 +316,6 @@ TEST(CodegenCPU, GemmEpilogues) {
 }
 
 //===----------------------------------------------------------------------===//
-// Attention
-//===----------------------------------------------------------------------===//
-
-/// With this scale, integer queries and keys make weights that are powers of
-/// two, which are exact in every float type.
-constexpr float kPowersOfTwo = 0.69314718f;
-
-struct AttentionCase {
-  int64_t headDim, queryHeads, kvHeads;
-  const char *type;
-  int64_t window; // 0: none
-  /// Compiling takes most of the time: what differs between these is tested.
-  std::vector<std::string> isas;
-  /// Positions of a block, and how many blocks a list has room for; 0: a row
-  /// attends to all.
-  int64_t blockSize = 0, blocks = 0;
-  float scale = kPowersOfTwo;
-  /// Positions that are dropped together where they weigh less than 2^-2.5, to
-  /// which no power of two is close; 0: no threshold.
-  int64_t dropSize = 0;
-};
-constexpr double kLeastExponent = -2.5;
-
-std::string caseName(const AttentionCase &shape) {
-  return formatv("attention_{0}_{1}_{2}_{3}_{4}_{5}_{6}_{7}", shape.headDim,
-                 shape.queryHeads, shape.kvHeads, shape.type, shape.window,
-                 shape.blockSize, shape.blocks, shape.dropSize)
-      .str();
-}
-
-std::string attentionKernel(const AttentionCase &shape) {
-  std::string window =
-      shape.window ? formatv(", window = {0} : i64", shape.window).str() : "";
-  if (shape.dropSize)
-    window += formatv(", drop_below = {0:f8} : f32, drop_size = {1} : i64",
-                      std::exp2(kLeastExponent), shape.dropSize)
-                  .str();
-  std::string cache =
-      formatv("tensor<?x?x{0}x{1}>", shape.headDim * shape.kvHeads, shape.type)
-          .str();
-  int64_t width = shape.headDim * shape.queryHeads;
-  std::string argument, lists;
-  if (shape.blockSize) {
-    std::string type =
-        formatv("tensor<?x{0}xi32>", shape.kvHeads * shape.blocks).str();
-    argument =
-        formatv("%blocks: {0} {1},", type, dims(shape.kvHeads * shape.blocks))
-            .str();
-    lists =
-        formatv("blocks of {0}(%blocks : {1})", shape.blockSize, type).str();
-  }
-  return formatv(R"(
-    func.func @{0}(%q: {1} {2}, %k: {3} {{exec.dims = ["slots", "context", {4}]},
-                   %v: {3} {{exec.dims = ["slots", "context", {4}]},
-                   %slots: tensor<?xi32> {{exec.dims = ["rows"]}, %positions: tensor<?xi32> {{exec.dims = ["rows"]},
-                   {7} %out: {1} {2}) -> {1} {{
-      %0 = decoder.attention "" %q, %k, %v at %slots, %positions {8} {{head_dim = {5} : i64, scale = {9} : f32{6}} : {1}, {3}
-      return %0 : {1}
-    })",
-                 caseName(shape), rows(width), dims(width), cache,
-                 shape.headDim * shape.kvHeads, shape.headDim, window, argument,
-                 lists, formatv("{0:f8}", shape.scale))
-      .str();
-}
-
-/// Which rows a step has, and whether all numbers are small integers.
-struct AttentionStep {
-  std::vector<int32_t> slots, positions;
-  bool exact;
-  /// Where a value is infinite, if it is; only later rows of the slot see it.
-  std::optional<std::pair<int32_t, int32_t>> infinite = std::nullopt;
-  /// Has no row another of its slot before it, further than the first block?
-  bool areRunsShort = false;
-};
-
-/// Lists of blocks, [rows, KV heads, blocks]: none, the row's own block alone,
-/// or some of those up to and behind its own.
-std::vector<int32_t> drawLists(const AttentionCase &shape,
-                               const AttentionStep &step) {
-  std::vector<int32_t> lists;
-  std::uniform_int_distribution<int> kind(0, 4), coin(0, 2);
-  for (int32_t position : step.positions)
-    for (int64_t head = 0; head < shape.kvHeads; ++head) {
-      auto own = static_cast<int32_t>(std::max(position, 0) / shape.blockSize);
-      std::vector<int32_t> list;
-      int of = kind(random());
-      for (int32_t block = 0; block <= own + 2 && of > 1; ++block)
-        if (coin(random()) == 0)
-          list.push_back(block);
-      if (of == 1)
-        list.push_back(own);
-      list.resize(shape.blocks, -1);
-      lists.insert(lists.end(), list.begin(), list.end());
-    }
-  return lists;
-}
-
-/// Takes the blocks that weigh too little for a row at `position` out of the
-/// positions `seen`, ascending, and their scores.
-void dropBlocks(const AttentionCase &shape, int64_t position,
-                std::vector<int64_t> &seen, std::vector<double> &scores) {
-  std::map<int64_t, double> best;
-  for (auto [j, score] : llvm::zip_equal(seen, scores)) {
-    auto [found, isNew] = best.try_emplace(j / shape.dropSize, score);
-    found->second = std::max(found->second, score);
-  }
-  std::set<int64_t> dropped;
-  double largest = -INFINITY;
-  for (auto [block, score] : best) {
-    largest = std::max(largest, score);
-    if (block != position / shape.dropSize &&
-        score < largest + kLeastExponent * std::log(2))
-      dropped.insert(block);
-  }
-  std::vector<int64_t> left;
-  std::vector<double> ofLeft;
-  for (auto [j, score] : llvm::zip_equal(seen, scores))
-    if (!dropped.count(j / shape.dropSize)) {
-      left.push_back(j);
-      ofLeft.push_back(score);
-    }
-  seen = left;
-  scores = ofLeft;
-}
-
-/// Kernels by instruction set.
-using CompiledKernels = std::map<std::string, std::unique_ptr<Kernels>>;
-
-void checkAttention(const CompiledKernels &compiled, const AttentionCase &shape,
-                    const AttentionStep &step) {
-  std::string name = caseName(shape);
-  Symbols symbols;
-  symbols.rows = step.slots.size();
-  symbols.slots = 3;
-  symbols.context = 170;
-  int64_t width = shape.headDim * shape.queryHeads,
-          cacheWidth = shape.headDim * shape.kvHeads;
-  auto draw = [&](int64_t count, int low, int high) {
-    std::vector<float> values = normals(count);
-    std::uniform_int_distribution<int> integer(low, high);
-    if (step.exact)
-      for (float &value : values)
-        value = static_cast<float>(integer(random()));
-    return values;
-  };
-  int64_t entries = symbols.slots * symbols.context * cacheWidth;
-  std::vector<float> q = draw(symbols.rows * width, -1, 1),
-                     k = draw(entries, -1, 1), v = draw(entries, -4, 4);
-  if (!step.exact)
-    for (float &value : q)
-      value *= 0.2f;
-
-  std::vector<int32_t> lists;
-  if (shape.blockSize)
-    lists = drawLists(shape, step);
-  auto attends = [&](int64_t row, int64_t head, int64_t j) {
-    if (j > step.positions[row] ||
-        (shape.window && j <= step.positions[row] - shape.window))
-      return false;
-    auto list = lists.begin() + (row * shape.kvHeads + head) * shape.blocks;
-    return !shape.blockSize ||
-           std::find(list, list + shape.blocks, j / shape.blockSize) !=
-               list + shape.blocks;
-  };
-
-  // What no row attends to must not matter, whatever it is.
-  auto at = [&](int64_t slot, int64_t position) {
-    return (slot * symbols.context + position) * cacheWidth;
-  };
-  for (int64_t slot = 0; slot < symbols.slots; ++slot) {
-    int64_t end = 0;
-    for (int64_t row = 0; row < symbols.rows; ++row)
-      if (step.slots[row] == slot)
-        end = std::max<int64_t>(end, step.positions[row] + 1);
-    for (int64_t i = at(slot, end); i < at(slot + 1, 0); ++i)
-      k[i] = v[i] = NAN;
-  }
-  for (int64_t slot = 0; slot < symbols.slots && shape.blockSize; ++slot)
-    for (int64_t j = 0; j < symbols.context; ++j)
-      for (int64_t head = 0; head < shape.kvHeads; ++head) {
-        bool isSeen = false;
-        for (int64_t row = 0; row < symbols.rows; ++row)
-          isSeen |= step.slots[row] == slot && attends(row, head, j);
-        int64_t first = at(slot, j) + head * shape.headDim;
-        for (int64_t i = first; i < first + shape.headDim && !isSeen; ++i)
-          k[i] = v[i] = NAN;
-      }
-  if (step.infinite) // in every KV head
-    for (int64_t head = 0; head < shape.kvHeads; ++head)
-      v[at(step.infinite->first, step.infinite->second) +
-        head * shape.headDim] = INFINITY;
-  std::vector<char> keys = store(k, shape.type), values = store(v, shape.type);
-
-  std::vector<float> expected(q.size(), 0.0f);
-  std::vector<bool> isKept(entries / shape.headDim);
-  for (int64_t row = 0; row < symbols.rows; ++row)
-    for (int64_t head = 0; head < shape.queryHeads; ++head) {
-      int64_t kv = head / (shape.queryHeads / shape.kvHeads);
-      std::vector<int64_t> seen;
-      for (int64_t j = 0; j <= step.positions[row]; ++j)
-        if (attends(row, kv, j))
-          seen.push_back(j);
-      std::vector<double> weights;
-      double largest = -INFINITY, total = 0;
-      for (int64_t j : seen) {
-        double dot = 0;
-        for (int64_t d = 0; d < shape.headDim; ++d)
-          dot += q[row * width + head * shape.headDim + d] *
-                 k[at(step.slots[row], j) + kv * shape.headDim + d];
-        weights.push_back(shape.scale * dot);
-        largest = std::max(largest, weights.back());
-      }
-      if (shape.dropSize)
-        dropBlocks(shape, step.positions[row], seen, weights);
-      for (int64_t j : seen)
-        isKept[at(step.slots[row], j) / shape.headDim + kv] = true;
-      for (double &weight : weights)
-        total += weight = std::exp(weight - largest);
-      for (int64_t d = 0; d < shape.headDim && !seen.empty(); ++d) {
-        double sum = 0;
-        for (auto [j, weight] : llvm::zip_equal(seen, weights))
-          sum += weight / total *
-                 v[at(step.slots[row], j) + kv * shape.headDim + d];
-        expected[row * width + head * shape.headDim + d] =
-            static_cast<float>(sum);
-      }
-    }
-  // Values of what is dropped are not read, where no row beside it keeps it.
-  if (shape.dropSize && step.areRunsShort)
-    for (int64_t i = 0; i < entries; ++i)
-      if (!isKept[i / shape.headDim])
-        v[i] = NAN;
-  values = store(v, shape.type);
-
-  for (const std::string &isa : shape.isas) {
-    auto found = compiled.find(isa);
-    if (found == compiled.end())
-      continue;
-    Kernels &kernels = *found->second;
-    SCOPED_TRACE(formatv("{0} {1}, {2} rows", name, isa, symbols.rows).str());
-    EXPECT_EQ(kernels.strategy(name), "attention");
-    // Products of pairs of bf16 round queries and weights: 2^-9 each.
-    bool rounds = isa == "avx512_bf16" && StringRef(shape.type) == "bf16";
-    double tolerance = step.exact && shape.scale == kPowersOfTwo ? 4e-6
-                       : rounds                                  ? 1e-2
-                                                                 : 1e-5;
-    std::vector<float> first;
-    for (int64_t chunk : {0, 1, 4}) {
-      Guarded out(std::vector<float>(q.size(), NAN));
-      std::vector<const void *> args{q.data(), keys.data(), values.data(),
-                                     step.slots.data(), step.positions.data()};
-      if (shape.blockSize)
-        args.push_back(lists.data());
-      args.push_back(out.data());
-      kernels.run(name, args, symbols, chunk);
-      std::vector<float> result = out.contents(), wanted = expected;
-      for (size_t i = 0; i < result.size(); ++i)
-        if (std::isinf(wanted[i]) && result[i] == wanted[i])
-          result[i] = wanted[i] = 0;
-      ASSERT_LT(rowError(result, wanted, width), tolerance) << chunk;
-      ASSERT_TRUE(out.intact());
-      if (first.empty())
-        first = result;
-      ASSERT_EQ(result, first);
-    }
-  }
-}
-
-/// `count` rows of a slot from a position on.
-void addRun(AttentionStep &step, int32_t slot, int32_t position,
-            int32_t count) {
-  for (int32_t i = 0; i < count; ++i) {
-    step.slots.push_back(slot);
-    step.positions.push_back(position + i);
-  }
-}
-
-/// The instruction sets that this machine has.
-std::vector<std::string> instructionSets() {
-  std::vector<std::string> names{"avx2"};
-  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-    names.push_back("avx512");
-  if (__builtin_cpu_supports("avx512bf16"))
-    names.push_back("avx512_bf16");
-  return names;
-}
-
-TEST(CodegenCPU, AttentionMatchesItsDefinition) {
-  const AttentionCase cases[] = {
-      {8, 8, 4, "f32", 0, {"avx512"}},
-      {64, 6, 2, "bf16", 0, {"avx2", "avx512_bf16"}},
-      {40, 2, 2, "f16", 5, {"avx512_bf16"}},
-      {13, 3, 1, "bf16", 33, {"avx2", "avx512_bf16"}},
-      {256, 4, 1, "f32", 70, {"avx2"}},
-      {136, 7, 1, "bf16", 150, {"avx512_bf16"}},
-      // Rows of one tile with other lists, lists without a block, several runs.
-      {8, 4, 2, "f32", 0, {"avx2", "avx512"}, 16, 14},
-      {64, 6, 2, "bf16", 0, {"avx2", "avx512_bf16"}, 48, 6},
-      {13, 3, 3, "bf16", 33, {"avx512_bf16"}, 16, 14},
-      {136, 7, 1, "f32", 70, {"avx2"}, 64, 5},
-      // Rows that see nothing of the first keys of their run, at scales by
-      // which the lowest score is not exact.
-      {80, 2, 2, "f32", 5, {"avx2", "avx512"}, 0, 0, 0.11180340f},
-      {64, 2, 2, "f32", 0, {"avx2", "avx512"}, 32, 6, 0.125f},
-      // A threshold: alone, with a window that begins within a block, with
-      // lists, with blocks longer than those of other kernels.
-      {8, 4, 2, "f32", 0, {"avx2", "avx512"}, 0, 0, kPowersOfTwo, 32},
-      {64, 6, 2, "bf16", 0, {"avx2", "avx512_bf16"}, 0, 0, kPowersOfTwo, 64},
-      {13, 3, 3, "f16", 75, {"avx512"}, 0, 0, kPowersOfTwo, 32},
-      {24, 4, 2, "f32", 0, {"avx2"}, 32, 6, kPowersOfTwo, 32},
-      {136, 2, 1, "f32", 0, {"avx512"}, 0, 0, kPowersOfTwo, 128}};
-  AttentionStep single{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, false};
-  single.areRunsShort = true;
-  AttentionStep decode{{2, 0, 1}, {165, 97, 160}, true};
-  decode.areRunsShort = true;
-  // A prompt, one that goes on, and decoding, in an order that is not theirs.
-  AttentionStep ragged{{}, {}, false};
-  addRun(ragged, 1, 0, 90);
-  addRun(ragged, 0, 169, 1);
-  addRun(ragged, 2, 77, 67);
-  std::swap(ragged.slots[20], ragged.slots[140]);
-  std::swap(ragged.positions[20], ragged.positions[140]);
-  AttentionStep exact = ragged;
-  exact.exact = true;
-  AttentionStep infinite = exact;
-  infinite.infinite = std::pair(1, 57);
-
-  CompiledKernels compiled;
-  for (const std::string &isa : instructionSets()) {
-    std::string source;
-    for (const AttentionCase &shape : cases)
-      if (llvm::is_contained(shape.isas, isa))
-        source += attentionKernel(shape);
-    compiled[isa] = Kernels::compile(source, false, isa);
-    ASSERT_TRUE(compiled[isa]);
-  }
-  for (const AttentionCase &shape : cases)
-    for (const AttentionStep *step :
-         {&single, &decode, &ragged, &exact, &infinite})
-      if (!shape.dropSize || !step->infinite) // what is dropped must be finite
-        checkAttention(compiled, shape, *step);
-}
-
-//===----------------------------------------------------------------------===//
 // Blocks of positions
 //===----------------------------------------------------------------------===//
 
@@ -785,7 +442,7 @@ float scoreOfPooled(const SelectCase &shape, int64_t head, int64_t block,
 
 /// All numbers are small integers: scores are exact, and many are equal.
 void checkSelection(Kernels &kernels, const SelectCase &shape,
-                    const AttentionStep &step) {
+                    const RaggedStep &step) {
   std::string name = caseName(shape);
   SCOPED_TRACE(name);
   Symbols symbols;
@@ -871,13 +528,13 @@ TEST(CodegenCPU, BlocksAreChosenByPositionAndByScore) {
                               {8, 6, 2, "f32", 16, 1, 1, 3, 0, 5},
                               {13, 3, 1, "f16", 32, 1, 0, 2, 0, 1},
                               {64, 2, 2, "bf16", 16, 2, 1, 4, 90, 3}};
-  AttentionStep few{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}, true};
+  RaggedStep few{{2, 0, 0, 1, 2}, {130, 0, 1, 63, -1}};
   // Neighbours in one block, but of other slots.
-  AttentionStep decode{{0, 1, 2, 2}, {90, 91, 92, 93}, true};
-  AttentionStep ragged{{}, {}, true};
-  addRun(ragged, 1, 0, 90);
-  addRun(ragged, 0, 169, 1);
-  addRun(ragged, 2, 77, 67);
+  RaggedStep decode{{0, 1, 2, 2}, {90, 91, 92, 93}};
+  RaggedStep ragged;
+  ragged.addRun(1, 0, 90);
+  ragged.addRun(0, 169, 1);
+  ragged.addRun(2, 77, 67);
   std::swap(ragged.slots[20], ragged.slots[140]);
   std::swap(ragged.positions[20], ragged.positions[140]);
   std::string source;
@@ -888,7 +545,7 @@ TEST(CodegenCPU, BlocksAreChosenByPositionAndByScore) {
     auto kernels = Kernels::compile(source, false, isa);
     ASSERT_TRUE(kernels);
     for (const SelectCase &shape : cases)
-      for (const AttentionStep *step : {&few, &ragged, &decode})
+      for (const RaggedStep *step : {&few, &ragged, &decode})
         checkSelection(*kernels, shape, *step);
   }
 }

@@ -70,13 +70,15 @@ struct CodegenNVPTXKernels
       return nvptx::emitDots(kernel);
     if (strategy == nvptx::kCompact)
       return nvptx::emitCompact(kernel);
+    if (strategy == nvptx::kAttention)
+      return nvptx::emitAttention(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,
                               [&](OpPassManager &pipeline, Operation *op) {
                                 return runPipeline(pipeline, op);
                               });
     return kernel.emitError()
-           << "expected a strategy \"dots\", \"compact\" or \"loops\", found \""
+           << "expected a strategy of a GPU, such as \"loops\", found \""
            << strategy << "\"";
   }
 };

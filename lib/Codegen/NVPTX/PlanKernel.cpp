@@ -21,6 +21,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel) {
     return *plan;
   if (auto plan = planCompact(kernel))
     return *plan;
+  if (auto plan = planAttention(kernel))
+    return *plan;
   return planLoops(kernel);
 }
 

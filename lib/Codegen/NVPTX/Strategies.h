@@ -19,6 +19,7 @@ namespace coppice::nvptx {
 /// The names of the strategies, as in `exec.config`.
 inline constexpr llvm::StringLiteral kDots = "dots";
 inline constexpr llvm::StringLiteral kCompact = "compact";
+inline constexpr llvm::StringLiteral kAttention = "attention";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
 /// What `plan` gives: nothing for a kernel that the strategy does not take.
@@ -33,6 +34,9 @@ mlir::LogicalResult emitDots(mlir::func::FuncOp kernel);
 
 PlanOrNone planCompact(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitCompact(mlir::func::FuncOp kernel);
+
+PlanOrNone planAttention(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitAttention(mlir::func::FuncOp kernel);
 
 /// Takes everything.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel);

@@ -80,6 +80,15 @@ private:
 
 } // namespace
 
+std::vector<std::string> instructionSets() {
+  std::vector<std::string> names{"avx2"};
+  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
+    names.push_back("avx512");
+  if (__builtin_cpu_supports("avx512bf16"))
+    names.push_back("avx512_bf16");
+  return names;
+}
+
 std::unique_ptr<Kernels> compileForCPU(const std::string &source, bool oracle,
                                        const std::string &isa) {
   auto kernels = std::make_unique<CPUKernels>();

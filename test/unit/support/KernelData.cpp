@@ -2,6 +2,8 @@
 
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/MathExtras.h"
+#include <cmath>
+#include <cstring>
 
 namespace coppice::test {
 
@@ -30,6 +32,14 @@ std::vector<float> integers(size_t count) {
   return values;
 }
 
+std::vector<float> normals(size_t count) {
+  std::normal_distribution<float> distribution;
+  std::vector<float> values(count);
+  for (float &value : values)
+    value = distribution(engine());
+  return values;
+}
+
 std::vector<char> store(std::vector<float> &values, llvm::StringRef type) {
   std::vector<char> bytes;
   for (float &value : values) {
@@ -47,6 +57,25 @@ std::vector<char> store(std::vector<float> &values, llvm::StringRef type) {
     value = number.convertToFloat();
   }
   return bytes;
+}
+
+std::vector<float> unstore(const std::vector<char> &bytes,
+                           llvm::StringRef type) {
+  unsigned size = type == "f32" ? 4 : 2;
+  std::vector<float> values;
+  for (size_t i = 0; i < bytes.size(); i += size) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, &bytes[i], size);
+    llvm::APFloat number(type == "f32"   ? llvm::APFloat::IEEEsingle()
+                         : type == "f16" ? llvm::APFloat::IEEEhalf()
+                                         : llvm::APFloat::BFloat(),
+                         llvm::APInt(8 * size, bits));
+    bool lossy;
+    number.convert(llvm::APFloat::IEEEsingle(),
+                   llvm::APFloat::rmNearestTiesToEven, &lossy);
+    values.push_back(number.convertToFloat());
+  }
+  return values;
 }
 
 std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,
@@ -70,6 +99,25 @@ bool Guarded::intact() const {
   auto isFiller = [](char value) { return value == filler; };
   return std::all_of(storage.begin(), storage.begin() + margin, isFiller) &&
          std::all_of(storage.end() - margin, storage.end(), isFiller);
+}
+
+double rowError(const std::vector<float> &a, const std::vector<float> &b,
+                int64_t width) {
+  double worst = 0;
+  for (size_t row = 0; row * width < b.size(); ++row) {
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < width; ++i) {
+      double x = a[row * width + i], y = b[row * width + i];
+      difference += (x - y) * (x - y);
+      norm += y * y;
+    }
+    double error =
+        norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
+    if (std::isnan(error))
+      return error;
+    worst = std::max(worst, error);
+  }
+  return worst;
 }
 
 std::vector<float> multiply(const std::vector<float> &a,

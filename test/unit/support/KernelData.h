@@ -18,9 +18,15 @@ int64_t pick(int64_t least, int64_t most);
 /// Integers in [-3, 3]: exact in every float type, and so are sums of products.
 std::vector<float> integers(size_t count);
 
+std::vector<float> normals(size_t count);
+
 /// The bytes of `values` stored as "f32", "f16" or "bf16", to nearest even;
 /// `values` are rounded likewise.
 std::vector<char> store(std::vector<float> &values, llvm::StringRef type);
+
+/// The values that `store` has made bytes of.
+std::vector<float> unstore(const std::vector<char> &bytes,
+                           llvm::StringRef type);
 
 /// A [N, K] weight in panels, as docs/bundle.md says.
 std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,
@@ -42,6 +48,10 @@ private:
   static constexpr char filler = char(0xff); // a NaN of any float type
   std::vector<char> storage;
 };
+
+/// The largest ||a - b|| / ||b|| of a row; NaN if one is.
+double rowError(const std::vector<float> &a, const std::vector<float> &b,
+                int64_t width);
 
 /// C[m,n] = sum_k A[m,k] W[n,k], in this order.
 std::vector<float> multiply(const std::vector<float> &a,

@@ -108,6 +108,10 @@ private:
   llvm::StringMap<Kernel> kernels;
 };
 
+/// The instruction sets that this machine has, of those that kernels are
+/// written for.
+std::vector<std::string> instructionSets();
+
 std::unique_ptr<Kernels> compileForCPU(const std::string &source, bool oracle,
                                        const std::string &isa);
 std::unique_ptr<Kernels> compileForGPU(const std::string &source);

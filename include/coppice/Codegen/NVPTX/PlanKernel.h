@@ -11,6 +11,7 @@
 // |-----------|--------------------------------------------------------------|
 // | "dots"    | as many elements of a product as the block has warps         |
 // | "compact" | one list of rows                                             |
+// | "attention" | one query row by as many query heads as the block has warps  |
 // | "loops"   | as many tiles of the result as the block has threads: any    |
 // |           | kernel, a thread a tile                                      |
 //
