@@ -76,6 +76,8 @@ struct CodegenNVPTXKernels
       return nvptx::emitCompact(kernel);
     if (strategy == nvptx::kSelectBlocks)
       return nvptx::emitSelectBlocks(kernel);
+    if (strategy == nvptx::kAttention)
+      return nvptx::emitAttention(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,
                               [&](OpPassManager &pipeline, Operation *op) {

@@ -39,6 +39,9 @@ struct KernelShell {
                        unsigned dim) const;
   /// Writes down how much shared memory a block needs; once, at the end.
   void setSharedBytes(int64_t bytes);
+  /// Lets threads have the registers that they want: on its own, ptxas may
+  /// spill a few so that one block more fits a multiprocessor.
+  void preferRegistersToBlocks();
 };
 
 /// Creates the shell of `kernel` just before it, of the same name, and leaves

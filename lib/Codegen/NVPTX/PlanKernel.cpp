@@ -26,6 +26,8 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return *plan;
   if (auto plan = planSelectBlocks(kernel))
     return *plan;
+  if (auto plan = planAttention(kernel))
+    return *plan;
   return planLoops(kernel);
 }
 

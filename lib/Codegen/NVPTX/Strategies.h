@@ -23,6 +23,7 @@ inline constexpr llvm::StringLiteral kGemm = "gemm";
 inline constexpr llvm::StringLiteral kMerge = "gemm_merge";
 inline constexpr llvm::StringLiteral kCompact = "compact";
 inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
+inline constexpr llvm::StringLiteral kAttention = "attention";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
 /// What `plan` gives: nothing for a kernel that the strategy does not take.
@@ -48,6 +49,9 @@ mlir::LogicalResult emitCompact(mlir::func::FuncOp kernel);
 
 PlanOrNone planSelectBlocks(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitSelectBlocks(mlir::func::FuncOp kernel);
+
+PlanOrNone planAttention(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitAttention(mlir::func::FuncOp kernel);
 
 /// Takes everything.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel);

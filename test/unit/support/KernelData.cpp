@@ -2,6 +2,8 @@
 
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/MathExtras.h"
+#include <cmath>
+#include <cstring>
 
 namespace coppice::test {
 
@@ -117,6 +119,25 @@ bool Guarded::intact() const {
   auto isFiller = [](char value) { return value == filler; };
   return std::all_of(storage.begin(), storage.begin() + margin, isFiller) &&
          std::all_of(storage.end() - margin, storage.end(), isFiller);
+}
+
+double rowError(const std::vector<float> &a, const std::vector<float> &b,
+                int64_t width) {
+  double worst = 0;
+  for (size_t row = 0; row * width < b.size(); ++row) {
+    double difference = 0, norm = 0;
+    for (int64_t i = 0; i < width; ++i) {
+      double x = a[row * width + i], y = b[row * width + i];
+      difference += (x - y) * (x - y);
+      norm += y * y;
+    }
+    double error =
+        norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
+    if (std::isnan(error))
+      return error;
+    worst = std::max(worst, error);
+  }
+  return worst;
 }
 
 std::vector<float> multiply(const std::vector<float> &a,

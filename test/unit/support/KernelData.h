@@ -27,7 +27,7 @@ std::vector<char> store(std::vector<float> &values, llvm::StringRef type);
 std::vector<float> unstore(const std::vector<char> &bytes,
                            llvm::StringRef type);
 
-/// The largest ||a - b|| / ||b|| of a row of `width` numbers.
+/// The largest ||a - b|| / ||b|| of a row of `width` numbers; NaN if one is.
 double rowError(const std::vector<float> &a, const std::vector<float> &b,
                 int64_t width);
 

@@ -16,6 +16,8 @@
 // | "compact"       | one list of rows                                       |
 // | "select_blocks" | the lists of blocks of one row and one KV head, and of |
 // |                 | the rows that choose with it                           |
+// | "attention"     | one query row by as many query heads as the block has  |
+// |                 | warps                                                  |
 // | "loops"         | as many tiles of the result as the block has threads:  |
 // |                 | any kernel, a thread a tile                            |
 //
