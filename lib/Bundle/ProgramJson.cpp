@@ -240,7 +240,7 @@ FailureOr<JsonValue> ProgramPrinter::print() {
         kernel["registers"] = *shape.registers;
       if (shape.spillBytes)
         kernel["spill_bytes"] = *shape.spillBytes;
-      kernels[name] = std::move(kernel);
+      kernels[name.str()] = std::move(kernel); // a key of its own
     }
     if (!kernels.empty())
       entry["kernels"] = std::move(kernels);

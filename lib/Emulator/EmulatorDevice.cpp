@@ -10,6 +10,7 @@
 
 #include "runtime/base/device.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
@@ -36,7 +37,9 @@ struct Kernel {
 struct Device {
   Device() {
     context.disableMultithreading(); // sessions come and go
-    context.loadDialect<LLVM::LLVMDialect, NVVM::NVVMDialect>();
+    // Lowering leaves attributes of arith behind, which mean nothing any more.
+    context.loadDialect<arith::ArithDialect, LLVM::LLVMDialect,
+                        NVVM::NVVMDialect>();
   }
 
   MLIRContext context;
