@@ -234,6 +234,36 @@ TEST(GemmKernel, ListsOfRowsAreExactOnIntegers) {
       }
 }
 
+// Steps of tiles are whole where K is a multiple of theirs, so that listed rows
+// go by one panel: short blocks of K, several lists to an item, and sets of
+// panels.
+TEST(GemmKernel, ListedRowsOfWholeStepsAreExactOnIntegers) {
+  using Rows = GemmSpec::Rows;
+  using Epilogue = GemmSpec::Epilogue;
+  for (const CPUTarget &target : targets()) {
+    if (target.isa != CPUTarget::ISA::AMX_BF16)
+      continue;
+    for (Rows rows : {Rows::Gather, Rows::Scatter, Rows::Both, Rows::PerPanel,
+                      Rows::PerGroup}) {
+      GemmSpec spec = draw("bf16", "bf16");
+      spec.n = pick(60, 400);
+      spec.k = 32 * pick(1, 16);
+      spec.epilogue = pick(0, 1) ? Epilogue::Residual : Epilogue::Bias;
+      spec.rows = rows;
+      if (rows == Rows::PerPanel || pick(0, 1))
+        spec.panelSize = 16 * pick(1, 6);
+      if (rows == Rows::PerGroup) {
+        spec.panelSize = 0;
+        spec.groupSize = 32 * pick(1, 10);
+      }
+      GemmConfig config = drawConfig(spec);
+      config.rows = pick(20, 60);
+      config.least = pick(1, 4);
+      check(spec, config, target);
+    }
+  }
+}
+
 // One row or two, of which values are zero: pairs whole, pairs by half, in one
 // row alone; all of them; and none. -0 is a zero.
 TEST(GemmKernel, ZerosOfInputsAreExactOnIntegers) {

@@ -92,15 +92,23 @@ LogicalResult GemmEmitter::emit() {
   int64_t scratchRows = isOneBlock() ? tallest : config.rows;
   if (isTiled)
     scratchRows = static_cast<int64_t>(llvm::alignTo(scratchRows, tallest));
+  if (isListed())
+    scratchRows = panelsTogether() * listedRows();
   scratch = onStack({scratchRows, scratchColumns()}, b.getF32Type());
-  if (isCopied())
+  if (isListed()) {
+    copied = onStack({depthOfBlock() / TileRegisters::depth * kCopiedTile},
+                     b.getI16Type());
+    nextRows = onStack({TileRegisters::rows}, b.getIndexType());
+  } else if (isCopied())
     copied = flatten(onStack({tallest, copyPitch()},
                              isTiled ? Type(b.getI16Type()) : b.getF32Type()));
   if (isTiled)
     lastWeights =
         onStack({TileRegisters::depth * config.panel}, b.getI16Type());
   if (isTiled && gemm.rowsPerGroup)
-    partial = onStack({tallest * columnsOfTiles()}, b.getF32Type());
+    partial = onStack({isListed() ? TileRegisters::rows * config.panel
+                                  : tallest * columnsOfTiles()},
+                      b.getF32Type());
   product->setInput(isCopied() ? copied : flatInput);
   if (config.zeros)
     foundSteps =
@@ -203,26 +211,21 @@ void GemmEmitter::emitItemsOfPanels(Value extent) {
   int64_t ofList = gemm.rowsPerPanel / config.panel,
           runs = llvm::divideCeil(ofList, config.panels);
   auto emitFrom = [&](Value number, Value taken) {
-    Value block = div(number, rows->lists() * runs),
-          run = rem(number, rows->lists() * runs);
-    Value list = div(run, runs);
+    Value run = rem(number, rows->lists() * runs), list = div(run, runs);
     rows->select(list);
-    Value count = rows->count();
-    Value blocks = div(add(count, config.rows - 1), config.rows);
-    auto bound = [&](Value block) -> Value {
-      return arith::DivUIOp::create(b, arith::MulIOp::create(b, block, count),
-                                    max(blocks, index(1)));
-    };
     Item item;
-    item.first = bound(block);
-    item.count = sub(bound(add(block, 1)), item.first);
+    item.block = div(number, rows->lists() * runs);
+    std::tie(item.first, item.count) = shareOfList(item.block);
     Value within = mul(rem(run, runs), config.panels);
     item.panel = add(mul(list, ofList), within);
-    Value left =
-        min(sub(index(ofList), within), sub(index(panelsOfAll()), item.panel));
+    Value left = sub(index(panelsOfAll()), item.panel);
+    if (!takesLists())
+      left = min(left, sub(index(ofList), within));
     item.panelCount = min(left, mul(taken, config.panels));
     Value isThere = arith::AndIOp::create(
-        b, arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block, blocks),
+        b,
+        arith::CmpIOp::create(b, arith::CmpIPredicate::sgt,
+                              takesLists() ? index(1) : item.count, index(0)),
         arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, item.panelCount,
                               index(0)));
     auto branch = scf::IfOp::create(b, isThere);
@@ -232,8 +235,24 @@ void GemmEmitter::emitItemsOfPanels(Value extent) {
   };
   forItems(
       shell.begin, shell.end,
-      [&](Value number) { return sub(index(runs), rem(number, runs)); },
+      [&](Value number) {
+        int64_t together = takesLists() ? runs * rows->lists() : runs;
+        return sub(index(together), rem(number, together));
+      },
       emitFrom);
+}
+
+/// First position and count of a block's share of the selected list.
+std::pair<Value, Value> GemmEmitter::shareOfList(Value block) {
+  Value count = rows->count();
+  Value blocks = div(add(count, config.rows - 1), config.rows);
+  auto bound = [&](Value block) -> Value {
+    return arith::DivUIOp::create(
+        b, arith::MulIOp::create(b, min(block, blocks), count),
+        max(blocks, index(1)));
+  };
+  Value first = bound(block);
+  return {first, sub(bound(add(block, 1)), first)};
 }
 
 /// The groups of K in their order, each over those rows of the item that are in
@@ -259,18 +278,30 @@ void GemmEmitter::emitGroupsOfRows(const Item &item) {
 }
 
 void GemmEmitter::emitItem(const Item &item) {
+  if (isListed() && !gemm.rowsPerGroup)
+    return emitListedItem(item);
   Value all = keptAlongK();
   if (isOneBlock())
     return emitBlock(item, {index(0), all});
 
   Value zero = zeros(accumulator);
-  loop(index(0), item.count, 1, [&](Value row) {
-    loop(index(0), index(scratchColumns()), target.lanes(), [&](Value column) {
-      vector::StoreOp::create(b, zero, scratch, ValueRange{row, column});
+  auto clear = [&](Value first) {
+    loop(first, add(first, item.count), 1, [&](Value row) {
+      loop(index(0), index(scratchColumns()), target.lanes(),
+           [&](Value column) {
+             vector::StoreOp::create(b, zero, scratch, ValueRange{row, column});
+           });
     });
-  });
+  };
+  if (isListed())
+    loop(index(0), item.panelCount, 1,
+         [&](Value local) { clear(mul(local, listedRows())); });
+  else
+    clear(index(0));
   if (gemm.rowsPerGroup) {
     emitGroupsOfRows(item);
+    if (isListed())
+      return emitListedEpilogue(item);
     return emitEpilogue(item, index(0), item.count);
   }
   loop(index(0), all, unitsOfBlock(), [&](Value from) {
@@ -289,6 +320,8 @@ void GemmEmitter::emitBlock(const Item &whole, const Block &block) {
     item.first = block.first;
     item.count = block.count;
   }
+  if (isListed())
+    return emitListedBlock(item, block);
   if (path.expands)
     expandBlock(item, block);
   if (step == GemmStep::Tiles)
@@ -431,6 +464,8 @@ Value GemmEmitter::bytesAlongK(Value count) {
 /// memory, unless there is a set of panels.
 Value GemmEmitter::distanceToNext(const Item &item, const Block &block,
                                   Value local) {
+  if (isListed())
+    return distanceOfListed(item, block, local);
   Value size = bytesAlongK(sub(block.to, block.from));
   if (!panels)
     return size;
@@ -442,6 +477,31 @@ Value GemmEmitter::distanceToNext(const Item &item, const Block &block,
   Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, block.to,
                                        index(gemm.k()));
   return arith::SelectOp::create(b, isLast, toPanel, size);
+}
+
+/// The same where a block goes over all panels of an item.
+Value GemmEmitter::distanceOfListed(const Item &item, const Block &block,
+                                    Value local) {
+  auto isEqual = [&](Value x, Value y) -> Value {
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, x, y);
+  };
+  Value next = add(local, 1);
+  Value isLast = isEqual(next, item.panelCount),
+        isEnd = isEqual(block.to, index(gemm.k()));
+  Value toPanel = arith::SelectOp::create(
+      b,
+      arith::AndIOp::create(b, isLast,
+                            arith::CmpIOp::create(b, arith::CmpIPredicate::ne,
+                                                  block.to, index(gemm.k()))),
+      index(0), next);
+  Value to = arith::SelectOp::create(
+      b, isLast, arith::SelectOp::create(b, isEnd, index(0), block.to),
+      block.from);
+  Value position = min(add(item.panel, toPanel), sub(panelCount, index(1)));
+  Value ofPanels = arith::MulIOp::create(
+      b, sub(panelAt(position), panelAt(add(item.panel, local))),
+      bytesAlongK(index(gemm.k())));
+  return add(ofPanels, sub(bytesAlongK(to), bytesAlongK(block.from)));
 }
 
 /// While a part of a panel is used, another of `size` bytes is fetched, which
@@ -586,28 +646,33 @@ void GemmEmitter::multiplyGroups(SmallVector<Value> &sums, const Block &block,
 
 /// Rows [row, row + count) of an item, of all its panels.
 void GemmEmitter::emitEpilogue(const Item &item, Value row, Value count) {
-  int64_t last = gemm.n() / config.panel; // the one that is not full
   loop(index(0), item.panelCount, 1, [&](Value local) {
-    Value panel = panelAt(add(item.panel, local));
-    Value column = mul(local, weights.size() * config.panel);
-    auto rows = [&](bool masked) {
-      loop(index(0), count, 1, [&](Value at) {
-        Value place = add(row, at);
-        emitEpilogueRow(panel, isOneBlock() ? at : place, column,
-                        rowOfResult(add(item.first, place)), masked);
-      });
-    };
-    if (gemm.n() % config.panel == 0)
-      return rows(false);
-    Value isLast =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, panel, index(last));
-    auto branch = scf::IfOp::create(b, TypeRange(), isLast, true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    rows(true);
-    b.setInsertionPointToStart(branch.elseBlock());
-    rows(false);
+    emitEpilogueOfPanel(item, local, isOneBlock() ? index(0) : row,
+                        mul(local, weights.size() * config.panel), row, count);
   });
+}
+
+void GemmEmitter::emitEpilogueOfPanel(const Item &item, Value local,
+                                      Value scratchRow, Value scratchColumn,
+                                      Value row, Value count) {
+  int64_t last = gemm.n() / config.panel; // the one that is not full
+  Value panel = panelAt(add(item.panel, local));
+  auto rows = [&](bool masked) {
+    loop(index(0), count, 1, [&](Value at) {
+      emitEpilogueRow(panel, add(scratchRow, at), scratchColumn,
+                      rowOfResult(add(item.first, add(row, at))), masked);
+    });
+  };
+  if (gemm.n() % config.panel == 0)
+    return rows(false);
+  Value isLast =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, panel, index(last));
+  auto branch = scf::IfOp::create(b, TypeRange(), isLast, true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  rows(true);
+  b.setInsertionPointToStart(branch.elseBlock());
+  rows(false);
 }
 
 void GemmEmitter::emitEpilogueRow(Value panel, Value scratchRow,

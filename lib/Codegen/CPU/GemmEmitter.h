@@ -2,8 +2,8 @@
 //
 // The state of one kernel of strategy "gemm" while it is built; GemmKernel.cpp
 // says what the code does. GemmEmitter.cpp has the loops and the products in
-// vector registers, GemmTiles.cpp those in tile registers, GemmInput.cpp the
-// rows of A.
+// vector registers, GemmTiles.cpp those in tile registers, GemmListedTiles.cpp
+// those of listed rows in them, GemmInput.cpp the rows of A.
 //
 //===----------------------------------------------------------------------===//
 
@@ -57,6 +57,7 @@ private:
   struct Item {
     Value first, count;      // rows, or positions in their set
     Value panel, panelCount; // panels, likewise
+    Value block = {};        // of rows, where each panel has its list
   };
   /// [from, to) along K; with a set of groups, positions in it.
   struct Block {
@@ -96,8 +97,37 @@ private:
                      const GemmProduct::Operands &operands, Value inputColumn,
                      Value first, Value count);
   void addScattered(const Item &item, const Block &block, Value row,
-                    Value scratchColumn, int64_t rowTiles, int64_t columns);
+                    Value scratchRow, Value scratchColumn, int64_t rowTiles,
+                    int64_t columns);
   int64_t columnsOfTiles() { return config.panel % 32 ? 16 : 32; }
+
+  // Products of listed rows (GemmListedTiles.cpp).
+  Item rowsOfPanel(const Item &item, Value local);
+  std::pair<Value, Value> shareOfList(Value block);
+  void emitListedItem(const Item &item);
+  void emitListedBlock(const Item &item, const Block &block);
+  void emitListedEpilogue(const Item &item);
+  void emitListedPanel(const Item &item, const Block &block, Value local,
+                       size_t number);
+  mlir::SmallVector<Value> multiplyListed(const GemmProduct::Operands &operands,
+                                          const Block &block, Value steps,
+                                          Value first);
+  mlir::SmallVector<Value> loadListed(const Block &block, Value first);
+  void setNext(const Item &item, const Block &block, Value row);
+  void copyNext(Value at, int64_t from, int64_t to);
+  /// Is a row copied for one panel at a time? Steps are whole.
+  bool isListed() {
+    return step == GemmStep::Tiles && gemm.rows && !gemm.groups &&
+           !path.expands && gemm.k() % TileRegisters::depth == 0 &&
+           config.panel <= 64;
+  }
+  /// Rows of the scratch for a panel.
+  int64_t listedRows() {
+    return llvm::alignTo(config.rows, TileRegisters::rows);
+  }
+  /// Elements of a copied row of a tile, and of a tile.
+  static constexpr int64_t kCopiedRow = TileRegisters::depth;
+  static constexpr int64_t kCopiedTile = TileRegisters::rows * kCopiedRow;
 
   void emitColumns(const Block &block, const GemmProduct::Operands &operands,
                    const Ahead &ahead, mlir::ValueRange scratchRows,
@@ -123,12 +153,15 @@ private:
   int64_t storedElements() {
     return path.expands ? expanded->stepElements() : product->weightStride();
   }
+  Value distanceOfListed(const Item &item, const Block &block, Value local);
   Value distanceToNext(const Item &item, const Block &block, Value local);
   void setAhead(GemmProduct::Operands &operands, const Ahead &ahead,
                 Value distance, Value size);
   void copyInput(Value height, const Item &item, const Block &block, Value row);
   void copyRun(Value from, Value to, Value count, Value next = {});
   void emitEpilogue(const Item &item, Value row, Value count);
+  void emitEpilogueOfPanel(const Item &item, Value local, Value scratchRow,
+                           Value scratchColumn, Value row, Value count);
   void emitEpilogueRow(Value panel, Value scratchRow, Value scratchColumn,
                        Value row, bool masked);
 
@@ -137,6 +170,12 @@ private:
   int64_t depthOfBlock() {
     if (config.zeros)
       return llvm::alignTo(gemm.k(), 2);
+    // A panel's part is to stay in L1, beside rows that stream through it;
+    // adding the sums of a group costs more than what does not.
+    if (isListed())
+      return std::min<int64_t>(
+          llvm::alignTo(config.depth, TileRegisters::depth),
+          gemm.rowsPerGroup ? std::min<int64_t>(gemm.rowsPerGroup, 256) : 192);
     if (step == GemmStep::Tiles) {
       int64_t depth = config.depth;
       if (gemm.rowsPerGroup)
@@ -210,22 +249,31 @@ private:
   }
   /// Columns of a register tile of `height` rows.
   int64_t widthOf(int64_t height) {
+    if (isListed())
+      return config.panel;
     if (step == GemmStep::Tiles)
       return columnsOfTiles();
     return tileVectors(config, target, height) * target.lanes();
   }
   int64_t scratchColumns() {
-    return panelsTogether() * gemm.weights.size() * config.panel;
+    return (isListed() ? 1 : panelsTogether()) * gemm.weights.size() *
+           config.panel;
   }
   /// Panels that a copy of A is made for: of tiles, several items are done as
   /// one.
   int64_t panelsTogether() {
     if (step != GemmStep::Tiles)
       return config.panels;
-    auto most = static_cast<int64_t>(4 / gemm.weights.size());
-    if (gemm.rowsPerPanel)
+    auto most = static_cast<int64_t>(
+        (isListed() && !gemm.rowsPerGroup ? 8 : 4) / gemm.weights.size());
+    if (gemm.rowsPerPanel && !takesLists())
       most = std::min(most, gemm.rowsPerPanel / config.panel);
     return std::max<int64_t>(1, most / config.panels) * config.panels;
+  }
+  /// Where each panel has a list of rows: may items go over several lists?
+  /// Runs of panels are then all as long.
+  bool takesLists() {
+    return isListed() && gemm.rowsPerPanel / config.panel % config.panels == 0;
   }
   /// Lines of weights that are prefetched at a time. 256-bit vectors go over a
   /// panel in several passes of narrow columns, the first of which meets a
@@ -282,6 +330,7 @@ private:
   mlir::SmallVector<Value> weights; // flat
   Value foundSteps, foundCount;     // of `config.zeros`
   Value input, flatInput, output, scratch, copied;
+  Value nextRows;             // of listed rows: where the next 16 begin
   Value lastWeights, partial; // of tiles: the end of a panel; sums to be spread
   mlir::LogicalResult status = mlir::success();
 };

@@ -31,7 +31,8 @@
 // Where each panel has rows of its own, an item is a block of them. Where each
 // group of K has, an item is a block of all rows, and each group adds to those
 // that are in its list, in the order of the groups: sums are the item's
-// scratch.
+// scratch. (Tile registers have orders of loops of their own: GemmTiles.cpp,
+// and GemmListedTiles.cpp where rows are listed.)
 //
 // Where zeros are expected in A, and rows are few, an item first lists the
 // steps along K in which some row is not zero; the other steps' weights are not

@@ -118,7 +118,8 @@ void GemmEmitter::emitTileGroup(int64_t rowTiles, const Item &item,
     for (int64_t c = 0; c < columnTiles; ++c)
       tiles.store(sums[r * columnTiles + c], memory, elementOf(r, c), stride);
   if (isSpread)
-    addScattered(item, block, row, scratchColumn, rowTiles, columnsOfTiles());
+    addScattered(item, block, row, index(0), scratchColumn, rowTiles,
+                 columnsOfTiles());
 }
 
 /// `count` values along K, from `inputColumn` of the copied rows and element
@@ -200,14 +201,14 @@ void GemmEmitter::multiplyTiles(SmallVector<Value> &sums, int64_t rowTiles,
 
 /// Adds the sums of rows of a list to those of the item's rows.
 void GemmEmitter::addScattered(const Item &item, const Block &block, Value row,
-                               Value scratchColumn, int64_t rowTiles,
-                               int64_t columns) {
+                               Value scratchRow, Value scratchColumn,
+                               int64_t rowTiles, int64_t columns) {
   Value height =
       min(sub(item.count, row), index(rowTiles * TileRegisters::rows));
   loop(index(0), height, 1, [&](Value r) {
     Value to = sub(rows->at(add(add(item.first, row), r)), block.firstOfItem);
     for (int64_t column = 0; column < columns; column += target.lanes()) {
-      SmallVector<Value> at{to, add(scratchColumn, column)};
+      SmallVector<Value> at{add(scratchRow, to), add(scratchColumn, column)};
       Value more = vector::LoadOp::create(b, accumulator, partial,
                                           add(mul(r, columns), column));
       Value sofar = vector::LoadOp::create(b, accumulator, scratch, at);

@@ -32,18 +32,18 @@ Value TileRegisters::addressOf(Value memref, Value element) {
                                   word);
 }
 
+Type TileRegisters::type() { return LLVM::LLVMX86AMXType::get(b.getContext()); }
+
 Value TileRegisters::zero() {
   return LLVM::CallIntrinsicOp::create(
-             b, LLVM::LLVMX86AMXType::get(b.getContext()),
-             b.getStringAttr("llvm.x86.tilezero.internal"),
+             b, type(), b.getStringAttr("llvm.x86.tilezero.internal"),
              ValueRange{constant(rows, 16), constant(kRowBytes, 16)})
       .getResult(0);
 }
 
 Value TileRegisters::load(Value memref, Value element, int64_t stride) {
   return LLVM::CallIntrinsicOp::create(
-             b, LLVM::LLVMX86AMXType::get(b.getContext()),
-             b.getStringAttr("llvm.x86.tileloadd64.internal"),
+             b, type(), b.getStringAttr("llvm.x86.tileloadd64.internal"),
              ValueRange{constant(rows, 16), constant(kRowBytes, 16),
                         addressOf(memref, element), constant(stride, 64)})
       .getResult(0);

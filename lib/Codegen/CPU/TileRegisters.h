@@ -21,6 +21,7 @@ public:
 
   explicit TileRegisters(mlir::ImplicitLocOpBuilder &b) : b(b) {}
 
+  mlir::Type type();
   Value zero();
   /// From element `element` of `memref`, one axis or the first elements of
   /// several; `stride` bytes from row to row. All 16 rows are read.
