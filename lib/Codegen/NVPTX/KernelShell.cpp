@@ -4,6 +4,7 @@
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
 using namespace mlir;
 
@@ -25,6 +26,11 @@ Value KernelShell::extentOf(ImplicitLocOpBuilder &b, Value tensor,
 void KernelShell::setSharedBytes(int64_t bytes) {
   function->setAttr(exec::sharedAttrName,
                     Builder(function.getContext()).getI64IntegerAttr(bytes));
+}
+
+void KernelShell::setResidentBlocks(int64_t blocks) {
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                    Builder(function.getContext()).getI32IntegerAttr(blocks));
 }
 
 /// Fails, with a diagnostic, where an extent is not named.
