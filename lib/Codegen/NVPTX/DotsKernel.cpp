@@ -163,30 +163,34 @@ DotsEmitter::sumChunks(const Rows &rows, Value column, Value count, Sums sums,
 /// Group by group: each row's sum is over the groups in whose list it is.
 DotsEmitter::Sums DotsEmitter::sumListedRows(const Rows &rows, Value column,
                                              Sums sums) {
-  return Sums(loop(i32(0), extentOf(gemm.getRows(), 0), i32(1), sums,
-                   [&](Value number, ValueRange carried) {
-                     Value count = loadElement(gemm.getRowCount(), number);
-                     Value list = addressOf(gemm.getRows(), {number, i32(0)});
-                     SmallVector<Value> isListed;
-                     Value any = zero(b.getI1Type());
-                     for (const ProductPlaces::Row &row : rows) {
-                       isListed.push_back(isInList(list, count, row.input));
-                       any = arith::OrIOp::create(b, any, isListed.back());
-                     }
-                     Value from = mul(number, group);
-                     Value end = min(add(from, group), i32(k()));
-                     return Sums(ifThen(any, carried, [&] {
-                       Sums next =
-                           sumChunks(rows, column, div(sub(end, from), chunk),
-                                     Sums(carried), [&](Value each) {
-                                       return add(from, mul(each, chunk));
-                                     });
-                       for (auto [sum, before, listed] :
-                            llvm::zip_equal(next, carried, isListed))
-                         sum = select(listed, sum, before);
-                       return next;
-                     }));
-                   }));
+  Value rowOfLane = rows.front().input;
+  for (int64_t i = 1; i < numRows; ++i)
+    rowOfLane = select(equal(lane(), i32(i)), rows[i].input, rowOfLane);
+  auto addGroup = [&](Value number, ValueRange carried) {
+    Value count = loadElement(gemm.getRowCount(), number);
+    Value list = addressOf(gemm.getRows(), {number, i32(0)});
+    // A lane looks for a row; all learn what it found.
+    Value votes = NVVM::VoteSyncOp::create(b, b.getI32Type(), i32(-1),
+                                           isInList(list, count, rowOfLane),
+                                           NVVM::VoteSyncKind::ballot);
+    votes = both(votes, i32((int64_t(1) << numRows) - 1));
+    auto has = [&](Value bits) {
+      return compare(arith::CmpIPredicate::ne, bits, i32(0));
+    };
+    return Sums(ifThen(has(votes), carried, [&] {
+      Value from = mul(number, group);
+      Value end = min(add(from, group), i32(k()));
+      Sums next =
+          sumChunks(rows, column, div(sub(end, from), chunk), Sums(carried),
+                    [&](Value each) { return add(from, mul(each, chunk)); });
+      for (int64_t i = 0; i < numRows; ++i)
+        next[i] =
+            select(has(both(votes, i32(int64_t(1) << i))), next[i], carried[i]);
+      return next;
+    }));
+  };
+  return Sums(
+      loop(i32(0), extentOf(gemm.getRows(), 0), i32(1), sums, addGroup));
 }
 
 /// This lane's part of the sums of a column.
@@ -360,9 +364,9 @@ LogicalResult emitDots(func::FuncOp kernel) {
   if (*threads != kThreads)
     return kernel.emitError()
            << "expected 'threads' to be " << kThreads << ", found " << *threads;
-  if (*rows < 1 || *rows > 32)
+  if (*rows < 1 || *rows > 16)
     return kernel.emitError()
-           << "expected 'rows' to be 1 to 32, found " << *rows;
+           << "expected 'rows' to be 1 to 16, found " << *rows;
   if (*parts < 1 || kWarps % *parts)
     return kernel.emitError() << "expected 'parts' to divide the block's "
                               << kWarps << " warps, found " << *parts;
