@@ -82,7 +82,7 @@ LogicalResult emitAttention(func::FuncOp kernel) {
   FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
   if (failed(shell))
     return failure();
-  shell->preferRegistersToBlocks();
+  shell->setResidentBlocks(1);
   AttentionEmitter(builder, *shell, attention).emit();
   kernel.erase();
   return success();

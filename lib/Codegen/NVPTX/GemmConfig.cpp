@@ -27,6 +27,16 @@ exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
                      {"splits", splits}});
 }
 
+int64_t GemmConfig::residentBlocks() const {
+  // Of sm_80. A block's shared memory costs the system 1 KiB more.
+  constexpr int64_t kRegisters = 65536, kSharedBytes = 164 * 1024;
+  int64_t sums = warpRows * warpColumns / 32;
+  int64_t registers = std::min<int64_t>(255, 80 + sums + sums / 8);
+  return std::clamp<int64_t>(std::min(kRegisters / (registers * threads()),
+                                      kSharedBytes / (sharedBytes() + 1024)),
+                             1, 8);
+}
+
 std::string checkGemmConfig(const GemmConfig &config) {
   auto expected = [](StringRef name, StringRef what, int64_t found) {
     return llvm::formatv("expected '{0}' to be {1}, found {2}", name, what,
@@ -110,28 +120,19 @@ constexpr double kMemoryBytesPerCycle = 1100; // of all
 constexpr double kStepCycles = 60;            // barrier, addresses
 constexpr double kItemCycles = 2500;          // first copies, epilogue
 constexpr double kStageCycles = 4000;         // another launch
-constexpr int64_t kRegisters = 65536, kSharedBytes = 164 * 1024;
 
-/// Blocks that a processor holds at once.
-int64_t residentBlocks(const GemmConfig &config) {
-  int64_t sums = config.warpRows * config.warpColumns / 32;
-  int64_t registers = std::min<int64_t>(255, 80 + sums + sums / 8);
-  return std::clamp<int64_t>(
-      std::min(kRegisters / (registers * config.threads()),
-               kSharedBytes / (config.sharedBytes() + 1024)),
-      1, 8);
-}
-
-double predictCycles(const GemmConfig &config, int64_t m, int64_t n,
-                     int64_t k) {
-  double tiles = double(llvm::divideCeil(m, config.rows)) *
-                 double(llvm::divideCeil(n, config.columns)) *
+double predictCycles(const GemmConfig &config, const GemmShape &shape) {
+  double m = double(shape.rows), n = double(shape.n), k = double(shape.k);
+  double tiles = double(llvm::divideCeil(shape.rows, config.rows)) *
+                 double(llvm::divideCeil(shape.n, shape.panel)) *
+                 double(llvm::divideCeil(shape.panel, config.columns)) *
                  double(config.splits);
-  double steps = std::ceil(double(llvm::divideCeil(k, config.depth)) /
-                           double(config.splits));
+  double steps = double(llvm::divideCeil(shape.k, shape.group)) *
+                 double(llvm::divideCeil(shape.group, config.depth));
+  steps = std::ceil(steps / double(config.splits));
   // All processors are as slow as the one with the most tiles.
   double mostTiles = std::ceil(tiles / kProcessors);
-  double together = std::min(mostTiles, double(residentBlocks(config)));
+  double together = std::min(mostTiles, double(config.residentBlocks()));
 
   double warps = double(config.threads()) / 32;
   double products =
@@ -144,7 +145,7 @@ double predictCycles(const GemmConfig &config, int64_t m, int64_t n,
   double work =
       mostTiles * steps * step +
       std::ceil(mostTiles / together) * (kItemCycles + steps * kStepCycles);
-  double memory = double(n * k + m * k) * 2 / kMemoryBytesPerCycle;
+  double memory = (n + m) * k * 2 / kMemoryBytesPerCycle;
   // Nothing arrives faster than what is under way does in a memory's latency.
   constexpr double kLatency = 800;
   double active = std::min(tiles, kProcessors * together);
@@ -152,7 +153,7 @@ double predictCycles(const GemmConfig &config, int64_t m, int64_t n,
   memory = std::max(memory, tiles * steps * stepBytes / flow);
   double sums = 0;
   if (config.splits > 1)
-    sums = kStageCycles + double(m * n * 4 * 2 * config.splits) /
+    sums = kStageCycles + m * n * 4 * 2 * double(config.splits) /
                               (kProcessors * kCachedBytesPerCycle);
   return std::max(work, memory) + sums;
 }
@@ -162,20 +163,20 @@ constexpr int64_t kElementsInRegisters = 40;
 
 } // namespace
 
-GemmConfig chooseGemmConfig(int64_t rows, int64_t n, int64_t k, bool canSplit,
-                            bool throughRegisters) {
+GemmConfig chooseGemmConfig(const GemmShape &shape, bool canSplit) {
   GemmConfig best;
   double fewest = -1;
   for (GemmConfig config : gemmCandidates()) {
     int64_t loaded = (config.rows + config.columns) * config.depth;
-    if (throughRegisters && loaded > kElementsInRegisters * config.threads())
+    if (shape.throughRegisters() &&
+        loaded > kElementsInRegisters * config.threads())
       continue;
     for (int64_t splits : {1, 2, 4, 8, 16}) {
       // Each part is worth a few steps.
-      if (splits > 1 && (!canSplit || k < splits * config.depth * 4))
+      if (splits > 1 && (!canSplit || shape.k < splits * config.depth * 4))
         break;
       config.splits = splits;
-      double cycles = predictCycles(config, rows, n, k);
+      double cycles = predictCycles(config, shape);
       if (fewest < 0 || cycles < fewest) {
         fewest = cycles;
         best = config;

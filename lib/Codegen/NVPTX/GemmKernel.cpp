@@ -41,8 +41,12 @@ namespace {
 
 /// Of flags of rows in groups; beyond, there are more groups than it is worth.
 constexpr int64_t kFlagBytes = 32 * 1024;
-/// One row up to these: too few for a tile.
-constexpr int64_t kFewRows = 4;
+constexpr int64_t kMostTileRows = 256;
+/// Panels with rows of their own, and groups, that are smaller leave most of a
+/// tile empty.
+constexpr int64_t kFinest = 16;
+/// Variants of rows that are too few for a tile.
+constexpr int64_t kFewRows[] = {1, 2, 4};
 
 class GemmEmitter : KernelBuilder {
 public:
@@ -160,6 +164,10 @@ LogicalResult GemmEmitter::computeTile(const GemmStore::Place &place,
 }
 
 LogicalResult GemmEmitter::emit() {
+  // Copies of less than 16 bytes take more registers, of data or addresses.
+  shell.setResidentBlocks(steps.alignment() < SharedTile::kChunkColumns
+                              ? llvm::divideCeil(config.residentBlocks(), 2)
+                              : config.residentBlocks());
   ring = allocateShared(config.sharedBytes(), SharedTile::kBanks);
   if (gemm.hasRowsPerGroup())
     groupRows.emplace(b, shell, gemm, steps.countGroups(), config.rows,
@@ -194,6 +202,17 @@ prune::GemmOp getHalfProduct(func::FuncOp kernel) {
   return isHalf && element == getElementTypeOrSelf(gemm.getInput())
              ? gemm
              : prune::GemmOp();
+}
+
+GemmShape shapeOf(prune::GemmOp gemm) {
+  int64_t n = gemm.getWeight().getType().getDimSize(0);
+  int64_t k = gemm.getWeight().getType().getDimSize(1);
+  GemmShape shape{0, n, k, n, k};
+  if (gemm.hasRowsPerPanel())
+    shape.panel = std::min(static_cast<int64_t>(*gemm.getPanelSize()), n);
+  if (gemm.getGroupSize())
+    shape.group = std::min(static_cast<int64_t>(*gemm.getGroupSize()), k);
+  return shape;
 }
 
 /// The last row count of each variant; the last variant has no end, and its
@@ -257,11 +276,12 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
   FailureOr<AffineExpr> extent = getProductRows(kernel, gemm);
   if (failed(extent))
     return FailureOr<KernelPlan>(failure());
-  int64_t n = gemm.getWeight().getType().getDimSize(0);
-  int64_t k = gemm.getWeight().getType().getDimSize(1);
-  int64_t group = static_cast<int64_t>(gemm.getGroupSize().value_or(k));
-  if (gemm.hasRowsPerGroup() &&
-      GroupRows::sharedBytes(llvm::divideCeil(k, group), 256) > kFlagBytes)
+  GemmShape shape = shapeOf(gemm);
+  if (shape.panel < std::min(kFinest, shape.n) ||
+      shape.group < std::min(kFinest, shape.k) ||
+      (gemm.hasRowsPerGroup() &&
+       GroupRows::sharedBytes(llvm::divideCeil(shape.k, shape.group),
+                              kMostTileRows) > kFlagBytes))
     return std::nullopt;
 
   GemmPlanner planner(kernel, gemm, *extent);
@@ -269,14 +289,8 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
     planner.add(*options.gemm, 0);
     return FailureOr<KernelPlan>(planner.plan);
   }
-  if (PlanOrNone dots = planDots(kernel)) {
-    if (failed(*dots))
-      return dots;
-    KernelVariant &few = planner.plan.variants.emplace_back(
-        std::move((*dots)->variants.front()));
-    few.guard = makeGrid(kFewRows + 1 - *extent);
-    few.stages.front().suffix = "m" + std::to_string(kFewRows);
-  }
+  for (int64_t rows : kFewRows)
+    planner.plan.variants.push_back(planDotsOf(kernel, gemm, *extent, rows));
   // Buckets that want the same are one variant.
   std::optional<GemmConfig> last;
   int64_t most = 0;
@@ -284,9 +298,8 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
     return config.toAttr(kernel.getContext());
   };
   for (int64_t bucket : kRowBuckets) {
-    bool throughRegisters = std::gcd(k, group) % 2;
-    GemmConfig config = chooseGemmConfig(bucket, n, k, bucket <= kMostSplitRows,
-                                         throughRegisters);
+    shape.rows = bucket;
+    GemmConfig config = chooseGemmConfig(shape, bucket <= kMostSplitRows);
     if (last && toAttr(*last) != toAttr(config))
       planner.add(*last, most);
     last = config;

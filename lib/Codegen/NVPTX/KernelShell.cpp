@@ -28,9 +28,9 @@ void KernelShell::setSharedBytes(int64_t bytes) {
                     Builder(function.getContext()).getI64IntegerAttr(bytes));
 }
 
-void KernelShell::preferRegistersToBlocks() {
+void KernelShell::setResidentBlocks(int64_t blocks) {
   function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
-                    Builder(function.getContext()).getI32IntegerAttr(1));
+                    Builder(function.getContext()).getI32IntegerAttr(blocks));
 }
 
 /// Fails, with a diagnostic, where an extent is not named.

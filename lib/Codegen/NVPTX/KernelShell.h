@@ -39,9 +39,10 @@ struct KernelShell {
                        unsigned dim) const;
   /// Writes down how much shared memory a block needs; once, at the end.
   void setSharedBytes(int64_t bytes);
-  /// Lets threads have the registers that they want: on its own, ptxas may
-  /// spill a few so that one block more fits a multiprocessor.
-  void preferRegistersToBlocks();
+  /// Says that a processor should hold so many blocks at once, which is how
+  /// many registers a thread may have. Without it ptxas guesses, and spills a
+  /// register or two to fit one block more.
+  void setResidentBlocks(int64_t blocks);
 };
 
 /// Creates the shell of `kernel` just before it, of the same name, and leaves

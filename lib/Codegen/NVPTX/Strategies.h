@@ -41,6 +41,9 @@ KernelStage planMerge(mlir::func::FuncOp kernel, prune::GemmOp gemm,
                       mlir::AffineExpr rows, int64_t splits);
 mlir::LogicalResult emitMerge(mlir::func::FuncOp kernel);
 
+/// A variant of "dots" for at most so many rows.
+KernelVariant planDotsOf(mlir::func::FuncOp kernel, prune::GemmOp gemm,
+                         mlir::AffineExpr extent, int64_t rows);
 PlanOrNone planDots(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitDots(mlir::func::FuncOp kernel);
 

@@ -51,13 +51,13 @@ TileLoad::InFlight TileLoad::fetch(const KSteps::Step &step, Value tileAddress,
       Value isThere = row.isThere;
       if (isWanted)
         isThere = both(isThere, isWanted(row.ofTile));
-      if (copyColumns > 1)
+      if (!usesRegisters())
         startCopies(row, isThere, step, tileAddress);
       else
         values.push_back(loadChunk(row, isThere, step));
     }
   };
-  if (copyColumns > 1)
+  if (!usesRegisters())
     ifTakesPart(each);
   else
     each();
@@ -99,7 +99,7 @@ Value TileLoad::loadChunk(const Selected &row, Value isThere,
 }
 
 TileLoad::InFlight TileLoad::nothing() {
-  if (copyColumns > 1)
+  if (!usesRegisters())
     return {};
   return InFlight(rows.size(), zero(VectorType::get(kColumns, element)));
 }

@@ -34,6 +34,7 @@ public:
   /// Asks for each row of the tile that this thread copies.
   void selectRows(llvm::function_ref<Row(Value ofTile)> rowAt);
 
+  bool usesRegisters() const { return copyColumns == 1; }
   /// What is on its way through registers.
   using InFlight = llvm::SmallVector<Value>;
   /// Starts to copy. `isWanted`, if there is one, says for a row of the tile

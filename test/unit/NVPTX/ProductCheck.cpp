@@ -25,7 +25,13 @@ GemmSpec drawProduct(llvm::StringRef input, llvm::StringRef weight,
 /// The strategy of the last stage of the last variant.
 static std::string expectedStrategy(const GemmSpec &spec,
                                     const nvptx::PlanOptions &options) {
-  if (spec.input != spec.weight || spec.weight == "f32")
+  // Tensor cores multiply 16 bits, and what fills a good part of a tile.
+  auto isFine = [](int64_t size, int64_t extent) {
+    return size && size < std::min<int64_t>(extent, 16);
+  };
+  if (spec.input != spec.weight || spec.weight == "f32" ||
+      isFine(spec.groupSize, spec.k) ||
+      (spec.rows == Rows::PerPanel && isFine(spec.panelSize, spec.n)))
     return "dots";
   return options.gemm && options.gemm->splits > 1 ? "gemm_merge" : "gemm";
 }

@@ -63,5 +63,19 @@ TEST(NVPTXProducts, ListsOfRowsAreExactOnIntegers) {
     }
 }
 
+/// Few rows read weights 16 bytes at a time, past what is written.
+TEST(NVPTXProducts, FewRowsReadWeightsInLongRuns) {
+  GemmSpec spec;
+  spec.n = pick(1, 20);
+  spec.k = 8 * pick(1, 400);
+  for (llvm::StringRef type : {"bf16", "f32"}) {
+    spec.input = spec.weight = type;
+    auto kernels = compileForGPU(spec.getSource("product"));
+    ASSERT_TRUE(kernels);
+    EXPECT_NE(kernels->ptx().find("ld.global.nc.v4.b32"), std::string::npos);
+    checkProduct(spec, {}, {1, 2, 3});
+  }
+}
+
 } // namespace
 } // namespace coppice

@@ -27,6 +27,10 @@ struct GemmConfig {
   /// Of all stages; sets of rows for groups take some more.
   int64_t sharedBytes() const { return stages * (rows + columns) * depth * 2; }
 
+  /// Blocks that a processor can hold at once, for their registers and their
+  /// shared memory.
+  int64_t residentBlocks() const;
+
   /// `#exec.config<"gemm", ..>`.
   exec::ConfigAttr toAttr(mlir::MLIRContext *context) const;
 };
@@ -40,11 +44,19 @@ std::string checkGemmConfig(const GemmConfig &config);
 /// Tiles that are worth trying, none split.
 llvm::ArrayRef<GemmConfig> gemmCandidates();
 
-/// What is predicted to be fastest for so many rows. `canSplit`: K may be cut.
-/// `throughRegisters`: an odd K is loaded through registers, of which a tile
-/// must leave enough.
-GemmConfig chooseGemmConfig(int64_t rows, int64_t n, int64_t k, bool canSplit,
-                            bool throughRegisters);
+/// What a choice depends on.
+struct GemmShape {
+  int64_t rows, n, k;
+  int64_t panel; // columns whose end no tile crosses: n, or those of a panel
+  int64_t group; // columns of K whose end no step crosses: k, or a group's
+
+  /// Nothing is aligned to more than an element, so that all is loaded through
+  /// registers, of which a tile must leave enough.
+  bool throughRegisters() const { return k % 2 || group % 2; }
+};
+
+/// What is predicted to be fastest. `canSplit`: K may be cut.
+GemmConfig chooseGemmConfig(const GemmShape &shape, bool canSplit);
 
 } // namespace coppice::nvptx
 
