@@ -416,7 +416,10 @@ void check(const std::string &isa, llvm::ArrayRef<AttentionCase> cases) {
   for (const AttentionCase &shape : cases) {
     if (!llvm::is_contained(shape.isas, isa))
       continue;
-    EXPECT_EQ(kernels->strategy(caseName(shape)), "attention");
+    bool isByMatrices = isa == kGPU && StringRef(shape.type) != "f32" &&
+                        shape.headDim % 8 == 0 && !shape.dropSize;
+    EXPECT_EQ(kernels->strategy(caseName(shape)),
+              isByMatrices ? "attention_mma" : "attention");
     // What is dropped must be finite.
     for (const AttentionStep &step : steps(isa == kGPU, shape.dropSize != 0))
       checkAttention(*kernels, isa, shape, step);

@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "AttentionRow.h"
+#include "AttentionStages.h"
 #include "Strategies.h"
 
 using namespace mlir;
@@ -55,29 +56,67 @@ private:
   AttentionRow attention;
 };
 
+/// Lines of a block of "attention_mma", 16 a warp.
+constexpr int64_t kLines = kThreads / 32 * 16;
+
+/// Query heads that have a KV head and a list of rows in common.
+int64_t headsOfUnit(decoder::AttentionOp attention) {
+  int64_t units = attention.getKvHeads();
+  if (Value list = attention.getRowList())
+    if (auto type = cast<RankedTensorType>(list.getType()); type.getRank() == 2)
+      units = std::max(units, type.getDimSize(0));
+  return attention.getQueryHeads() / units;
+}
+
+/// Can products of matrices do it? Copies are of 16 bytes, and the largest
+/// score is to be that of the largest product. What a threshold drops is for
+/// each row and head to say, not for tiles of them.
+bool suitsMatrices(decoder::AttentionOp attention) {
+  Type type = getElementTypeOrSelf(attention.getKeys());
+  return (type.isBF16() || type.isF16()) && attention.getHeadDim() % 8 == 0 &&
+         attention.getHeadDim() <= 256 &&
+         attention.getScale().convertToFloat() > 0 &&
+         !attention.getDropBelowAttr() && headsOfUnit(attention) <= kLines;
+}
+
 } // namespace
 
 PlanOrNone planAttention(func::FuncOp kernel) {
   auto attention = getOnlyOp<decoder::AttentionOp>(kernel);
   if (!attention)
     return std::nullopt;
-  FailureOr<AffineExpr> rows = getArgumentExtent(
+  FailureOr<AffineExpr> extent = getArgumentExtent(
       kernel, cast<BlockArgument>(attention.getQuery()).getArgNumber(), 0);
-  if (failed(rows))
+  if (failed(extent))
     return FailureOr<KernelPlan>(failure());
-  int64_t items = llvm::divideCeil(attention.getQueryHeads(), kThreads / 32);
+  MLIRContext *context = kernel.getContext();
+  if (!suitsMatrices(attention)) {
+    int64_t items = llvm::divideCeil(attention.getQueryHeads(), kThreads / 32);
+    return FailureOr<KernelPlan>(planAlways(
+        kernel, makeConfig(context, kAttention, {{"threads", kThreads}}),
+        makeGrid(*extent * items)));
+  }
+  // Wide heads leave fewer registers for scores, and less shared memory.
+  int64_t keys = attention.getHeadDim() > 128 ? 32 : 64;
+  if (std::optional<uint64_t> size = attention.getBlockSize())
+    keys = std::min<int64_t>(keys, llvm::alignTo(*size, 16));
+  int64_t heads = headsOfUnit(attention), rows = kLines / heads;
   return FailureOr<KernelPlan>(planAlways(
       kernel,
-      makeConfig(kernel.getContext(), kAttention, {{"threads", kThreads}}),
-      makeGrid(*rows * items)));
+      makeConfig(context, kAttentionMma,
+                 {{"threads", kThreads}, {"rows", rows}, {"keys", keys}}),
+      makeGrid(extent->ceilDiv(rows) * (attention.getQueryHeads() / heads))));
 }
 
 LogicalResult emitAttention(func::FuncOp kernel) {
+  StringRef strategy = getStrategy(kernel);
   auto attention = getOnlyOp<decoder::AttentionOp>(kernel);
   if (!attention)
     return kernel.emitError() << "expected one 'decoder.attention' in a kernel "
                                  "of strategy \""
-                              << getStrategy(kernel) << "\"";
+                              << strategy << "\"";
+  if (strategy == kAttentionMma)
+    return emitAttentionMma(kernel, attention);
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
   if (failed(shell))

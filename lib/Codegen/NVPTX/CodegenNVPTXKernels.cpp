@@ -70,7 +70,9 @@ struct CodegenNVPTXKernels
       return nvptx::emitDots(kernel);
     if (strategy == nvptx::kCompact)
       return nvptx::emitCompact(kernel);
-    if (strategy == nvptx::kAttention)
+    if (strategy == nvptx::kAttention || strategy == nvptx::kAttentionMma ||
+        strategy == nvptx::kAttentionSplit ||
+        strategy == nvptx::kAttentionMerge)
       return nvptx::emitAttention(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,

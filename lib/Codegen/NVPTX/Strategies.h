@@ -20,6 +20,9 @@ namespace coppice::nvptx {
 inline constexpr llvm::StringLiteral kDots = "dots";
 inline constexpr llvm::StringLiteral kCompact = "compact";
 inline constexpr llvm::StringLiteral kAttention = "attention";
+inline constexpr llvm::StringLiteral kAttentionMma = "attention_mma";
+inline constexpr llvm::StringLiteral kAttentionSplit = "attention_split";
+inline constexpr llvm::StringLiteral kAttentionMerge = "attention_merge";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
 /// What `plan` gives: nothing for a kernel that the strategy does not take.
