@@ -12,6 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AttentionStages.h"
 #include "AttentionTiles.h"
 #include "Strategies.h"
 

@@ -1,7 +1,7 @@
 //===- AttentionStages.h - the strategies of attention ----------*- C++ -*-===//
 //
-// One kernel plan has several of them; AttentionKernel.cpp chooses, and emits
-// what takes everything.
+// One plan has several of them; AttentionKernel.cpp chooses, and emits what
+// takes everything.
 //
 //===----------------------------------------------------------------------===//
 
@@ -13,8 +13,18 @@
 
 namespace coppice::nvptx {
 
+/// Can products of matrices do it, with up to `lines` query heads that share a
+/// KV head?
+bool suitsMatrices(decoder::AttentionOp attention, int64_t lines);
+/// Query heads that have a KV head and a list of rows in common.
+int64_t headsOfUnit(decoder::AttentionOp attention);
+
 mlir::LogicalResult emitAttentionMma(mlir::func::FuncOp kernel,
                                      decoder::AttentionOp attention);
+mlir::LogicalResult emitAttentionSplit(mlir::func::FuncOp kernel,
+                                       decoder::AttentionOp attention);
+mlir::LogicalResult emitAttentionMerge(mlir::func::FuncOp kernel,
+                                       decoder::AttentionOp attention);
 
 } // namespace coppice::nvptx
 

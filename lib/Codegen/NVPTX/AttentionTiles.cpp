@@ -85,6 +85,13 @@ AttentionTiles::Run AttentionTiles::findRun(Value number, Value most,
           loadElement(op.getPositions(), last)};
 }
 
+AttentionTiles::Run AttentionTiles::oneRow(Value number, Value unit) {
+  Value row = rowAt(number, firstHeadOf(unit));
+  Value position = loadElement(op.getPositions(), row);
+  return {number,   i32(1),  unit, loadElement(op.getSlots(), row),
+          position, position};
+}
+
 //===----------------------------------------------------------------------===//
 // Tiles
 //===----------------------------------------------------------------------===//
@@ -396,6 +403,31 @@ void AttentionTiles::storeResult(const Run &run, const State &state) {
                                          NVVM::VoteSyncKind::ballot);
   ifThen(compare(arith::CmpIPredicate::ne, votes, i32(0)),
          [&] { storeAgain(run); });
+}
+
+void AttentionTiles::storePartial(const Run &run, const State &state,
+                                  Value chunk, int64_t chunks) {
+  constexpr int64_t kBytes = sizeof(float);
+  for (int64_t half = 0; half < 2; ++half) {
+    Value line = lineOfLane(half);
+    ifThen(less(line, linesOf(run)), [&] {
+      Value partial = partialAt(run.number, add(firstHeadOf(run.unit), line),
+                                chunk, chunks);
+      Value to = at(partial, mul(rem(lane(), 4), 2 * kBytes));
+      for (int64_t piece = 0; piece < headDim / 8; ++piece) {
+        const Value *sums = &state.sums[piece * 4 + 2 * half];
+        store(vector::FromElementsOp::create(b,
+                                             VectorType::get(2, b.getF32Type()),
+                                             ValueRange{sums[0], sums[1]}),
+              at(to, piece * 8 * kBytes), 2 * kBytes);
+      }
+      ifThen(equal(rem(lane(), 4), i32(0)), [&] {
+        store(mulF(state.largest[half], f32(scale)),
+              at(partial, largestInPartial() * kBytes));
+        store(state.total[half], at(partial, totalInPartial() * kBytes));
+      });
+    });
+  }
 }
 
 /// The lines of the warp, each by itself.

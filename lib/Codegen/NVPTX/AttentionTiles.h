@@ -45,6 +45,8 @@ public:
     Value slot;
     Value position, last; // of its first row and of its last
   };
+  /// A run of row `number` alone.
+  Run oneRow(Value number, Value unit);
   /// The run that begins with row `number`, of `most` (up to 64) rows.
   Run findRun(Value number, Value most, Value unit);
   Range seenBy(const Run &run) {
@@ -63,6 +65,10 @@ public:
     return attend(run, seenBy(run), {i32(0), i32(op.getBlocksPerHead())});
   }
   void storeResult(const Run &run, const State &state);
+  /// Writes what a run of one row has found to the workspace, as one of
+  /// `chunks` partial results: `partialAt`.
+  void storePartial(const Run &run, const State &state, Value chunk,
+                    int64_t chunks);
 
   /// Query heads that have a KV head and a list of rows in common are a unit.
   int64_t units() { return std::max(kvHeads, countLists()); }
