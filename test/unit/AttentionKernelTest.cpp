@@ -406,21 +406,15 @@ std::vector<AttentionStep> steps(bool isEmulated, bool isFinite) {
   return {single, decode, ragged, exact, infinite};
 }
 
-void check(const std::string &isa, llvm::ArrayRef<AttentionCase> cases) {
-  std::string source;
-  for (const AttentionCase &shape : cases)
-    if (llvm::is_contained(shape.isas, isa))
-      source += attentionKernel(shape);
-  auto kernels = Kernels::compile(source, false, isa);
-  ASSERT_TRUE(kernels);
-  for (const AttentionCase &shape : cases) {
-    if (!llvm::is_contained(shape.isas, isa))
-      continue;
-    EXPECT_EQ(kernels->strategy(caseName(shape)), "attention");
-    // What is dropped must be finite.
-    for (const AttentionStep &step : steps(isa == kGPU, shape.dropSize != 0))
-      checkAttention(*kernels, isa, shape, step);
-  }
+void checkCase(Kernels &kernels, const std::string &isa,
+               const AttentionCase &shape) {
+  bool isByMatrices = isa == kGPU && StringRef(shape.type) != "f32" &&
+                      shape.headDim % 8 == 0 && !shape.dropSize;
+  EXPECT_EQ(kernels.strategy(caseName(shape)),
+            isByMatrices ? "attention_mma" : "attention");
+  // What is dropped must be finite.
+  for (const AttentionStep &step : steps(isa == kGPU, shape.dropSize != 0))
+    checkAttention(kernels, isa, shape, step);
 }
 
 const AttentionCase kCases[] = {
@@ -450,6 +444,9 @@ const AttentionCase kCases[] = {
     {24, 4, 2, "f32", 0, {"avx2", kGPU}, 32, 6, kPowersOfTwo, 32},
     {136, 2, 1, "f32", 0, {"avx512"}, 0, 0, kPowersOfTwo, 128},
     {20, 2, 1, "f32", 0, {kGPU}, 0, 0, kPowersOfTwo, 128},
+    // The widest heads of matrices, and queries of the caches' type.
+    {128, 4, 1, "bf16", 0, {kGPU}, 0, 0, kPowersOfTwo, 0, "bf16", "bf16"},
+    {256, 2, 1, "f16", 30, {kGPU}},
     // A scale below 0.
     {20, 4, 2, "f32", 0, {"avx2", kGPU}, 0, 0, -0.25f},
     // Narrow queries and results; lists of rows: one, one for each KV head, one
@@ -523,13 +520,31 @@ const AttentionCase kCases[] = {
 TEST(AttentionKernel, MatchesItsDefinitionOnCPUs) {
   // Scores beside a threshold may fall on either side: the same in every run.
   engine().seed(20240607);
-  for (const std::string &isa : instructionSets())
-    check(isa, kCases);
+  for (const std::string &isa : instructionSets()) {
+    std::vector<AttentionCase> cases;
+    std::string source;
+    for (const AttentionCase &shape : kCases)
+      if (llvm::is_contained(shape.isas, isa)) {
+        cases.push_back(shape);
+        source += attentionKernel(shape);
+      }
+    auto kernels = Kernels::compile(source, false, isa);
+    ASSERT_TRUE(kernels);
+    for (const AttentionCase &shape : cases)
+      checkCase(*kernels, isa, shape);
+  }
 }
 
 TEST(AttentionKernel, MatchesItsDefinitionOnAGPU) {
   engine().seed(20240607);
-  check(kGPU, kCases);
+  for (const AttentionCase &shape : kCases) {
+    if (!llvm::is_contained(shape.isas, kGPU))
+      continue;
+    // By themselves: the emulator decodes a whole module for each launch.
+    auto kernels = Kernels::compile(attentionKernel(shape), false, kGPU);
+    ASSERT_TRUE(kernels);
+    checkCase(*kernels, kGPU, shape);
+  }
 }
 
 } // namespace

@@ -2,7 +2,6 @@
 
 #include "AttentionBuilder.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -75,6 +74,13 @@ Value AttentionBuilder::cacheAt(Value cache, Value slot, Value position,
   return at(argumentOf(cache), getElementTypeOrSelf(cache),
             add(mul(slot, context), position), extentOf(cache, 2),
             mul(kvHead, headDim));
+}
+
+Value AttentionBuilder::partialAt(Value number, Value head, Value chunk,
+                                  int64_t chunks) {
+  Value line = add(mul(number, queryHeads), head);
+  return at(shell.workspace, b.getF32Type(), add(mul(line, chunks), chunk),
+            i32(partialWidth(headDim)), i32(0));
 }
 
 Value AttentionBuilder::referenceOf(Value largest) {

@@ -15,10 +15,17 @@
 
 #include "KernelBuilder.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
+#include "llvm/Support/MathExtras.h"
 
 namespace coppice::nvptx {
 
 class AttentionBuilder : protected KernelBuilder {
+public:
+  /// Numbers of a partial result.
+  static int64_t partialWidth(int64_t headDim) {
+    return llvm::alignTo(headDim, 4) + 4;
+  }
+
 protected:
   AttentionBuilder(mlir::ImplicitLocOpBuilder &b, KernelShell &shell,
                    decoder::AttentionOp op);
@@ -50,6 +57,17 @@ protected:
 
   /// The element of a cache where a head has its first element of a position.
   Value cacheAt(Value cache, Value slot, Value position, Value kvHead);
+
+  //===--- Partial results
+  //-------------------------------------------------===//
+
+  /// What is known of a row and a query head after a part of its positions, in
+  /// the workspace, in f32: its sums, its largest score and its total.
+  int64_t largestInPartial() { return llvm::alignTo(headDim, 4); }
+  int64_t totalInPartial() { return largestInPartial() + 1; }
+  /// The partial result of one of `chunks` parts, of the row that is number
+  /// `number` of those that a head is asked for.
+  Value partialAt(Value number, Value head, Value chunk, int64_t chunks);
 
   //===--- Numbers
   //---------------------------------------------------------===//

@@ -22,12 +22,6 @@ AttentionRow::AttentionRow(ImplicitLocOpBuilder &b, KernelShell &shell,
       std::min<int64_t>(16 / bytesOf(op.getValues()), headDim & -headDim);
   for (width = 1; width < most && width * 32 < headDim;)
     width *= 2;
-  auto ofWarp = [&](int64_t numbers) {
-    int64_t pitch = llvm::alignTo(numbers, 4) * int64_t(sizeof(float));
-    return at(allocateShared(shell.threads / 32 * pitch), mul(warp(), pitch));
-  };
-  queries = ofWarp(headDim);
-  scores = ofWarp(keys);
 }
 
 Value AttentionRow::splat(Value value) {
@@ -78,6 +72,12 @@ void AttentionRow::loadQuery(const Place &place) {
 }
 
 AttentionRow::State AttentionRow::attend(const Place &place, Range listed) {
+  auto ofWarp = [&](int64_t numbers) {
+    int64_t pitch = llvm::alignTo(numbers, 4) * int64_t(sizeof(float));
+    return at(allocateShared(shell.threads / 32 * pitch), mul(warp(), pitch));
+  };
+  queries = ofWarp(headDim);
+  scores = ofWarp(keys);
   loadQuery(place);
   State none{minusInfinity(), f32(0), {}};
   for (int64_t i = 0; i < chunksOfLane(); ++i)
@@ -237,6 +237,62 @@ AttentionRow::State AttentionRow::addValues(const Place &place, State state,
             next[i] =
                 u == 0 ? sum : select(less(add(position, u), to), sum, next[i]);
           }
+        }
+        return next;
+      });
+  state.sums.assign(sums.begin(), sums.end());
+  return state;
+}
+
+void AttentionRow::storePartial(const State &state, Value partial) {
+  Value total = sumOfWarp(state.total);
+  int64_t bytes = width * int64_t(sizeof(float));
+  forEachChunk([&](int64_t i, Value column) {
+    store(state.sums[i], at(partial, mul(column, sizeof(float))),
+          std::min<int64_t>(bytes, 16));
+  });
+  ifThen(equal(lane(), i32(0)), [&] {
+    store(state.largest,
+          at(partial, largestInPartial() * int64_t(sizeof(float))));
+    store(total, at(partial, totalInPartial() * int64_t(sizeof(float))));
+  });
+}
+
+AttentionRow::State AttentionRow::merge(Value partials, Value count,
+                                        int64_t chunks) {
+  assert(chunks <= 32 && "a lane has one");
+  int64_t pitch = partialWidth(headDim) * int64_t(sizeof(float));
+  int64_t bytes = width * int64_t(sizeof(float));
+  // A lane knows how much one of them weighs.
+  ValueRange ofLane =
+      ifThen(less(lane(), count), ValueRange{minusInfinity(), f32(0)}, [&] {
+        Value partial = at(partials, mul(lane(), pitch));
+        auto number = [&](int64_t place) {
+          return load(b.getF32Type(),
+                      at(partial, place * int64_t(sizeof(float))));
+        };
+        return SmallVector<Value>{number(largestInPartial()),
+                                  number(totalInPartial())};
+      });
+  Value largest = reduceLanes(ofLane[0], 32,
+                              [&](Value x, Value y) { return larger(x, y); });
+  Value weight = exp2(subF(ofLane[0], referenceOf(largest)));
+  State state{largest, mulF(ofLane[1], weight), {}};
+  SmallVector<Value> none(chunksOfLane(), zero(columns(b.getF32Type())));
+  auto sums =
+      loop(i32(0), count, i32(1), none, [&](Value chunk, ValueRange carried) {
+        Value share = splat(fromLane(weight, chunk));
+        SmallVector<Value> next;
+        for (int64_t i = 0; i < chunksOfLane(); ++i) {
+          // Lanes without a column of the head take its first ones.
+          Value each = add(lane(), 32 * i);
+          if (32 * (i + 1) > this->chunks())
+            each = select(less(each, i32(this->chunks())), each, i32(0));
+          Value sum =
+              load(columns(b.getF32Type()),
+                   at(partials, add(mul(chunk, pitch), mul(each, bytes))),
+                   std::min<int64_t>(bytes, 16));
+          next.push_back(fma(share, sum, carried[i]));
         }
         return next;
       });

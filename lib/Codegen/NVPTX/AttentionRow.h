@@ -26,7 +26,6 @@ namespace coppice::nvptx {
 
 class AttentionRow : public AttentionBuilder {
 public:
-  /// Sets shared memory aside: the query of each warp, and its scores.
   AttentionRow(mlir::ImplicitLocOpBuilder &b, KernelShell &shell,
                decoder::AttentionOp op);
 
@@ -47,11 +46,18 @@ public:
 
   /// Lets the row attend to what it sees and, where there are lists of blocks,
   /// finds in the elements `listed` of its list. All lanes of the warp come
-  /// here, for one place.
+  /// here, for one place. Sets shared memory aside: the query of each warp, and
+  /// its scores.
   State attend(const Place &place, Range listed);
   State attend(const Place &place) {
     return attend(place, {i32(0), i32(op.getBlocksPerHead())});
   }
+
+  /// Writes what was found to the workspace: `partialAt`.
+  void storePartial(const State &state, Value partial);
+  /// What the first `count` of `chunks` (up to 32) partial results are
+  /// together, added up in their order. `partials` is the first one.
+  State merge(Value partials, Value count, int64_t chunks);
 
   /// Writes the result: sums / total, or 0 for a row that attended to nothing.
   void storeResult(const Place &place, const State &state);

@@ -76,7 +76,9 @@ struct CodegenNVPTXKernels
       return nvptx::emitCompact(kernel);
     if (strategy == nvptx::kSelectBlocks)
       return nvptx::emitSelectBlocks(kernel);
-    if (strategy == nvptx::kAttention)
+    if (strategy == nvptx::kAttention || strategy == nvptx::kAttentionMma ||
+        strategy == nvptx::kAttentionSplit ||
+        strategy == nvptx::kAttentionMerge)
       return nvptx::emitAttention(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,

@@ -137,6 +137,9 @@ Value KernelBuilder::allocateShared(int64_t bytes, int64_t alignment) {
     b.setInsertionPointToStart(&shell.function.front());
     shared = getSharedMemory(b, shell.function);
   }
+  // Several builders may work on one kernel.
+  sharedBytes =
+      shell.function->getAttrOfType<IntegerAttr>(exec::sharedAttrName).getInt();
   int64_t offset = llvm::alignTo(sharedBytes, alignment);
   sharedBytes = offset + bytes;
   shell.setSharedBytes(sharedBytes);

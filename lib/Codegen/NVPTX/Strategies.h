@@ -24,6 +24,9 @@ inline constexpr llvm::StringLiteral kMerge = "gemm_merge";
 inline constexpr llvm::StringLiteral kCompact = "compact";
 inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
 inline constexpr llvm::StringLiteral kAttention = "attention";
+inline constexpr llvm::StringLiteral kAttentionMma = "attention_mma";
+inline constexpr llvm::StringLiteral kAttentionSplit = "attention_split";
+inline constexpr llvm::StringLiteral kAttentionMerge = "attention_merge";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
 /// What `plan` gives: nothing for a kernel that the strategy does not take.

@@ -1,0 +1,83 @@
+//===- WarpMatrix.cpp - products of a warp's matrices ---------------------===//
+
+#include "WarpMatrix.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+
+namespace coppice::nvptx {
+
+/// Four matrices of 8 x 8: lane 8 m + r gives row r of matrix m.
+SmallVector<Value> WarpMatrix::load(SharedTile tile, Value row, Value piece,
+                                    bool transposed) {
+  MLIRContext *context = b.getContext();
+  Value from = at(tile.address, add(mul(row, tile.pitch), mul(piece, 16)));
+  Type type = LLVM::LLVMStructType::getLiteral(
+      context, SmallVector<Type>(4, b.getI32Type()));
+  Value loaded = NVVM::LdMatrixOp::create(
+      b, type, from, 4,
+      transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+      NVVM::LdStMatrixShapeAttr::get(context, 8, 8),
+      NVVM::LdStMatrixEltType::B16);
+  SmallVector<Value> registers;
+  for (int64_t i = 0; i < 4; ++i)
+    registers.push_back(
+        LLVM::ExtractValueOp::create(b, loaded, ArrayRef<int64_t>{i}));
+  return registers;
+}
+
+SmallVector<Value> WarpMatrix::loadLeft(SharedTile tile, Value row,
+                                        int64_t piece) {
+  return load(tile, add(row, rem(lane(), 16)), add(div(lane(), 16), piece),
+              /*transposed=*/false);
+}
+
+SmallVector<Value> WarpMatrix::loadRight(SharedTile tile, Value row,
+                                         int64_t piece) {
+  Value ofLane = add(mul(div(lane(), 16), 8), rem(lane(), 8));
+  return load(tile, add(row, ofLane), add(rem(div(lane(), 8), 2), piece),
+              /*transposed=*/false);
+}
+
+SmallVector<Value> WarpMatrix::loadRightTransposed(SharedTile tile, Value row,
+                                                   int64_t piece) {
+  return load(tile, add(row, rem(lane(), 16)), add(div(lane(), 16), piece),
+              /*transposed=*/true);
+}
+
+void WarpMatrix::multiply(ValueRange left, ValueRange right,
+                          MutableArrayRef<Value> sums) {
+  // f16 fragments are vectors, bf16 ones numbers of 32 bits.
+  auto operands = [&](ValueRange registers) {
+    SmallVector<Value> values(registers);
+    if (element.isF16())
+      for (Value &value : values)
+        value = LLVM::BitcastOp::create(b, VectorType::get(2, element), value);
+    return values;
+  };
+  NVVM::MMATypes type =
+      element.isF16() ? NVVM::MMATypes::f16 : NVVM::MMATypes::bf16;
+  Type result = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), SmallVector<Type>(4, b.getF32Type()));
+  Value product = NVVM::MmaOp::create(
+      b, result, operands(left), operands(right), SmallVector<Value>(sums),
+      ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
+      std::array{type, type},
+      std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  for (auto [i, sum] : llvm::enumerate(sums))
+    sum =
+        LLVM::ExtractValueOp::create(b, product, ArrayRef<int64_t>{int64_t(i)});
+}
+
+SmallVector<Value> WarpMatrix::pack(ArrayRef<Value> first,
+                                    ArrayRef<Value> second) {
+  auto pair = [&](Value low, Value high) -> Value {
+    Value both = vector::FromElementsOp::create(
+        b, VectorType::get(2, b.getF32Type()), ValueRange{low, high});
+    return LLVM::BitcastOp::create(b, b.getI32Type(), convert(both, element));
+  };
+  return {pair(first[0], first[1]), pair(first[2], first[3]),
+          pair(second[0], second[1]), pair(second[2], second[3])};
+}
+
+} // namespace coppice::nvptx

@@ -1,0 +1,62 @@
+//===- WarpMatrix.h - products of a warp's matrices -------------*- C++ -*-===//
+//
+// In: tiles of bf16 or f16 in shared memory, a row of which lies in one piece.
+// Out: fragments of them, and products of fragments in f32 (mma.sync m16n8k16).
+//
+// With a lane as 4 * group + member, a fragment of a product has, in register
+// q, row group + 8 (q / 2) and column 2 member + q % 2. Two neighbouring ones
+// are, rounded, the left-hand side of a further product: `pack`.
+//
+// Eight rows that are loaded at once must lie in different banks: rows an odd
+// number of 16 bytes apart do.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef COPPICE_LIB_CODEGEN_NVPTX_WARPMATRIX_H
+#define COPPICE_LIB_CODEGEN_NVPTX_WARPMATRIX_H
+
+#include "KernelBuilder.h"
+
+namespace coppice::nvptx {
+
+/// A tile in shared memory, row after row.
+struct SharedTile {
+  mlir::Value address;
+  int64_t pitch; // bytes from a row to the next: an odd multiple of 16
+};
+
+class WarpMatrix : KernelBuilder {
+public:
+  WarpMatrix(mlir::ImplicitLocOpBuilder &b, KernelShell &shell,
+             mlir::Type element)
+      : KernelBuilder(b, shell), element(element) {}
+
+  /// 16 rows by 16 elements, from a row (i32) and a piece of 8 elements on, as
+  /// a left-hand side: 4 registers.
+  mlir::SmallVector<mlir::Value> loadLeft(SharedTile tile, mlir::Value row,
+                                          int64_t piece);
+  /// The same as two right-hand sides of 8 columns, 2 registers each: rows of
+  /// the tile are columns of the product ..
+  mlir::SmallVector<mlir::Value> loadRight(SharedTile tile, mlir::Value row,
+                                           int64_t piece);
+  /// .. or, transposed, what the product adds up along.
+  mlir::SmallVector<mlir::Value>
+  loadRightTransposed(SharedTile tile, mlir::Value row, int64_t piece);
+
+  /// sums[0, 4) += left . right.
+  void multiply(mlir::ValueRange left, mlir::ValueRange right,
+                mlir::MutableArrayRef<mlir::Value> sums);
+  /// Two neighbouring fragments of a product as a left-hand side.
+  mlir::SmallVector<mlir::Value> pack(mlir::ArrayRef<mlir::Value> first,
+                                      mlir::ArrayRef<mlir::Value> second);
+
+private:
+  mlir::SmallVector<mlir::Value> load(SharedTile tile, mlir::Value row,
+                                      mlir::Value piece, bool transposed);
+
+  mlir::Type element;
+};
+
+} // namespace coppice::nvptx
+
+#endif // COPPICE_LIB_CODEGEN_NVPTX_WARPMATRIX_H
