@@ -179,12 +179,12 @@ void checkRowOps(bool oracle, const std::string &isa) {
   auto kernels = Kernels::compile(kRowOps, oracle, isa);
   ASSERT_TRUE(kernels);
   auto expectStrategy = [&](StringRef name, const char *strategy) {
-    EXPECT_EQ(kernels->strategy(name), oracle        ? "plain"
-                                       : isa == kGPU ? "loops"
-                                                     : strategy);
+    EXPECT_EQ(kernels->strategy(name), oracle ? "plain" : strategy);
   };
   expectStrategy("rotary", "rotary");
-  expectStrategy("norm", "rows");
+  expectStrategy("norm", isa == kGPU ? "norm" : "rows");
+  for (const char *name : {"table", "swiglu", "residual", "vector"})
+    expectStrategy(name, isa == kGPU ? "elementwise" : "loops");
   for (int64_t m : {0, 1, 13}) {
     SCOPED_TRACE(formatv("{0} rows", m).str());
     Symbols symbols;
@@ -420,7 +420,8 @@ TEST(RowKernel, RowsOfAnyWidth) {
       auto run = [&](StringRef op, std::vector<const void *> args,
                      std::vector<float> destination, StringRef stored) {
         std::string name = formatv("{0}_{1}", op, width).str();
-        EXPECT_EQ(kernels->strategy(name), isa == kGPU ? "loops" : "rows");
+        EXPECT_EQ(kernels->strategy(name),
+                  isa == kGPU && op == "norm" ? "norm" : "rows");
         return unstore(
             runBytes(*kernels, name, args, store(destination, stored), symbols),
             stored);

@@ -70,16 +70,25 @@ struct CodegenNVPTXKernels
       return nvptx::emitDots(kernel);
     if (strategy == nvptx::kCompact)
       return nvptx::emitCompact(kernel);
+    if (strategy == nvptx::kNorm)
+      return nvptx::emitNorm(kernel);
+    if (strategy == nvptx::kRows)
+      return nvptx::emitRows(kernel);
+    if (strategy == nvptx::kRotary)
+      return nvptx::emitRotary(kernel);
     if (strategy == nvptx::kSelectBlocks)
       return nvptx::emitSelectBlocks(kernel);
+    if (strategy == nvptx::kElementwise)
+      return nvptx::emitElementwise(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,
                               [&](OpPassManager &pipeline, Operation *op) {
                                 return runPipeline(pipeline, op);
                               });
     return kernel.emitError()
-           << "expected a strategy \"dots\", \"compact\", \"select_blocks\" or "
-              "\"loops\", found \""
+           << "expected a strategy \"dots\", \"compact\", \"norm\", \"rows\", "
+              "\"rotary\", \"select_blocks\", \"elementwise\" or \"loops\", "
+              "found \""
            << strategy << "\"";
   }
 };

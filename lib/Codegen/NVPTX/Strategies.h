@@ -19,6 +19,10 @@ namespace coppice::nvptx {
 /// The names of the strategies, as in `exec.config`.
 inline constexpr llvm::StringLiteral kDots = "dots";
 inline constexpr llvm::StringLiteral kCompact = "compact";
+inline constexpr llvm::StringLiteral kNorm = "norm";
+inline constexpr llvm::StringLiteral kRows = "rows";
+inline constexpr llvm::StringLiteral kRotary = "rotary";
+inline constexpr llvm::StringLiteral kElementwise = "elementwise";
 inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
@@ -35,8 +39,20 @@ mlir::LogicalResult emitDots(mlir::func::FuncOp kernel);
 PlanOrNone planCompact(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitCompact(mlir::func::FuncOp kernel);
 
+PlanOrNone planNorm(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitNorm(mlir::func::FuncOp kernel);
+
+PlanOrNone planRows(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitRows(mlir::func::FuncOp kernel);
+
+PlanOrNone planRotary(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitRotary(mlir::func::FuncOp kernel);
+
 PlanOrNone planSelectBlocks(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitSelectBlocks(mlir::func::FuncOp kernel);
+
+PlanOrNone planElementwise(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitElementwise(mlir::func::FuncOp kernel);
 
 /// Takes everything.
 mlir::FailureOr<KernelPlan> planLoops(mlir::func::FuncOp kernel);
