@@ -76,6 +76,8 @@ struct CodegenNVPTXKernels
       return nvptx::emitRows(kernel);
     if (strategy == nvptx::kRotary)
       return nvptx::emitRotary(kernel);
+    if (strategy == nvptx::kScoreBlocks)
+      return nvptx::emitScoreBlocks(kernel);
     if (strategy == nvptx::kSelectBlocks)
       return nvptx::emitSelectBlocks(kernel);
     if (strategy == nvptx::kElementwise)
@@ -87,7 +89,8 @@ struct CodegenNVPTXKernels
                               });
     return kernel.emitError()
            << "expected a strategy \"dots\", \"compact\", \"norm\", \"rows\", "
-              "\"rotary\", \"select_blocks\", \"elementwise\" or \"loops\", "
+              "\"rotary\", \"score_blocks\", \"select_blocks\", "
+              "\"elementwise\" or \"loops\", "
               "found \""
            << strategy << "\"";
   }

@@ -23,6 +23,7 @@ inline constexpr llvm::StringLiteral kNorm = "norm";
 inline constexpr llvm::StringLiteral kRows = "rows";
 inline constexpr llvm::StringLiteral kRotary = "rotary";
 inline constexpr llvm::StringLiteral kElementwise = "elementwise";
+inline constexpr llvm::StringLiteral kScoreBlocks = "score_blocks";
 inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
 inline constexpr llvm::StringLiteral kLoops = "loops";
 
@@ -50,6 +51,8 @@ mlir::LogicalResult emitRotary(mlir::func::FuncOp kernel);
 
 PlanOrNone planSelectBlocks(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitSelectBlocks(mlir::func::FuncOp kernel);
+/// Of the first stage of a plan of `planSelectBlocks`.
+mlir::LogicalResult emitScoreBlocks(mlir::func::FuncOp kernel);
 
 PlanOrNone planElementwise(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitElementwise(mlir::func::FuncOp kernel);

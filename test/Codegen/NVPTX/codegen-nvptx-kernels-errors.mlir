@@ -68,3 +68,27 @@ func.func @sums(%x: tensor<?x24xf32> {exec.dims = ["rows", 24]}, %g: tensor<24xf
   %0 = decoder.rms_norm "" %x, %g {epsilon = 1.0e-5 : f32, divisor = 24 : i64} : tensor<?x24xf32>, tensor<24xf32>
   return %0 : tensor<?x24xf32>
 }
+
+// -----
+
+// expected-error @below {{expected 'exec.workspace' on a kernel of strategy "score_blocks"}}
+func.func @workspace(%q: tensor<?x16xf32> {exec.dims = ["rows", 16]}, %k: tensor<?x?x8xbf16> {exec.dims = ["slots", "context", 8]},
+                         %slots: tensor<?xi32> {exec.dims = ["rows"]}, %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                         %out: tensor<?x4xi32> {exec.dims = ["rows", 4]}) -> tensor<?x4xi32>
+    attributes {exec.config = #exec.config<"score_blocks", threads = 128, blocks = 8>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.select_blocks "" of 16 recent 1 first 1 top 2 by %q, %k heads of 8 : tensor<?x16xf32>, tensor<?x?x8xbf16>
+    at %slots, %positions : tensor<?xi32> -> tensor<?x4xi32>
+  return %0 : tensor<?x4xi32>
+}
+
+// -----
+
+// expected-error @below {{expected 'exec.workspace', for scores, on a kernel of strategy "select_blocks"}}
+func.func @scores(%q: tensor<?x16xf32> {exec.dims = ["rows", 16]}, %k: tensor<?x?x8xbf16> {exec.dims = ["slots", "context", 8]},
+                         %slots: tensor<?xi32> {exec.dims = ["rows"]}, %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                         %out: tensor<?x4xi32> {exec.dims = ["rows", 4]}) -> tensor<?x4xi32>
+    attributes {exec.config = #exec.config<"select_blocks", threads = 128>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.select_blocks "" of 16 recent 1 first 1 top 2 by %q, %k heads of 8 : tensor<?x16xf32>, tensor<?x?x8xbf16>
+    at %slots, %positions : tensor<?xi32> -> tensor<?x4xi32>
+  return %0 : tensor<?x4xi32>
+}

@@ -56,18 +56,38 @@ func.func @rotary(%x: tensor<?x16xf32> {exec.dims = ["rows", 16]}, %a: tensor<?x
   return %0 : tensor<?x16xf32>
 }
 
-// Which row comes first is asked before anything is scored.
+// A key is 16 bytes, so each lane has a position of its own; what all have
+// found is added up in the end.
+// CHECK-LABEL: func.func @score_blocks(
+// CHECK:         scf.for
+// CHECK:           scf.if
+// CHECK:             %[[SUM:.*]] = scf.for
+// CHECK:               llvm.load %{{.*}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<8xbf16>
+// CHECK:               llvm.intr.fma({{.*}}) : (vector<8xf32>
+// CHECK-COUNT-5:     nvvm.shfl.sync bfly
+// CHECK:             arith.bitcast %{{.*}} : f32 to i32
+// CHECK:             llvm.store %{{.*}}, %{{.*}} : i32, !llvm.ptr<1>
+func.func @score_blocks(%q: tensor<?x16xf32> {exec.dims = ["rows", 16]}, %k: tensor<?x?x8xbf16> {exec.dims = ["slots", "context", 8]},
+                         %slots: tensor<?xi32> {exec.dims = ["rows"]}, %positions: tensor<?xi32> {exec.dims = ["rows"]},
+                         %out: tensor<?x4xi32> {exec.dims = ["rows", 4]}) -> tensor<?x4xi32>
+    attributes {exec.config = #exec.config<"score_blocks", threads = 128, blocks = 8>, exec.grid = #rows, exec.workspace = #rows} {
+  %0 = prune.select_blocks "" of 16 recent 1 first 1 top 2 by %q, %k heads of 8 : tensor<?x16xf32>, tensor<?x?x8xbf16>
+    at %slots, %positions : tensor<?xi32> -> tensor<?x4xi32>
+  return %0 : tensor<?x4xi32>
+}
+
+// Which row comes first is asked before anything else; no score is computed.
 // CHECK-LABEL: func.func @select_blocks(
 // CHECK:         scf.for
 // CHECK:           scf.if
-// CHECK:             nvvm.shfl.sync bfly
+// CHECK-NOT:         llvm.intr.fma
 // CHECK:             arith.cmpi uge
 // CHECK:             nvvm.vote.sync  ballot
 // CHECK:             scf.while
 func.func @select_blocks(%q: tensor<?x16xf32> {exec.dims = ["rows", 16]}, %k: tensor<?x?x8xbf16> {exec.dims = ["slots", "context", 8]},
                          %slots: tensor<?xi32> {exec.dims = ["rows"]}, %positions: tensor<?xi32> {exec.dims = ["rows"]},
                          %out: tensor<?x4xi32> {exec.dims = ["rows", 4]}) -> tensor<?x4xi32>
-    attributes {exec.config = #exec.config<"select_blocks", threads = 128>, exec.grid = #rows} {
+    attributes {exec.config = #exec.config<"select_blocks", threads = 128>, exec.grid = #rows, exec.workspace = #rows} {
   %0 = prune.select_blocks "" of 16 recent 1 first 1 top 2 by %q, %k heads of 8 : tensor<?x16xf32>, tensor<?x?x8xbf16>
     at %slots, %positions : tensor<?xi32> -> tensor<?x4xi32>
   return %0 : tensor<?x4xi32>

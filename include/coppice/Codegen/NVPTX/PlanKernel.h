@@ -16,6 +16,8 @@
 // |                 | the block has threads: lookups, cache updates, gathers |
 // |                 | and projections                                        |
 // | "rotary"        | as many accesses of half a head as there are threads   |
+// | "score_blocks"  | `blocks` of what one row and one KV head choose from,  |
+// |                 | into the workspace                                     |
 // | "select_blocks" | the lists of blocks of one row and one KV head, and of |
 // |                 | the rows that choose with it                           |
 // | "elementwise"   | as many accesses of the results as there are threads   |
