@@ -308,6 +308,13 @@ private:
 
 } // namespace
 
+LogicalResult decomposeAndFuse(func::FuncOp function) {
+  if (failed(decompose(function)))
+    return failure();
+  fuseElementwise(function);
+  return success();
+}
+
 FailureOr<TiledWork> findTiledWork(func::FuncOp kernel, bool exact) {
   // The root appears once the kernel is prepared, which is done on a copy.
   OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());

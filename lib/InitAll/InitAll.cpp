@@ -3,6 +3,7 @@
 #include "coppice/InitAll.h"
 
 #include "coppice/Codegen/CPU/Passes.h"
+#include "coppice/Codegen/NVPTX/Passes.h"
 #include "coppice/Conversion/Passes.h"
 #include "coppice/Dialect/Decoder/IR/Decoder.h"
 #include "coppice/Dialect/Decoder/Transforms/Passes.h"
@@ -29,6 +30,8 @@ void coppice::registerAllPasses() {
   mlir::registerAllPasses();
   registerCodegenCPUPasses();
   registerCodegenCPUPipelines();
+  registerCodegenNVPTXPasses();
+  registerCodegenNVPTXPipelines();
   registerConversionPasses();
   decoder::registerDecoderPasses();
   prune::registerPrunePasses();

@@ -8,6 +8,7 @@
 
 #include "support/KernelData.h"
 #include "support/Kernels.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "gtest/gtest.h"
 #include <cmath>
@@ -179,12 +180,12 @@ void checkRowOps(bool oracle, const std::string &isa) {
   auto kernels = Kernels::compile(kRowOps, oracle, isa);
   ASSERT_TRUE(kernels);
   auto expectStrategy = [&](StringRef name, const char *strategy) {
-    EXPECT_EQ(kernels->strategy(name), oracle        ? "plain"
-                                       : isa == kGPU ? "loops"
-                                                     : strategy);
+    EXPECT_EQ(kernels->strategy(name), oracle ? "plain" : strategy);
   };
   expectStrategy("rotary", "rotary");
-  expectStrategy("norm", "rows");
+  expectStrategy("norm", isa == kGPU ? "norm" : "rows");
+  for (const char *name : {"table", "swiglu", "residual", "vector"})
+    expectStrategy(name, isa == kGPU ? "elementwise" : "loops");
   for (int64_t m : {0, 1, 13}) {
     SCOPED_TRACE(formatv("{0} rows", m).str());
     Symbols symbols;
@@ -420,7 +421,8 @@ TEST(RowKernel, RowsOfAnyWidth) {
       auto run = [&](StringRef op, std::vector<const void *> args,
                      std::vector<float> destination, StringRef stored) {
         std::string name = formatv("{0}_{1}", op, width).str();
-        EXPECT_EQ(kernels->strategy(name), isa == kGPU ? "loops" : "rows");
+        EXPECT_EQ(kernels->strategy(name),
+                  isa == kGPU && op == "norm" ? "norm" : "rows");
         return unstore(
             runBytes(*kernels, name, args, store(destination, stored), symbols),
             stored);
@@ -475,6 +477,405 @@ TEST(RowKernel, RowOpsMatchTheirDefinitions) {
 
 TEST(RowKernel, OracleRowOpsMatchTheirDefinitions) {
   checkRowOps(/*oracle=*/true, "host");
+}
+
+//===----------------------------------------------------------------------===//
+// Rows of lists
+//===----------------------------------------------------------------------===//
+
+struct ListedCase {
+  int64_t heads, headDim, rotated;
+  int64_t lists; // for equal groups of heads; 0: one for all
+  const char *type;
+  double tolerance;
+};
+
+std::string listedKernels(const ListedCase &shape) {
+  std::string list = "tensor<?xi32>", listDims = R"(["rows"])",
+              count = "tensor<i32>";
+  if (shape.lists) {
+    list = formatv("tensor<{0}x?xi32>", shape.lists).str();
+    listDims = formatv(R"([{0}, "rows"])", shape.lists).str();
+    count = formatv("tensor<{0}xi32>", shape.lists).str();
+  }
+  int64_t width = shape.heads * shape.headDim;
+  std::string x = rowsType(width), out = rowsType(width, shape.type);
+  std::string rounded = StringRef(shape.type) == "f32" ? "" : "-> " + out;
+  std::string lists =
+      formatv("%list: {0} {{exec.dims = {1}}, %count: {2}, %out: {3} {4}", list,
+              listDims, count, out, rowsDims(width))
+          .str();
+  return formatv(R"(
+    func.func @norm_{0}_{3}(%x: {1} {2}, %g: tensor<{3}xf32>, {4}) -> {5} {{
+      %0 = decoder.rms_norm "" %x, %g rows(%list, %count : {6}) {{epsilon = 1.0e-5 : f32, divisor = {3} : i64, head_dim = {3} : i64} : {1}, tensor<{3}xf32> {7}
+      return %0 : {5}
+    }
+    func.func @rotary_{0}_{3}(%x: {1} {2}, %a: {8} {9}, {4}) -> {5} {{
+      %0 = decoder.rotary "" %x, %a rows(%list, %count : {6}) {{head_dim = {3} : i64} : {1}, {8} {7}
+      return %0 : {5}
+    })",
+                 width, x, rowsDims(width), shape.headDim, lists, out, list,
+                 rounded, rowsType(shape.rotated), rowsDims(shape.rotated))
+      .str();
+}
+
+/// Rows that are listed have the op's values, and no others are written.
+void checkListed(Kernels &kernels, const ListedCase &shape, int64_t m,
+                 int64_t share) {
+  int64_t width = shape.heads * shape.headDim, half = shape.rotated / 2,
+          groups = std::max<int64_t>(1, shape.lists);
+  SCOPED_TRACE(formatv("width {0}, {1} rows, one of {2} listed, seed {3}",
+                       width, m, share, seed())
+                   .str());
+  // One row in `share`, of each group others; none at 0.
+  std::vector<int32_t> lists, counts;
+  std::vector<bool> isListed(groups * m);
+  for (int64_t group = 0; group < groups; ++group) {
+    std::vector<int32_t> list;
+    for (int64_t row = 0; row < m; ++row)
+      if (share && (row + group) % share == 0) {
+        list.push_back(static_cast<int32_t>(row));
+        isListed[group * m + row] = true;
+      }
+    counts.push_back(static_cast<int32_t>(list.size()));
+    list.resize(m, -12345);
+    lists.insert(lists.end(), list.begin(), list.end());
+  }
+  std::vector<float> x = integers(m * width), gain = normals(shape.headDim),
+                     angles = integers(m * shape.rotated),
+                     before = integers(m * width);
+  std::vector<char> destination = store(before, shape.type);
+  Symbols symbols;
+  symbols.rows = m;
+  auto check =
+      [&](StringRef op, const std::vector<float> &operand, double tolerance,
+          llvm::function_ref<float(const float *, int64_t, int64_t)> element) {
+        std::string name =
+            formatv("{0}_{1}_{2}", op, width, shape.headDim).str();
+        std::vector<float> result = unstore(
+            runBytes(kernels, name,
+                     {x.data(), operand.data(), lists.data(), counts.data()},
+                     destination, symbols),
+            shape.type);
+        for (int64_t row = 0; row < m; ++row)
+          for (int64_t column = 0; column < width; ++column) {
+            int64_t head = column / shape.headDim, i = column % shape.headDim;
+            float found = result[row * width + column];
+            if (!isListed[head / (shape.heads / groups) * m + row]) {
+              ASSERT_EQ(found, before[row * width + column]) << name << row;
+              continue;
+            }
+            float expected =
+                element(&x[row * width + head * shape.headDim], row, i);
+            ASSERT_NEAR(found, expected, tolerance * (1 + std::abs(expected)))
+                << name << " row " << row << " column " << column;
+          }
+      };
+  check("norm", gain, shape.tolerance,
+        [&](const float *in, int64_t, int64_t i) {
+          double squares = 0;
+          for (int64_t d = 0; d < shape.headDim; ++d)
+            squares += double(in[d]) * in[d];
+          return float(in[i] / std::sqrt(squares / shape.headDim + 1e-5) *
+                       gain[i]);
+        });
+  // Sums of two products of small integers are exact in all types.
+  check("rotary", angles, 0, [&](const float *in, int64_t row, int64_t i) {
+    const float *c = &angles[row * shape.rotated], *s = c + half;
+    if (i >= shape.rotated)
+      return in[i];
+    return i < half ? in[i] * c[i] - in[half + i] * s[i]
+                    : in[i] * c[i - half] + in[i - half] * s[i - half];
+  });
+}
+
+TEST(RowKernel, OnlyListedRowsAreWritten) {
+  const ListedCase cases[] = {
+      {3, 7, 6, 0, "f32", 1e-6},    {6, 20, 12, 3, "bf16", 4e-3},
+      {4, 64, 64, 2, "bf16", 4e-3}, {2, 128, 128, 0, "f32", 1e-6},
+      {1, 33, 2, 0, "f16", 5e-4},   {2, 144, 72, 2, "f32", 1e-6}};
+  std::string source;
+  for (const ListedCase &shape : cases)
+    source += listedKernels(shape);
+  for (const std::string &isa : {std::string("host"), std::string(kGPU)}) {
+    SCOPED_TRACE(isa);
+    auto kernels = Kernels::compile(source, /*oracle=*/false, isa);
+    ASSERT_TRUE(kernels);
+    for (const ListedCase &shape : cases)
+      for (auto [m, share] :
+           {std::pair(1, 1), std::pair(9, 3), std::pair(6, 1), std::pair(5, 0)})
+        checkListed(*kernels, shape, m, share);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Routes
+//===----------------------------------------------------------------------===//
+
+const char *const kRoutes = R"(
+  func.func @decide(%s: tensor<?x6xf32> {exec.dims = ["rows", 6]}, %f: tensor<?x5xi8> {exec.dims = ["rows", 5]},
+                    %out: tensor<?x3xi8> {exec.dims = ["rows", 3]}) -> tensor<?x3xi8> {
+    %0 = prune.decide "" %s forced %f column 1 margin 5.0e-01 expected 5.0e-01 : tensor<?x6xf32>, tensor<?x5xi8> -> tensor<?x3xi8>
+    return %0 : tensor<?x3xi8>
+  }
+  func.func @decide_top(%s: tensor<?x2xf32> {exec.dims = ["rows", 2]}, %f: tensor<?x5xi8> {exec.dims = ["rows", 5]},
+                        %slots: tensor<?xi32> {exec.dims = ["rows"]},
+                        %out: tensor<?x1xi8> {exec.dims = ["rows", 1]}) -> tensor<?x1xi8> {
+    %0 = prune.decide "" %s forced %f column 2 top 4.0e-01 of %slots : tensor<?xi32> expected 4.0e-01 : tensor<?x2xf32>, tensor<?x5xi8> -> tensor<?x1xi8>
+    return %0 : tensor<?x1xi8>
+  }
+  func.func @compact(%m: tensor<?x1xi8> {exec.dims = ["rows", 1]}, %list: tensor<?xi32> {exec.dims = ["rows"]},
+                     %count: tensor<i32>) -> (tensor<?xi32>, tensor<i32>) {
+    %0, %1 = prune.compact "" %m : tensor<?x1xi8> -> tensor<?xi32>, tensor<i32>
+    return %0, %1 : tensor<?xi32>, tensor<i32>
+  }
+  func.func @passed(%m: tensor<?x3xi8> {exec.dims = ["rows", 3]}, %list: tensor<3x?xi32> {exec.dims = [3, "rows"]},
+                    %count: tensor<3xi32>) -> (tensor<3x?xi32>, tensor<3xi32>) {
+    %0, %1 = prune.compact "" %m passed : tensor<?x3xi8> -> tensor<3x?xi32>, tensor<3xi32>
+    return %0, %1 : tensor<3x?xi32>, tensor<3xi32>
+  }
+  func.func @among(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %m: tensor<?x3xi8> {exec.dims = ["rows", 3]},
+                   %out: tensor<?x37xf32> {exec.dims = ["rows", 37]}) -> tensor<?x37xf32> {
+    %0 = prune.project_by "" %x, %m groups of 8 among <[2:10, 20:30, 36] of 37> : tensor<?x37xf32>, tensor<?x3xi8>
+    return %0 : tensor<?x37xf32>
+  }
+  func.func @gather(%x: tensor<?x37xf32> {exec.dims = ["rows", 37]}, %t: tensor<24xi32>,
+                    %out: tensor<?x24xf32> {exec.dims = ["rows", 24]}) -> tensor<?x24xf32> {
+    %0 = prune.gather "" %x by %t : tensor<?x37xf32>, tensor<24xi32> -> tensor<?x24xf32>
+    return %0 : tensor<?x24xf32>
+  }
+)";
+
+std::vector<int8_t> asBytes(const std::vector<char> &values) {
+  return {values.begin(), values.end()};
+}
+
+void checkDecisions(Kernels &kernels, int64_t m) {
+  Symbols symbols;
+  symbols.rows = m;
+  std::vector<float> scores = integers(m * 6), pairs = integers(m * 2);
+  std::vector<int8_t> forced(m * 5);
+  std::vector<int32_t> slots(m);
+  for (int64_t i = 0; i < m * 5; ++i)
+    forced[i] = static_cast<int8_t>(i % 7 == 0 ? 1 : i % 5 == 0 ? 0 : -1);
+  for (int64_t row = 0; row < m; ++row)
+    slots[row] = static_cast<int32_t>(row * 5 % 3);
+  if (m > 3)
+    scores[7] = pairs[5] = NAN;
+  std::vector<int8_t> expected(m * 3);
+  for (int64_t row = 0; row < m; ++row)
+    for (int64_t group = 0; group < 3; ++group) {
+      const float *pair = &scores[row * 6 + 2 * group];
+      int8_t given = forced[row * 5 + 1 + group];
+      expected[row * 3 + group] =
+          given >= 0 ? given : static_cast<int8_t>(!(pair[1] > pair[0] + 0.5f));
+    }
+  EXPECT_EQ(asBytes(runBytes(kernels, "decide", {scores.data(), forced.data()},
+                             std::vector<char>(m * 3, 9), symbols)),
+            expected);
+
+  expected.assign(m, 0);
+  for (int64_t row = 0; row < m; ++row) {
+    int64_t count = 0, ahead = 0;
+    auto preference = [&](int64_t of) {
+      float value = pairs[of * 2] - pairs[of * 2 + 1];
+      return std::isnan(value) ? INFINITY : value;
+    };
+    for (int64_t other = 0; other < m; ++other)
+      if (slots[other] == slots[row]) {
+        ++count;
+        ahead += preference(other) > preference(row) ||
+                 (preference(other) == preference(row) && other < row);
+      }
+    int8_t given = forced[row * 5 + 2];
+    expected[row] = given >= 0
+                        ? given
+                        : static_cast<int8_t>(ahead < std::ceil(0.4 * count));
+  }
+  EXPECT_EQ(asBytes(runBytes(kernels, "decide_top",
+                             {pairs.data(), forced.data(), slots.data()},
+                             std::vector<char>(m, 9), symbols)),
+            expected);
+}
+
+void checkLists(Kernels &kernels, int64_t m) {
+  Symbols symbols;
+  symbols.rows = m;
+  std::vector<int8_t> mask(m), masks(m * 3);
+  for (int64_t i = 0; i < m * 3; ++i)
+    masks[i] = static_cast<int8_t>(i / 3 * 7 % 5 < i % 3 * 2);
+  for (int64_t i = 0; i < m; ++i)
+    mask[i] = static_cast<int8_t>(i * 11 % 4 != 0);
+  auto check = [&](StringRef name, const std::vector<int8_t> &of,
+                   int64_t groups, bool passed) {
+    std::vector<int32_t> list(groups * m, -1), counts(groups, -1);
+    kernels.run(name, {of.data(), list.data(), counts.data()}, symbols);
+    for (int64_t group = 0; group < groups; ++group) {
+      std::vector<int32_t> expected;
+      for (int64_t row = 0; row < m; ++row)
+        if ((of[row * groups + group] == 0) == passed)
+          expected.push_back(static_cast<int32_t>(row));
+      ASSERT_EQ(counts[group], static_cast<int64_t>(expected.size())) << group;
+      auto first = list.begin() + group * m;
+      EXPECT_EQ(std::vector<int32_t>(first, first + counts[group]), expected);
+    }
+  };
+  check("compact", mask, 1, false);
+  check("passed", masks, 3, true);
+}
+
+void checkColumns(Kernels &kernels, int64_t m) {
+  Symbols symbols;
+  symbols.rows = m;
+  std::vector<float> x = integers(m * 37), expected(m * 37);
+  std::vector<int8_t> masks(m * 3);
+  for (int64_t i = 0; i < m * 3; ++i)
+    masks[i] = static_cast<int8_t>(i % 2);
+  for (int64_t row = 0; row < m; ++row) {
+    int64_t place = 0;
+    for (int64_t column = 0; column < 37; ++column) {
+      bool isIn = (column >= 2 && column < 10) ||
+                  (column >= 20 && column < 30) || column == 36;
+      if (isIn && masks[row * 3 + place++ / 8])
+        expected[row * 37 + column] = x[row * 37 + column];
+    }
+  }
+  EXPECT_EQ(runAllWays(kernels, "among", {x.data(), masks.data()},
+                       std::vector<float>(m * 37, NAN), symbols),
+            expected);
+
+  std::vector<int32_t> table(24);
+  for (int32_t i = 0; i < 24; ++i)
+    table[i] = i % 4 == 1 ? -1 : (i * 17 + 5) % 37;
+  expected.assign(m * 24, 0);
+  for (int64_t i = 0; i < m * 24; ++i)
+    if (table[i % 24] >= 0)
+      expected[i] = x[i / 24 * 37 + table[i % 24]];
+  EXPECT_EQ(runAllWays(kernels, "gather", {x.data(), table.data()},
+                       std::vector<float>(m * 24, NAN), symbols),
+            expected);
+}
+
+TEST(RowKernel, RoutesMatchTheirDefinitions) {
+  for (const std::string &isa : {std::string("host"), std::string(kGPU)}) {
+    auto kernels = Kernels::compile(kRoutes, /*oracle=*/false, isa);
+    ASSERT_TRUE(kernels);
+    for (int64_t m : {0, 1, 37, 301}) {
+      SCOPED_TRACE(formatv("{0}, {1} rows, seed {2}", isa, m, seed()).str());
+      if (m < 300 || isa != kGPU)
+        checkDecisions(*kernels, m);
+      checkLists(*kernels, m);
+      checkColumns(*kernels, std::min<int64_t>(m, 37));
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Functions of elements
+//===----------------------------------------------------------------------===//
+
+// Vectors along columns, one number a row, numbers read and written in 16 bit,
+// two results, and a width that is no multiple of an access.
+const char *const kElements = R"(
+  #id = affine_map<(m, n) -> (m, n)>
+  #column = affine_map<(m, n) -> (n)>
+  #row = affine_map<(m, n) -> (m, 0)>
+  func.func @scaled(%x: tensor<?x48xbf16> {exec.dims = ["rows", 48]}, %b: tensor<48xf32>,
+                    %p: tensor<?x1xf32> {exec.dims = ["rows", 1]}, %out: tensor<?x48xbf16> {exec.dims = ["rows", 48]}) -> tensor<?x48xbf16> {
+    %c0 = arith.constant 0 : index
+    %m = tensor.dim %x, %c0 : tensor<?x48xbf16>
+    %e = tensor.empty(%m) : tensor<?x48xbf16>
+    %0 = linalg.generic {indexing_maps = [#id, #column, #row, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%x, %b, %p : tensor<?x48xbf16>, tensor<48xf32>, tensor<?x1xf32>) outs(%e : tensor<?x48xbf16>) {
+    ^bb0(%a: bf16, %c: f32, %s: f32, %o: bf16):
+      %w = arith.extf %a : bf16 to f32
+      %t = arith.addf %w, %c : f32
+      %r = arith.mulf %t, %s : f32
+      %n = arith.truncf %r : f32 to bf16
+      linalg.yield %n : bf16
+    } -> tensor<?x48xbf16>
+    return %0 : tensor<?x48xbf16>
+  }
+  func.func @both(%x: tensor<?x27xf32> {exec.dims = ["rows", 27]}, %sum: tensor<?x27xf32> {exec.dims = ["rows", 27]},
+                  %half: tensor<?x27xf16> {exec.dims = ["rows", 27]}) -> (tensor<?x27xf32>, tensor<?x27xf16>) {
+    %c0 = arith.constant 0 : index
+    %two = arith.constant 2.0 : f32
+    %m = tensor.dim %x, %c0 : tensor<?x27xf32>
+    %e = tensor.empty(%m) : tensor<?x27xf16>
+    %0:2 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+        ins(%x : tensor<?x27xf32>) outs(%sum, %e : tensor<?x27xf32>, tensor<?x27xf16>) {
+    ^bb0(%a: f32, %s: f32, %o: f16):
+      %t = arith.addf %a, %s : f32
+      %d = arith.mulf %a, %two : f32
+      %h = arith.truncf %d : f32 to f16
+      linalg.yield %t, %h : f32, f16
+    } -> (tensor<?x27xf32>, tensor<?x27xf16>)
+    return %0#0, %0#1 : tensor<?x27xf32>, tensor<?x27xf16>
+  }
+)";
+
+TEST(RowKernel, FunctionsOfElements) {
+  for (const std::string &isa : {std::string("host"), std::string(kGPU)}) {
+    auto kernels = Kernels::compile(kElements, /*oracle=*/false, isa);
+    ASSERT_TRUE(kernels);
+    for (const char *name : {"scaled", "both"})
+      EXPECT_EQ(kernels->strategy(name), isa == kGPU ? "elementwise" : "loops");
+    for (int64_t m : {0, 1, 29}) {
+      SCOPED_TRACE(formatv("{0}, {1} rows, seed {2}", isa, m, seed()).str());
+      Symbols symbols;
+      symbols.rows = m;
+      std::vector<float> x = integers(m * 48), bias = integers(48),
+                         factors = integers(m), expected(m * 48);
+      std::vector<char> stored = store(x, "bf16");
+      for (int64_t i = 0; i < m * 48; ++i)
+        expected[i] = (x[i] + bias[i % 48]) * factors[i / 48];
+      EXPECT_EQ(unstore(runBytes(*kernels, "scaled",
+                                 {stored.data(), bias.data(), factors.data()},
+                                 std::vector<char>(m * 96, -1), symbols),
+                        "bf16"),
+                expected);
+
+      x = integers(m * 27);
+      std::vector<float> sum = integers(m * 27), half(m * 27, 0.0f);
+      expected = sum;
+      for (int64_t i = 0; i < m * 27; ++i)
+        expected[i] += x[i];
+      Guarded sums(bytesOf(sum)), halves(store(half, "f16"));
+      kernels->run("both", {x.data(), sums.data(), halves.data()}, symbols);
+      EXPECT_EQ(unstore(sums.contents(), "f32"), expected);
+      for (int64_t i = 0; i < m * 27; ++i)
+        expected[i] = 2 * x[i];
+      EXPECT_EQ(unstore(halves.contents(), "f16"), expected);
+      EXPECT_TRUE(sums.intact() && halves.intact());
+    }
+  }
+}
+
+// Large angles need all bits of a multiple of pi/2.
+TEST(RowKernel, AnglesOfLongContexts) {
+  auto kernels = Kernels::compile(R"(
+    func.func @angles(%p: tensor<?xi32> {exec.dims = ["rows"]},
+                      %out: tensor<?x8xf32> {exec.dims = ["rows", 8]}) -> tensor<?x8xf32> {
+      %0 = decoder.rotary_table "" %p {frequencies = array<f32: 1.0, 0.7498942, 0.1, 1.0e-4>} : tensor<?xi32> -> tensor<?x8xf32>
+      return %0 : tensor<?x8xf32>
+    })",
+                                  /*oracle=*/false, kGPU);
+  ASSERT_TRUE(kernels);
+  const float frequencies[] = {1.0f, 0.7498942f, 0.1f, 1.0e-4f};
+  std::vector<int32_t> positions{0, 1, 2, 3, 131071, 131072, 103993, 104348};
+  for (int i = 0; i < 500; ++i)
+    positions.push_back(static_cast<int32_t>(pick(0, 131072)));
+  Symbols symbols;
+  symbols.rows = static_cast<int64_t>(positions.size());
+  std::vector<float> table(positions.size() * 8, NAN);
+  kernels->run("angles", {positions.data(), table.data()}, symbols);
+  for (auto [row, position] : llvm::enumerate(positions))
+    for (int i = 0; i < 4; ++i) {
+      float angle = static_cast<float>(position) * frequencies[i];
+      EXPECT_NEAR(table[row * 8 + i], std::cos(double(angle)), 1.2e-7) << angle;
+      EXPECT_NEAR(table[row * 8 + 4 + i], std::sin(double(angle)), 1.2e-7)
+          << angle;
+    }
 }
 
 } // namespace

@@ -45,6 +45,9 @@ struct TiledLoopsShell {
 using TiledLoopsShellMaker =
     llvm::function_ref<mlir::FailureOr<TiledLoopsShell>()>;
 
+/// Replaces what has a decomposition by linalg, and fuses elementwise ops.
+mlir::LogicalResult decomposeAndFuse(mlir::func::FuncOp function);
+
 /// Fails with a diagnostic where a kernel cannot be cut into tiles.
 mlir::FailureOr<TiledWork> findTiledWork(mlir::func::FuncOp kernel, bool exact);
 

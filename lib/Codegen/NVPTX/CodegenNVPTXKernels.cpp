@@ -61,32 +61,41 @@ struct CodegenNVPTXKernels
   }
 
   LogicalResult emit(func::FuncOp kernel) {
+    using Emit = LogicalResult (*)(func::FuncOp);
+    static const std::pair<StringRef, Emit> strategies[] = {
+        {nvptx::kGemm, nvptx::emitGemm},
+        {nvptx::kMerge, nvptx::emitMerge},
+        {nvptx::kDots, nvptx::emitDots},
+        {nvptx::kAttention, nvptx::emitAttention},
+        {nvptx::kAttentionMma, nvptx::emitAttention},
+        {nvptx::kAttentionSplit, nvptx::emitAttention},
+        {nvptx::kAttentionMerge, nvptx::emitAttention},
+        {nvptx::kNorm, nvptx::emitNorm},
+        {nvptx::kRows, nvptx::emitRows},
+        {nvptx::kRotary, nvptx::emitRotary},
+        {nvptx::kScoreBlocks, nvptx::emitScoreBlocks},
+        {nvptx::kSelectBlocks, nvptx::emitSelectBlocks},
+        {nvptx::kCompact, nvptx::emitCompact},
+        {nvptx::kElementwise, nvptx::emitElementwise},
+    };
     StringRef strategy = getStrategy(kernel);
     if (strategy.empty())
       return kernel.emitError()
              << "expected a kernel with '" << exec::configAttrName
              << "'; 'exec-select-kernels' plans kernels";
-    if (strategy == nvptx::kGemm)
-      return nvptx::emitGemm(kernel);
-    if (strategy == nvptx::kMerge)
-      return nvptx::emitMerge(kernel);
-    if (strategy == nvptx::kDots)
-      return nvptx::emitDots(kernel);
-    if (strategy == nvptx::kCompact)
-      return nvptx::emitCompact(kernel);
-    if (strategy == nvptx::kSelectBlocks)
-      return nvptx::emitSelectBlocks(kernel);
-    if (strategy == nvptx::kAttention || strategy == nvptx::kAttentionMma ||
-        strategy == nvptx::kAttentionSplit ||
-        strategy == nvptx::kAttentionMerge)
-      return nvptx::emitAttention(kernel);
     if (strategy == nvptx::kLoops)
       return nvptx::emitLoops(kernel,
                               [&](OpPassManager &pipeline, Operation *op) {
                                 return runPipeline(pipeline, op);
                               });
-    return kernel.emitError()
-           << "expected a strategy of a GPU, found \"" << strategy << "\"";
+    std::string known;
+    for (auto [name, emit] : strategies) {
+      if (name == strategy)
+        return emit(kernel);
+      known += ("\"" + name + "\", ").str();
+    }
+    return kernel.emitError() << "expected a strategy of a GPU (" << known
+                              << "\"loops\"), found \"" << strategy << "\"";
   }
 };
 

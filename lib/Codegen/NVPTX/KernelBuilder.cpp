@@ -103,25 +103,37 @@ static unsigned alignmentOf(int64_t count, Type element) {
   return static_cast<unsigned>(std::min<int64_t>(16, count * bytesOf(element)));
 }
 
-Value KernelBuilder::loadFloats(Type element, Value address, int64_t count,
-                                bool isWeight) {
+Value KernelBuilder::loadRun(Type element, Value address, int64_t count,
+                             bool isWeight) {
   Type type = count == 1 ? element : VectorType::get(count, element);
   unsigned alignment = alignmentOf(count, element);
-  return convert(isWeight ? loadConstant(type, address, alignment)
-                          : load(type, address, alignment),
-                 b.getF32Type());
+  return isWeight ? loadConstant(type, address, alignment)
+                  : load(type, address, alignment);
 }
 
-void KernelBuilder::storeFloats(Value values, Type element, Value address) {
+void KernelBuilder::storeRun(Value values, Value address) {
   auto vector = dyn_cast<VectorType>(values.getType());
-  int64_t count = vector ? vector.getNumElements() : 1;
-  store(convert(values, element), address, alignmentOf(count, element));
+  store(values, address,
+        alignmentOf(vector ? vector.getNumElements() : 1,
+                    getElementTypeOrSelf(values)));
 }
 
 Value KernelBuilder::elementOf(Value values, int64_t index) {
   if (!isa<VectorType>(values.getType()))
     return values;
   return LLVM::ExtractElementOp::create(b, values, i32(index));
+}
+
+Value KernelBuilder::runOf(ArrayRef<Value> elements) {
+  if (elements.size() == 1)
+    return elements.front();
+  Value run = LLVM::PoisonOp::create(
+      b, VectorType::get(static_cast<int64_t>(elements.size()),
+                         elements.front().getType()));
+  for (auto [index, element] : llvm::enumerate(elements))
+    run = LLVM::InsertElementOp::create(b, run, element,
+                                        i32(static_cast<int64_t>(index)));
+  return run;
 }
 
 Value KernelBuilder::splat(Value value, int64_t count) {

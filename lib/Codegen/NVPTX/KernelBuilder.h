@@ -173,15 +173,24 @@ protected:
   /// the widest, or as few as divide the width. A power of two.
   static int64_t elementsOfAccess(int64_t width,
                                   llvm::ArrayRef<mlir::Type> types);
-  /// `count` neighbouring elements of floats, in f32: a vector unless it is
-  /// one. The address is a multiple of their size, or of 16 bytes.
+  /// `count` neighbouring elements: a vector unless it is one. The address is a
+  /// multiple of their size, or of 16 bytes.
+  Value loadRun(mlir::Type element, Value address, int64_t count,
+                bool isWeight = false);
+  void storeRun(Value values, Value address);
+  /// The same of floats, in f32.
   Value loadFloats(mlir::Type element, Value address, int64_t count,
-                   bool isWeight = false);
+                   bool isWeight = false) {
+    return convert(loadRun(element, address, count, isWeight), b.getF32Type());
+  }
   /// Rounds them to the type of the elements.
-  void storeFloats(Value values, mlir::Type element, Value address);
-  /// Element `index` of what `loadFloats` gives.
+  void storeFloats(Value values, mlir::Type element, Value address) {
+    storeRun(convert(values, element), address);
+  }
+  /// Element `index` of such a run, a run of these elements, and one of the
+  /// same element `count` times.
   Value elementOf(Value values, int64_t index);
-  /// The same number `count` times, as `loadFloats` gives it.
+  Value runOf(llvm::ArrayRef<Value> elements);
   Value splat(Value value, int64_t count);
 
   /// Sets `bytes` of shared memory aside, for all of the kernel.

@@ -24,9 +24,17 @@ FailureOr<KernelPlan> planKernel(func::FuncOp kernel,
     return *plan;
   if (auto plan = planCompact(kernel))
     return *plan;
+  if (auto plan = planNorm(kernel))
+    return *plan;
+  if (auto plan = planRows(kernel))
+    return *plan;
+  if (auto plan = planRotary(kernel))
+    return *plan;
   if (auto plan = planSelectBlocks(kernel))
     return *plan;
   if (auto plan = planAttention(kernel))
+    return *plan;
+  if (auto plan = planElementwise(kernel))
     return *plan;
   return planLoops(kernel);
 }

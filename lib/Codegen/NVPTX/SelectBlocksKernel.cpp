@@ -5,17 +5,18 @@
 // choose together, it writes the lists of all of them; else it ends at once.
 //
 // Which blocks are the first and the last of those that a row sees follows from
-// its position. The others are scored (BlockScores.h), some at a time, into
-// shared memory, behind the best so far; whenever there are more than are
-// taken, all but the best are dropped. That needs no sorting: scores as
-// integers that are ordered like them are cut at a value, found bit by bit, and
-// what lies above it is compacted, as many of those equal to it as there is
-// room for. Order is that of the blocks throughout, so of equal ones the first
-// stay, and what is left in the end is the list.
+// its position. The others have been scored by a stage before this one
+// (ScoreBlocksKernel.cpp), which cuts its work in another way. Their scores are
+// read, some at a time, into shared memory, behind the best so far; whenever
+// there are more than are taken, all but the best are dropped. That needs no
+// sorting: scores as integers that are ordered like them are cut at a value,
+// found bit by bit, and what lies above it is compacted, as many of those equal
+// to it as there is room for. Order is that of the blocks throughout, so of
+// equal ones the first stay, and what is left in the end is the list.
 //
 //===----------------------------------------------------------------------===//
 
-#include "BlockScores.h"
+#include "SeenBlocks.h"
 #include "Strategies.h"
 
 using namespace mlir;
@@ -24,19 +25,18 @@ namespace coppice::nvptx {
 namespace {
 
 constexpr int64_t kThreads = 128;
-/// Blocks that are scored between two choices.
+/// Blocks whose scores are read between two choices.
 constexpr int64_t kBlocksAtATime = 1024;
+/// Blocks that a work item of the first stage scores: few where there are no
+/// more rows than that, so that one row that has seen a lot keeps all of the
+/// GPU busy; else many, for most rows of a prompt choose nothing.
+constexpr int64_t kFewRows = 64, kBlocksOfFew = 8, kBlocksOfMany = 256;
 
-class SelectBlocksEmitter : KernelBuilder {
+class SelectBlocksEmitter : SeenBlocks {
 public:
   SelectBlocksEmitter(ImplicitLocOpBuilder &b, KernelShell &shell,
                       prune::SelectBlocksOp op)
-      : KernelBuilder(b, shell), op(op),
-        size(static_cast<int64_t>(op.getBlockSize())),
-        recent(static_cast<int64_t>(op.getRecent())),
-        first(static_cast<int64_t>(op.getFirst())),
-        top(static_cast<int64_t>(op.getTop())), perHead(op.getBlocksPerHead()),
-        kvHeads(op.getKvHeads()) {}
+      : SeenBlocks(b, shell, op), perHead(op.getBlocksPerHead()) {}
 
   void emit() {
     rows = extentOf(op.getPositions(), 0);
@@ -44,12 +44,8 @@ public:
     for (Value &each : scratch)
       each = allocateShared(shell.threads / 32 * 4);
     if (top) {
-      BlockScores scores(b, shell, op);
-      int64_t bytes =
-          std::max(8 * (top + kBlocksAtATime), scores.scratchBytes());
-      query = allocateShared(scores.queryBytes());
-      keys = allocateShared(bytes);
-      numbers = at(keys, 4 * (top + kBlocksAtATime));
+      keys = allocateShared(4 * (top + kBlocksAtATime));
+      numbers = allocateShared(4 * (top + kBlocksAtATime));
     }
     forEachItem([&](Value item) {
       Value row = div(item, kvHeads), kvHead = rem(item, kvHeads);
@@ -70,63 +66,18 @@ private:
   Value loadNumber(Value list, Value index) {
     return load(b.getI32Type(), at(list, mul(index, 4)));
   }
-  /// The block of a row's own position; -1 for a row without one.
-  Value blockOf(Value row) {
-    Value position = loadElement(op.getPositions(), row);
-    Value none = i32(0);
-    return select(less(position, none), i32(-1),
-                  div(max(position, none), size));
-  }
-  /// Do these rows choose together, given that they follow one another?
-  Value isSame(Value row, Value other, Value block) {
-    return both(equal(loadElement(op.getSlots(), row),
-                      loadElement(op.getSlots(), other)),
-                equal(blockOf(other), block));
-  }
-  Value isLeader(Value row) {
-    Value yes = arith::ConstantOp::create(b, b.getBoolAttr(true));
-    return ifThen(less(i32(0), row), yes, [&]() -> SmallVector<Value> {
-      return {exclusive(isSame(row, sub(row, i32(1)), blockOf(row)), yes)};
-    })[0];
-  }
-  /// What a row sees, by its position, which is read anew: numbers that live
-  /// as long as a choice takes would cost registers all the while.
-  struct Seen {
-    Value from;   // the first block
-    Value listed; // blocks that are listed
-    Value open;   // those that scores decide about
-    Value taken;  // how many of these are listed
-  };
-  Seen seenBy(Value row);
   Value endOfRows(Value row);
   void writeLists(Value row, Value kvHead);
   void chooseTop(Value row, Value kvHead);
-  Value orderedKey(Value score);
   Value countInBlock(Value count, int64_t which);
   Value findCut(Value count);
   void dropAllButTop(Value count);
 
-  prune::SelectBlocksOp op;
-  int64_t size, recent, first, top, perHead, kvHeads;
+  int64_t perHead;
   Value rows;
   Value scratch[2];    // for what the threads of the block add up
-  Value query;         // what keys are multiplied with
   Value keys, numbers; // scores, ordered as integers, and blocks
 };
-
-SelectBlocksEmitter::Seen SelectBlocksEmitter::seenBy(Value row) {
-  Value none = i32(0), from = none;
-  Value own = blockOf(row);
-  if (std::optional<uint64_t> window = op.getWindow()) {
-    Value position = loadElement(op.getPositions(), row);
-    from = div(max(sub(position, i32(static_cast<int64_t>(*window) - 1)), none),
-               size);
-  }
-  Value count = max(sub(add(own, 1), from), none);
-  Value open = max(sub(count, i32(first + recent)), none);
-  Value taken = min(open, i32(top));
-  return {from, add(min(count, i32(first + recent)), taken), open, taken};
-}
 
 /// Behind the last of the rows that choose with `row`: a piece of as many rows
 /// as there are threads after the other.
@@ -182,24 +133,17 @@ void SelectBlocksEmitter::writeLists(Value row, Value kvHead) {
 /// Leaves the best of the blocks that scores decide about in `numbers`, unless
 /// all of them are taken.
 void SelectBlocksEmitter::chooseTop(Value row, Value kvHead) {
-  Seen seen = seenBy(row);
-  Value from = add(seen.from, first), count = seen.open;
+  Value count = seenBy(row).open;
   ifThen(less(i32(top), count), [&] {
-    BlockScores scores(b, shell, op);
-    scores.makeQuery(row, kvHead, query, keys);
-    Value slot = loadElement(op.getSlots(), row);
     loop(i32(0), count, i32(kBlocksAtATime), i32(0),
          [&](Value begin, ValueRange carried) -> SmallVector<Value> {
-           Value held = carried[0];
+           Value held = carried[0], from = add(seenBy(row).from, first);
            Value now = min(sub(count, begin), i32(kBlocksAtATime));
-           loop(warp(), now, shell.threads / 32, [&](Value each) {
-             Value block = add(from, add(begin, each));
-             Value score = scores.score(slot, kvHead, block, query);
-             ifThen(equal(lane(), i32(0)), [&] {
-               Value place = mul(add(held, each), 4);
-               store(orderedKey(score), at(keys, place));
-               store(block, at(numbers, place));
-             });
+           Value scores = scoresOf(row, kvHead);
+           loop(thread(), now, shell.threads, [&](Value each) {
+             Value number = add(begin, each), place = mul(add(held, each), 4);
+             store(loadNumber(scores, number), at(keys, place));
+             store(add(from, number), at(numbers, place));
            });
            barrier();
            Value all = add(held, now);
@@ -207,18 +151,6 @@ void SelectBlocksEmitter::chooseTop(Value row, Value kvHead) {
            return {min(all, i32(top))};
          });
   });
-}
-
-/// An unsigned number that is larger where the score is; of NaN the largest.
-Value SelectBlocksEmitter::orderedKey(Value score) {
-  using Float = arith::CmpFPredicate;
-  Value isNaN = compare(Float::UNO, score, score);
-  // 0 and -0 are equal.
-  score = select(compare(Float::OEQ, score, f32(0)), f32(0), score);
-  Value bits = arith::BitcastOp::create(b, b.getI32Type(), score);
-  Value key = select(less(bits, i32(0)), exclusive(bits, i32(-1)),
-                     either(bits, i32(std::numeric_limits<int32_t>::min())));
-  return select(isNaN, i32(-1), key);
 }
 
 /// The sum of a number of each thread.
@@ -299,14 +231,43 @@ PlanOrNone planSelectBlocks(func::FuncOp kernel) {
   auto op = getOnlyOp<prune::SelectBlocksOp>(kernel);
   if (!op)
     return std::nullopt;
-  FailureOr<AffineExpr> rows = getArgumentExtent(
-      kernel, cast<BlockArgument>(op.getPositions()).getArgNumber(), 0);
+  auto extentOf = [&](Value tensor, unsigned dim) {
+    return getArgumentExtent(kernel, cast<BlockArgument>(tensor).getArgNumber(),
+                             dim);
+  };
+  FailureOr<AffineExpr> rows = extentOf(op.getPositions(), 0);
   if (failed(rows))
     return FailureOr<KernelPlan>(failure());
-  return FailureOr<KernelPlan>(planAlways(
-      kernel,
-      makeConfig(kernel.getContext(), kSelectBlocks, {{"threads", kThreads}}),
-      makeGrid(*rows * op.getKvHeads())));
+  MLIRContext *context = kernel.getContext();
+  KernelPlan plan = planAlways(
+      kernel, makeConfig(context, kSelectBlocks, {{"threads", kThreads}}),
+      makeGrid(*rows * op.getKvHeads()));
+  if (!op.getQuery())
+    return FailureOr<KernelPlan>(plan);
+
+  FailureOr<AffineExpr> positions = extentOf(op.getKeys(), 1);
+  if (failed(positions))
+    return FailureOr<KernelPlan>(failure());
+  auto size = static_cast<int64_t>(op.getBlockSize());
+  KernelStage choice = plan.variants.front().stages.front();
+  choice.suffix = "chosen";
+  auto variant = [&](StringRef suffix, int64_t blocks, AffineExpr mostRows) {
+    KernelVariant made;
+    made.stages.push_back(
+        {makeConfig(context, kScoreBlocks,
+                    {{"threads", kThreads}, {"blocks", blocks}}),
+         makeGrid(*rows * op.getKvHeads() * positions->ceilDiv(size * blocks)),
+         suffix.str()});
+    made.stages.push_back(choice);
+    made.workspace =
+        makeGrid(mostRows * op.getKvHeads() * positions->ceilDiv(size) * 4);
+    return made;
+  };
+  KernelVariant few = variant("scores_of_few", kBlocksOfFew,
+                              getAffineConstantExpr(kFewRows, context));
+  few.guard = makeGrid(kFewRows + 1 - *rows);
+  plan.variants = {few, variant("scores", kBlocksOfMany, *rows)};
+  return FailureOr<KernelPlan>(plan);
 }
 
 LogicalResult emitSelectBlocks(func::FuncOp kernel) {
@@ -314,6 +275,10 @@ LogicalResult emitSelectBlocks(func::FuncOp kernel) {
   if (!op)
     return kernel.emitError("expected one 'prune.select_blocks' in a kernel of "
                             "strategy \"select_blocks\"");
+  if (op.getQuery() && !kernel->hasAttr(exec::workspaceAttrName))
+    return kernel.emitError()
+           << "expected '" << exec::workspaceAttrName
+           << "', for scores, on a kernel of strategy \"select_blocks\"";
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
   if (failed(shell))

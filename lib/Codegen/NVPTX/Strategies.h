@@ -22,6 +22,11 @@ inline constexpr llvm::StringLiteral kDots = "dots";
 inline constexpr llvm::StringLiteral kGemm = "gemm";
 inline constexpr llvm::StringLiteral kMerge = "gemm_merge";
 inline constexpr llvm::StringLiteral kCompact = "compact";
+inline constexpr llvm::StringLiteral kNorm = "norm";
+inline constexpr llvm::StringLiteral kRows = "rows";
+inline constexpr llvm::StringLiteral kRotary = "rotary";
+inline constexpr llvm::StringLiteral kElementwise = "elementwise";
+inline constexpr llvm::StringLiteral kScoreBlocks = "score_blocks";
 inline constexpr llvm::StringLiteral kSelectBlocks = "select_blocks";
 inline constexpr llvm::StringLiteral kAttention = "attention";
 inline constexpr llvm::StringLiteral kAttentionMma = "attention_mma";
@@ -53,8 +58,22 @@ mlir::LogicalResult emitDots(mlir::func::FuncOp kernel);
 PlanOrNone planCompact(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitCompact(mlir::func::FuncOp kernel);
 
+PlanOrNone planNorm(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitNorm(mlir::func::FuncOp kernel);
+
+PlanOrNone planRows(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitRows(mlir::func::FuncOp kernel);
+
+PlanOrNone planRotary(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitRotary(mlir::func::FuncOp kernel);
+
 PlanOrNone planSelectBlocks(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitSelectBlocks(mlir::func::FuncOp kernel);
+/// Of the first stage of a plan of `planSelectBlocks`.
+mlir::LogicalResult emitScoreBlocks(mlir::func::FuncOp kernel);
+
+PlanOrNone planElementwise(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitElementwise(mlir::func::FuncOp kernel);
 
 PlanOrNone planAttention(mlir::func::FuncOp kernel);
 mlir::LogicalResult emitAttention(mlir::func::FuncOp kernel);

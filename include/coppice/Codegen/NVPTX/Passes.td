@@ -23,8 +23,13 @@ def CodegenNVPTXKernels : Pass<"codegen-nvptx-kernels", "::mlir::ModuleOp"> {
     ```mlir
     func.func @compact(%mask: !llvm.ptr, %list: !llvm.ptr, %count: !llvm.ptr, %symbols: !llvm.ptr)
         attributes {exec.shared_bytes = 32 : i64, exec.threads = 256 : i64} {
-      %s = llvm.load %symbols ...                          // the sizes of the step, from memory of the device
-      scf.for %item = %block_id to %items step %blocks     // a block does items until none is left
+      %memory = llvm.addrspacecast %symbols : !llvm.ptr to !llvm.ptr<1>
+      %field = llvm.getelementptr %memory[0] ...
+      %rows = llvm.load %field : !llvm.ptr<1> -> i64       // the sizes of the step, from memory of the device
+      ...
+      %block = nvvm.read.ptx.sreg.ctaid.x : i32
+      %blocks = nvvm.read.ptx.sreg.nctaid.x : i32
+      scf.for %item = %block to %items step %blocks ...    // a block does items until none is left
     ```
 
     Nothing is chosen here. `codegen-nvptx` is the pipeline from here to the LLVM and NVVM dialects.
@@ -39,12 +44,16 @@ def NVPTXApproximateMath : Pass<"nvptx-approximate-math"> {
     large arguments, become polynomials behind a reduction in f64. What is narrower than f32 is widened first.
 
     ```mlir
-    %e = math.exp %x : f32
+    func.func @f(%x: f32) -> f32 {
+      %e = math.exp %x : f32
+      return %e : f32
+    }
     ```
     becomes
     ```mlir
+    %log2e = arith.constant 1.44269502 : f32
     %s = arith.mulf %x, %log2e : f32
-    %e = llvm.call_intrinsic "llvm.nvvm.ex2.approx.f"(%s) : (f32) -> f32
+    %e = llvm.call_intrinsic "llvm.nvvm.ex2.approx.ftz.f32"(%s) : (f32) -> f32
     ```
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect", "::mlir::vector::VectorDialect"];
@@ -56,11 +65,13 @@ def NVPTXMarkKernels : Pass<"nvptx-mark-kernels", "::mlir::ModuleOp"> {
     Until they are functions of the LLVM dialect, kernels are known by the number of their threads alone.
 
     ```mlir
-    llvm.func @k(%x: !llvm.ptr) attributes {exec.threads = 256 : i64} { ... }
+    llvm.func @k(%x: !llvm.ptr) attributes {exec.threads = 256 : i64} {
+      llvm.return
+    }
     ```
     becomes
     ```mlir
-    llvm.func @k(%x: !llvm.ptr) attributes {exec.threads = 256 : i64, nvvm.kernel, nvvm.reqntid = array<i32: 256, 1, 1>} { ... }
+    llvm.func @k(%x: !llvm.ptr) attributes {exec.threads = 256 : i64, nvvm.kernel, nvvm.reqntid = array<i32: 256, 1, 1>} {
     ```
   }];
   let dependentDialects = ["::mlir::NVVM::NVVMDialect"];

@@ -14,10 +14,18 @@
 // | "gemm_merge"    | elements of a product of "gemm": adds up its parts     |
 // | "dots"          | as many elements of a product as the block has warps   |
 // | "compact"       | one list of rows                                       |
+// | "norm"          | rows or heads, `lanes` threads to each                 |
+// | "rows"          | as many accesses (16 bytes) of rows that are moved as  |
+// |                 | the block has threads: lookups, cache updates, gathers |
+// |                 | and projections                                        |
+// | "rotary"        | as many accesses of half a head as there are threads   |
+// | "score_blocks"  | `blocks` of what one row and one KV head choose from,  |
+// |                 | into the workspace                                     |
 // | "select_blocks" | the lists of blocks of one row and one KV head, and of |
 // |                 | the rows that choose with it                           |
 // | "attention"     | one query row by as many query heads as the block has  |
 // |                 | warps                                                  |
+// | "elementwise"   | as many accesses of the results as there are threads   |
 // | "loops"         | as many tiles of the result as the block has threads:  |
 // |                 | any kernel, a thread a tile                            |
 //
