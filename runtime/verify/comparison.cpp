@@ -62,8 +62,9 @@ bool Comparison::isLeftOut(const ComparedValue &value, int64_t row,
     return false;
   const Route &route = fast.program().routes[size_t(*value.partialRoute)];
   int64_t group = route.columns ? column / route.columns : 0;
-  return masks[size_t(row * fast.columns() + route.column + group)] ==
-         int8_t(value.passed);
+  return group < route.groups &&
+         masks[size_t(row * fast.columns() + route.column + group)] ==
+             int8_t(value.passed);
 }
 
 const std::vector<size_t> *Comparison::findKept(std::string_view name) const {

@@ -5,6 +5,9 @@
 
 #include "runtime/verify/comparison.h"
 
+#include <span>
+#include <vector>
+
 namespace coppice::rt {
 
 /// All rows that a program was fed so far, and what came of them.

@@ -3,15 +3,32 @@
 
 #include "runtime/verify/comparison.h"
 
+#include <span>
+#include <vector>
+
 namespace coppice::rt {
+
+/// The oracle's scores of the blocks that these lists choose from; null: there
+/// are none, or not of as many rows and heads.
+static const BlockScores *findScores(const Comparison &comparison,
+                                     const Kept &kept, int64_t width) {
+  auto named = comparison.blockScores.find(kept.value->name + ".scores");
+  if (named == comparison.blockScores.end())
+    return nullptr;
+  const BlockScores &scores = named->second;
+  if (scores.found.rows != kept.found.rows || scores.blocks == 0)
+    return nullptr;
+  int64_t heads = scores.found.width / scores.blocks;
+  bool fits = heads > 0 && width % heads == 0 && width > 0 &&
+              kept.found.width % (width / heads) == 0;
+  return fits ? &scores : nullptr;
+}
 
 /// Holds the lists of the fast program against the oracle's own, [rows, width].
 static void compareLists(Comparison &comparison, const Kept &kept,
                          std::span<const int32_t> own, int64_t width) {
   const ComparedValue &value = *kept.value;
-  auto named = comparison.blockScores.find(value.name + ".scores");
-  const BlockScores *scores =
-      named == comparison.blockScores.end() ? nullptr : &named->second;
+  const BlockScores *scores = findScores(comparison, kept, width);
   int64_t heads = scores ? scores->found.width / scores->blocks : 1;
   // Without scores the lists of all heads are compared as one.
   int64_t perHead = scores ? width / heads : kept.found.width;

@@ -20,8 +20,7 @@ static constexpr const char *kDescription =
     "  export   P.mlir -> a Hugging Face checkpoint\n"
     "  demo     all of it, with a table\n\n"
     "All commands of coppice-run (info, logits, generate, nll, bench, probe) "
-    "work here too;\ncoppice-run has a verify of its own, for two bundles that "
-    "are compiled.";
+    "work here too;\ncoppice-run has a verify of its own, for two bundles.";
 
 int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
   int exitCode = 0;
