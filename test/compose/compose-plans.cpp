@@ -22,8 +22,8 @@
 #include "coppice/Import/Import.h"
 #include "coppice/InitAll.h"
 #include "coppice/Replace/ChangeWeights.h"
-#include "coppice/Verify/Verify.h"
 #include "runtime/evaluate/runner.h"
+#include "runtime/verify/verify.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Diagnostics.h"
@@ -151,20 +151,20 @@ std::string PlanCheck::verify(ModuleOp pruned, bool hasBlocks) {
   if (std::string problem = compile(*oracle, "oracle.coppice", true);
       !problem.empty())
     return problem;
-  CompareOptions options;
+  rt::CompareOptions options;
   options.workload.batch = 3;
   options.workload.length = hasBlocks ? 45 : 13;
   options.workload.seed = seed;
   options.threads = 1;
-  llvm::Expected<VerifyReport> report =
-      compareBundles(path("fast.coppice"), path("oracle.coppice"), options);
+  rt::Result<rt::VerifyReport> report =
+      rt::compareBundles(path("fast.coppice"), path("oracle.coppice"), options);
   if (!report)
-    return "verify: " + llvm::toString(report.takeError());
+    return "verify: " + report.status().message();
   if (report->holds())
     return "";
   std::string text = "verify: does not hold:";
   for (const auto &values : {report->outputs, report->sites})
-    for (const ValueError &value : values)
+    for (const rt::ValueError &value : values)
       if (!value.holds())
         text += " " + value.name + " " + std::to_string(value.error);
   return text;

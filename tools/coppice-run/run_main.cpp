@@ -15,7 +15,7 @@ namespace {
 enum ExitCode { done = 0, failed = 1, wrongUsage = 2 };
 
 constexpr void (*commands[])(CLI::App &, Status &) = {
-    addInfo, addLogits, addGenerate, addNll, addBench, addProbe};
+    addInfo, addLogits, addGenerate, addNll, addBench, addProbe, addVerify};
 
 } // namespace
 
@@ -34,7 +34,8 @@ static int report(const char *program, const Status &status) {
   }
   if (status.ok())
     return done;
-  std::fprintf(stderr, "%s: error: %s\n", program, status.message().c_str());
+  if (!status.message().empty()) // else it has been said, see subcommands.h
+    std::fprintf(stderr, "%s: error: %s\n", program, status.message().c_str());
   return failed;
 }
 
@@ -62,8 +63,9 @@ int coppice_run_main(int argc, const char *const *argv) {
   const char *program = argc > 0 ? baseName(argv[0]) : "coppice-run";
   Status result;
   try {
-    CLI::App app("Runs compiled bundles: inspect, generate, score, measure.",
-                 program);
+    CLI::App app(
+        "Runs compiled bundles: inspect, generate, score, measure, compare.",
+        program);
     describe(app, result);
     // CLI11 would only say that a subcommand is missing.
     if (argc > 1 && argv[1][0] != '-' && !hasCommand(app, argv[1])) {

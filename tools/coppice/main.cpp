@@ -20,16 +20,9 @@ static constexpr const char *kDescription =
     "  export   P.mlir -> a Hugging Face checkpoint\n"
     "  demo     all of it, with a table\n\n"
     "All commands of coppice-run (info, logits, generate, nll, bench, probe) "
-    "work here too.";
+    "work here too;\ncoppice-run has a verify of its own, for two bundles.";
 
 int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
-  if (!arguments.empty() && isRunCommand(arguments.front())) {
-    std::vector<const char *> argv = {"coppice"};
-    for (const std::string &argument : arguments)
-      argv.push_back(argument.c_str());
-    return coppice_run_main(static_cast<int>(argv.size()), argv.data());
-  }
-
   int exitCode = 0;
   CLI::App app{kDescription, "coppice"};
   app.require_subcommand(1);
@@ -43,13 +36,21 @@ int coppice::driver::runDriver(const std::vector<std::string> &arguments) {
   addExportCommand(app, exitCode);
   addTuneCommand(app, exitCode);
   addDemoCommand(app, exitCode);
-  // CLI11 would only say that a subcommand is missing.
   auto isFirst = [&](const CLI::App *command) {
     return command->get_name() == arguments.front();
   };
   auto all = app.get_subcommands([](const CLI::App *) { return true; });
-  if (!arguments.empty() && arguments.front().substr(0, 1) != "-" &&
-      std::none_of(all.begin(), all.end(), isFirst)) {
+  const bool isOther =
+      !arguments.empty() && std::none_of(all.begin(), all.end(), isFirst);
+  // `verify` is a command of both; here it compiles.
+  if (isOther && isRunCommand(arguments.front())) {
+    std::vector<const char *> argv = {"coppice"};
+    for (const std::string &argument : arguments)
+      argv.push_back(argument.c_str());
+    return coppice_run_main(static_cast<int>(argv.size()), argv.data());
+  }
+  // CLI11 would only say that a subcommand is missing.
+  if (isOther && arguments.front().substr(0, 1) != "-") {
     std::fprintf(
         stderr, "coppice: error: unknown subcommand '%s'; see coppice --help\n",
         arguments.front().c_str());

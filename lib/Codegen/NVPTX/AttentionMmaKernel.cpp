@@ -70,7 +70,7 @@ LogicalResult emitAttentionMma(func::FuncOp kernel,
   FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
   if (failed(shell))
     return failure();
-  shell->preferRegistersToBlocks();
+  shell->setResidentBlocks(1);
   AttentionMmaEmitter(builder, *shell, attention, *rows, *keys).emit();
   kernel.erase();
   return success();

@@ -200,7 +200,7 @@ LogicalResult emitStage(func::FuncOp kernel, decoder::AttentionOp attention,
   FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
   if (failed(shell))
     return failure();
-  shell->preferRegistersToBlocks();
+  shell->setResidentBlocks(1);
   Emitter(builder, *shell, attention, config.splits, config.keys).emit();
   kernel.erase();
   return success();

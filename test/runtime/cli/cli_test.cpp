@@ -72,9 +72,9 @@ struct Cli : testing::Test {
 } // namespace
 
 TEST_F(Cli, HelpIsDataAndExitsWithZero) {
-  for (std::string words :
-       {"--help", "info --help", "logits --help", "generate --help",
-        "nll --help", "bench --help", "probe --help", "--version"}) {
+  for (std::string words : {"--help", "info --help", "logits --help",
+                            "generate --help", "nll --help", "bench --help",
+                            "probe --help", "verify --help", "--version"}) {
     Outcome outcome = run(words);
     EXPECT_EQ(outcome.code, 0) << words;
     EXPECT_NE(outcome.out, "") << words;
@@ -112,6 +112,9 @@ TEST_F(Cli, WrongUsageExitsWithTwo) {
   expectError(2, "bench " + bundle + " --phase both", "phase");
   expectError(2, "bench " + bundle + " --batch 0", "batch");
   expectError(2, "probe --threads -1", "threads");
+  expectError(2, "verify " + bundle, "oracle");
+  expectError(2, "verify " + bundle + " " + bundle + " --batch 0", "batch");
+  expectError(2, "verify " + bundle + " " + bundle + " --seed -1", "seed");
 }
 
 TEST_F(Cli, BadInputExitsWithOneAndNamesIt) {
@@ -123,6 +126,8 @@ TEST_F(Cli, BadInputExitsWithOneAndNamesIt) {
       words.replace(machine, 2, " " + machineFile());
     expectError(1, words, "nowhere");
   }
+  expectError(1, "verify nowhere " + bundle, "nowhere");
+  expectError(1, "verify " + bundle + " nowhere --seq 5", "nowhere");
   expectError(1, "nll " + bundle + " --text nowhere.txt", "nowhere.txt");
   expectError(1, "bench " + bundle + " --machine nowhere.json", "nowhere.json");
   expectError(1, "generate " + bundle + " --prompt a --target gpu", "gpu");
@@ -303,6 +308,38 @@ TEST_F(Cli, RoutesAreDecidedRecordedAndReplayed) {
   writeToyBundle(bundle, options);
   expectError(1, "logits " + bundle + x + " --routes all", "without");
   expectError(1, "logits " + bundle + x + " --record-routes r", "without");
+}
+
+TEST_F(Cli, VerifyHoldsOneBundleAgainstAnother) {
+  std::string words = "verify " + bundle + " " + directory / "other" +
+                      " --batch 2 --seq 8 --threads 1";
+  writeToyBundle(directory / "other", options);
+  Outcome outcome = run(words);
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_NE(outcome.out.find("layers.0.mlp"), std::string::npos) << outcome.out;
+  EXPECT_TRUE(outcome.out.ends_with("\nholds\n")) << outcome.out;
+
+  // What differs is said on stdout, and in the exit code.
+  options.poisoned = true;
+  options.poison = 1000;
+  writeToyBundle(directory / "other", options);
+  outcome = run(words);
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_TRUE(outcome.out.ends_with("\nDOES NOT HOLD\n")) << outcome.out;
+  outcome = run(words + " --json -");
+  EXPECT_EQ(outcome.code, 1);
+  Json record = Json::parse(outcome.out);
+  EXPECT_EQ(record["schema"], "coppice.verify/1");
+  EXPECT_EQ(record["input"], bundle);
+  EXPECT_EQ(record["oracle"], directory / "other");
+  EXPECT_EQ(record["holds"], false);
+
+  expectError(
+      1, "verify " + bundle + " " + directory / "other" + " --batch 3 --seq 6",
+      "--max-rows 18");
+  expectError(1, words + " --json " + directory.path(), "directory");
 }
 
 TEST_F(Cli, InfoListsRoutes) {

@@ -1,10 +1,11 @@
 // Choices of blocks of positions, the fast program's and the oracle's.
-#pragma once
+#ifndef COPPICE_RUNTIME_VERIFY_BLOCK_LISTS_H
+#define COPPICE_RUNTIME_VERIFY_BLOCK_LISTS_H
 
-#include "llvm/ADT/ArrayRef.h"
 #include <cstdint>
+#include <span>
 
-namespace coppice {
+namespace coppice::rt {
 
 /// What choices of blocks have come to. Both programs attend by the fast one's
 /// lists; these are held against those that the oracle would have made.
@@ -22,8 +23,10 @@ struct BlocksReport {
 
 /// Compares two lists, ascending with -1 behind their ends, given the oracle's
 /// score of each block (empty: nothing is chosen by score).
-void compareBlockLists(BlocksReport &report, llvm::ArrayRef<int32_t> fast,
-                       llvm::ArrayRef<int32_t> oracle,
-                       llvm::ArrayRef<float> scores);
+void compareBlockLists(BlocksReport &report, std::span<const int32_t> fast,
+                       std::span<const int32_t> oracle,
+                       std::span<const float> scores);
 
-} // namespace coppice
+} // namespace coppice::rt
+
+#endif

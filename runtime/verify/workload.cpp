@@ -3,13 +3,15 @@
 // step i hold piece i of every sequence that still has one. So step 0 is a
 // ragged prefill, step 1 mixes prefill that continues a past with decode rows,
 // and the rest are decode steps in which sequences run out one by one.
-#include "coppice/Verify/Workload.h"
+#include "runtime/verify/workload.h"
+
+#include "runtime/base/concat.h"
 
 #include <algorithm>
 #include <numeric>
 #include <random>
 
-namespace coppice {
+namespace coppice::rt {
 
 namespace {
 /// Uniform in [low, high]; std::uniform_int_distribution differs between
@@ -32,7 +34,7 @@ std::vector<int64_t> cutIntoPieces(int64_t length, std::mt19937_64 &random) {
 }
 } // namespace
 
-std::vector<WorkloadStep> makeWorkload(const WorkloadOptions &options) {
+std::vector<StepRows> makeWorkload(const WorkloadOptions &options) {
   std::mt19937_64 random(options.seed);
   std::vector<int32_t> slots(options.batch);
   std::iota(slots.begin(), slots.end(), 0);
@@ -46,21 +48,17 @@ std::vector<WorkloadStep> makeWorkload(const WorkloadOptions &options) {
     pieces.push_back(cutIntoPieces(length, random));
   }
 
-  std::vector<WorkloadStep> steps;
+  std::vector<StepRows> steps;
   std::vector<int64_t> fed(options.batch, 0);
   for (size_t index = 0;; ++index) {
-    WorkloadStep step;
+    StepRows step;
     for (int64_t sequence = 0; sequence < options.batch; ++sequence) {
       if (index >= pieces[sequence].size())
         continue;
       int64_t count = pieces[sequence][index];
-      for (int64_t i = 0; i < count; ++i) {
-        step.headRows.push_back(static_cast<int32_t>(step.tokens.size()));
-        step.tokens.push_back(
-            static_cast<int32_t>(draw(random, 0, options.vocabulary - 1)));
-        step.slots.push_back(slots[sequence]);
-        step.positions.push_back(static_cast<int32_t>(fed[sequence] + i));
-      }
+      for (int64_t i = 0; i < count; ++i)
+        step.add(static_cast<int32_t>(draw(random, 0, options.vocabulary - 1)),
+                 slots[sequence], fed[sequence] + i, /*head=*/true);
       fed[sequence] += count;
     }
     if (step.tokens.empty())
@@ -69,4 +67,31 @@ std::vector<WorkloadStep> makeWorkload(const WorkloadOptions &options) {
   }
 }
 
-} // namespace coppice
+namespace {
+/// A limit of a program beside what a workload wants of it.
+struct LimitCheck {
+  const char *what;        ///< behind a number
+  int64_t expected, found; ///< wanted, and what the program holds
+  const char *compileFlag, *verifyFlags;
+};
+} // namespace
+
+Status checkHolds(const std::string &path, const Limits &limits,
+                  const WorkloadOptions &options) {
+  const LimitCheck checks[] = {
+      {"sequences", options.batch, limits.slots, "--max-batch", "--batch"},
+      {"tokens in each sequence", options.length, limits.context,
+       "--max-context", "--seq"},
+      {"rows in a step (all of the workload)", largestStepOf(options),
+       limits.rows, "--max-rows", "--batch or --seq"}};
+  for (const LimitCheck &check : checks)
+    if (check.expected > check.found)
+      return invalidArgument(
+          concat(path, ": expected a program with room for ", check.expected,
+                 " ", check.what, ", found room for ", check.found,
+                 "; compile it with ", check.compileFlag, " ", check.expected,
+                 ", or lower ", check.verifyFlags));
+  return {};
+}
+
+} // namespace coppice::rt

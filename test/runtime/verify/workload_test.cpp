@@ -1,12 +1,12 @@
 // The steps that verify runs must be legal (contiguous positions per slot),
 // feed every token once and differ by seed.
-#include "coppice/Verify/Workload.h"
+#include "runtime/verify/workload.h"
 
 #include <gtest/gtest.h>
 #include <map>
 #include <set>
 
-using namespace coppice;
+using namespace coppice::rt;
 
 TEST(Workload, FeedsContiguousPositionsOfEachSlot) {
   for (uint64_t seed = 0; seed < 50; ++seed) {
@@ -17,7 +17,7 @@ TEST(Workload, FeedsContiguousPositionsOfEachSlot) {
     options.seed = seed;
     std::map<int32_t, int32_t> next;
     std::set<int32_t> slots;
-    for (const WorkloadStep &step : makeWorkload(options)) {
+    for (const StepRows &step : makeWorkload(options)) {
       ASSERT_EQ(step.tokens.size(), step.slots.size());
       ASSERT_EQ(step.tokens.size(), step.positions.size());
       ASSERT_EQ(step.tokens.size(), step.headRows.size());
@@ -45,7 +45,7 @@ TEST(Workload, MixesPrefillThatContinuesAPastWithDecodeRows) {
     options.length = 24;
     options.vocabulary = 100;
     options.seed = seed;
-    for (const WorkloadStep &step : makeWorkload(options)) {
+    for (const StepRows &step : makeWorkload(options)) {
       std::map<int32_t, int> rows;
       std::map<int32_t, int32_t> first;
       for (size_t row = 0; row < step.tokens.size(); ++row) {

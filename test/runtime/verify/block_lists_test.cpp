@@ -1,13 +1,13 @@
 // Lists of blocks of the fast program against the oracle's: what rounding may
 // decide, and what it may not.
-#include "coppice/Verify/BlockLists.h"
+#include "runtime/verify/block_lists.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-using namespace coppice;
+using namespace coppice::rt;
 
 namespace {
 BlocksReport compare(std::vector<int32_t> fast, std::vector<int32_t> oracle,

@@ -1,39 +1,38 @@
-// See BlockLists.h.
-#include "coppice/Verify/BlockLists.h"
+// See block_lists.h.
+#include "runtime/verify/block_lists.h"
 
-#include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/SmallVector.h"
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
-using namespace llvm;
+namespace coppice::rt {
 
-namespace coppice {
+using List = std::span<const int32_t>;
 
 /// What is in `list` and not in `other`.
-static SmallVector<int32_t> without(ArrayRef<int32_t> list,
-                                    ArrayRef<int32_t> other) {
-  SmallVector<int32_t> left;
+static std::vector<int32_t> without(List list, List other) {
+  std::vector<int32_t> left;
   for (int32_t block : list)
-    if (!is_contained(other, block))
+    if (std::find(other.begin(), other.end(), block) == other.end())
       left.push_back(block);
   return left;
 }
 
 /// By how much scores are against the fast list.
-static double marginOf(ArrayRef<int32_t> fast, ArrayRef<int32_t> oracle,
-                       ArrayRef<float> scores) {
+static double marginOf(List fast, List oracle, std::span<const float> scores) {
   constexpr double infinite = std::numeric_limits<double>::infinity();
-  SmallVector<int32_t> missed = without(oracle, fast),
+  std::vector<int32_t> missed = without(oracle, fast),
                        wrong = without(fast, oracle);
   if (missed.size() != wrong.size() || missed.empty())
     return infinite; // the same blocks in another order, or not as many
   // Scores decide about blocks before the row's own, which is the last.
-  int32_t own = *max_element(oracle);
+  int32_t own = *std::max_element(oracle.begin(), oracle.end());
   double largest = 0, best = -infinite, worst = infinite;
   for (float score : scores)
     largest = std::max(largest, std::abs(double(score)));
-  for (auto [mine, theirs] : zip_equal(wrong, missed)) {
+  for (size_t i = 0; i < wrong.size(); ++i) {
+    int32_t mine = wrong[i], theirs = missed[i];
     if (mine < 0 || mine >= own || theirs < 0 || theirs >= own ||
         size_t(own) > scores.size())
       return infinite;
@@ -46,10 +45,10 @@ static double marginOf(ArrayRef<int32_t> fast, ArrayRef<int32_t> oracle,
   return largest > 0 ? std::max(0.0, (best - worst) / largest) : 0;
 }
 
-void compareBlockLists(BlocksReport &report, ArrayRef<int32_t> fast,
-                       ArrayRef<int32_t> oracle, ArrayRef<float> scores) {
+void compareBlockLists(BlocksReport &report, List fast, List oracle,
+                       std::span<const float> scores) {
   ++report.lists;
-  if (fast == oracle)
+  if (std::equal(fast.begin(), fast.end(), oracle.begin(), oracle.end()))
     return;
   ++report.disagreements;
   double margin = marginOf(fast, oracle, scores);
@@ -57,4 +56,4 @@ void compareBlockLists(BlocksReport &report, ArrayRef<int32_t> fast,
     report.largestMargin = margin;
 }
 
-} // namespace coppice
+} // namespace coppice::rt

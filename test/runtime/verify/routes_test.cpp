@@ -1,8 +1,9 @@
 // verify with routes, on programs made by hand: decisions go from the fast
 // program to the oracle, undefined rows are left out, and routers that disagree
 // are told apart from values that are wrong.
-#include "coppice/Verify/RouteMix.h"
-#include "coppice/Verify/Verify.h"
+#include "runtime/verify/route_mix.h"
+#include "runtime/verify/verify.h"
+
 #include "temporary_directory.h"
 #include "toy_bundle.h"
 
@@ -10,7 +11,7 @@
 #include <gtest/gtest.h>
 #include <set>
 
-using namespace coppice;
+using namespace coppice::rt;
 using namespace coppice::rt::test;
 using Json = nlohmann::json;
 
@@ -44,7 +45,7 @@ struct VerifyRoutes : testing::Test {
     options.workload.seed = 3;
   }
 
-  llvm::Expected<VerifyReport>
+  Result<VerifyReport>
   compare(const std::function<void(Json &)> &editFast = nullptr,
           const std::function<void(Json &)> &editOracle = nullptr) {
     ToyOptions toy;
@@ -64,22 +65,22 @@ struct VerifyRoutes : testing::Test {
     auto made = compare(editFast, editOracle);
     if (made)
       return *made;
-    ADD_FAILURE() << llvm::toString(made.takeError());
+    ADD_FAILURE() << made.status().message();
     return {};
   }
 
   std::string problem(const std::function<void(Json &)> &editFast,
                       const std::function<void(Json &)> &editOracle = nullptr) {
     auto made = compare(editFast, editOracle);
-    return made ? "" : llvm::toString(made.takeError());
+    return made ? "" : made.status().message();
   }
 };
 
-const ValueError &valueOf(const VerifyReport &report, llvm::StringRef name) {
+const ValueError &valueOf(const VerifyReport &report, const std::string &name) {
   for (const ValueError &value : report.sites)
     if (value.name == name)
       return value;
-  throw std::out_of_range(name.str());
+  throw std::out_of_range(name);
 }
 
 } // namespace
@@ -173,7 +174,7 @@ TEST_F(VerifyRoutes, ProgramsOfOtherPlansAreRefused) {
 }
 
 TEST(RouteMix, EveryTurnComesUp) {
-  rt::Program program;
+  Program program;
   for (int64_t r = 0; r < 6; ++r)
     program.routes.push_back({std::to_string(r), r, 2 * r, 1, 0.5, ""});
   program.routeColumns = 12; // every other column is of no route

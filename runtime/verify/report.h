@@ -1,15 +1,14 @@
-// Runs two bundles of one model on the same ragged steps and compares them: the
-// fast path against the oracle.
-#pragma once
+// What a comparison of two programs has come to.
+#ifndef COPPICE_RUNTIME_VERIFY_REPORT_H
+#define COPPICE_RUNTIME_VERIFY_REPORT_H
 
-#include "coppice/Verify/BlockLists.h"
-#include "coppice/Verify/Workload.h"
-#include "llvm/ADT/StringRef.h"
-#include "llvm/Support/Error.h"
+#include "runtime/verify/block_lists.h"
+
+#include <cstdint>
 #include <string>
 #include <vector>
 
-namespace coppice {
+namespace coppice::rt {
 
 /// How far a value of the fast program is from the oracle's.
 struct ValueError {
@@ -20,6 +19,9 @@ struct ValueError {
   double tolerance = 0;
   int64_t rows = 0;                                 ///< rows compared
   bool holds() const { return error <= tolerance; } // false for NaN
+
+  /// Takes in the error of more rows.
+  void add(double more, int64_t moreRows);
 };
 
 /// What routers and masks have come to. Both programs take the fast one's
@@ -53,27 +55,6 @@ struct VerifyReport {
   bool holds() const;
 };
 
-struct CompareOptions {
-  WorkloadOptions workload; ///< `vocabulary` is taken from the bundle
-  int threads = 0;          ///< 0: as many as this process may use
-  std::string isa;          ///< of the fast bundle; empty: the best
-  /// Who decides which rows are kept (runtime/routes/route_source.h); empty: a
-  /// mix that differs from step to step and from route to route.
-  std::string routes;
-};
+} // namespace coppice::rt
 
-/// Tolerance on ||e||/||ref|| per row by the model's storage type: 1e-4 for
-/// f32; 2e-2 for f16, where a cache entry may round the other way; 3e-2 for
-/// bf16, where attention also rounds the weights of its sums, by up to 2^-9
-/// each. What a program stores in bf16 its oracle rounds as well (compile
-/// --round-like).
-double verifyTolerance(llvm::StringRef dtype);
-
-/// Compares every named value that both programs compute, and the logits. Rows
-/// that a route has passed over and whose result is undefined are left out.
-/// Errors: a bundle that does not load, a program without values in common.
-llvm::Expected<VerifyReport> compareBundles(llvm::StringRef fastPath,
-                                            llvm::StringRef oraclePath,
-                                            const CompareOptions &options);
-
-} // namespace coppice
+#endif
