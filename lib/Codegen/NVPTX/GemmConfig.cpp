@@ -163,7 +163,7 @@ constexpr int64_t kElementsInRegisters = 40;
 
 } // namespace
 
-GemmConfig chooseGemmConfig(const GemmShape &shape, bool canSplit) {
+GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes) {
   GemmConfig best;
   double fewest = -1;
   for (GemmConfig config : gemmCandidates()) {
@@ -173,7 +173,8 @@ GemmConfig chooseGemmConfig(const GemmShape &shape, bool canSplit) {
       continue;
     for (int64_t splits : {1, 2, 4, 8, 16}) {
       // Each part is worth a few steps.
-      if (splits > 1 && (!canSplit || shape.k < splits * config.depth * 4))
+      if (splits > 1 && (splits * shape.rows * shape.n * 4 > partBytes ||
+                         shape.k < splits * config.depth * 4))
         break;
       config.splits = splits;
       double cycles = predictCycles(config, shape);

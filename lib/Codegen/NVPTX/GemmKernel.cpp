@@ -164,10 +164,12 @@ LogicalResult GemmEmitter::computeTile(const GemmStore::Place &place,
 }
 
 LogicalResult GemmEmitter::emit() {
-  // Copies of less than 16 bytes take more registers, of data or addresses.
-  shell.setResidentBlocks(steps.alignment() < SharedTile::kChunkColumns
-                              ? llvm::divideCeil(config.residentBlocks(), 2)
-                              : config.residentBlocks());
+  // Copies of less than 16 bytes take more registers, of data or of addresses,
+  // and so do columns that are stored one by one.
+  bool isSimple = steps.alignment() == SharedTile::kChunkColumns &&
+                  ProductPlaces::hasPairs(gemm);
+  int64_t blocks = config.residentBlocks();
+  shell.setResidentBlocks(isSimple ? blocks : llvm::divideCeil(blocks, 2));
   ring = allocateShared(config.sharedBytes(), SharedTile::kBanks);
   if (gemm.hasRowsPerGroup())
     groupRows.emplace(b, shell, gemm, steps.countGroups(), config.rows,
@@ -218,7 +220,8 @@ GemmShape shapeOf(prune::GemmOp gemm) {
 /// The last row count of each variant; the last variant has no end, and its
 /// tiles are for so many rows.
 constexpr int64_t kRowBuckets[] = {16, 32, 64, 128, 512, 4096};
-constexpr int64_t kMostSplitRows = 64; // with more, there are tiles enough
+/// Of the workspace. With more rows there are tiles enough, as a rule.
+constexpr int64_t kMostPartBytes = 8 << 20;
 
 class GemmPlanner {
 public:
@@ -299,7 +302,9 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
   };
   for (int64_t bucket : kRowBuckets) {
     shape.rows = bucket;
-    GemmConfig config = chooseGemmConfig(shape, bucket <= kMostSplitRows);
+    GemmConfig config = chooseGemmConfig(
+        shape,
+        bucket == kRowBuckets[std::size(kRowBuckets) - 1] ? 0 : kMostPartBytes);
     if (last && toAttr(*last) != toAttr(config))
       planner.add(*last, most);
     last = config;

@@ -17,24 +17,21 @@ SmallVector<ProductPlaces::Column> GemmStore::findColumns(const Place &place) {
   return columns;
 }
 
-LogicalResult GemmStore::storeRow(ArrayRef<Value> sums, int64_t i, Value row,
-                                  ArrayRef<ProductPlaces::Column> columns) {
-  Type element = getElementTypeOrSelf(gemm.getResult());
+/// Elements of a row from pair or column number `first` on.
+LogicalResult GemmStore::storeSome(ArrayRef<Value> sums, int64_t i, Value row,
+                                   int64_t first,
+                                   ArrayRef<ProductPlaces::Column> columns) {
   ProductEpilogue epilogue(b, shell, gemm);
   SmallVector<SmallVector<ProductEpilogue::Operands>> operands;
-  // Without a branch: in the place of columns that are not there, the thread's
-  // first one is read, which nobody else writes.
   for (const ProductPlaces::Column &column : columns)
-    operands.push_back(epilogue.load(
-        row, select(column.isThere, column.column, columns.front().column),
-        width()));
+    operands.push_back(epilogue.load(row, column.column, width()));
 
   Value destination =
       gemm->getParentOfType<func::FuncOp>().getArguments().back();
   for (auto [number, column] : llvm::enumerate(columns)) {
     SmallVector<Value> values;
     for (int64_t each = 0; each < width(); ++each) {
-      int64_t place = number * width() + each;
+      int64_t place = (first + number) * width() + each;
       Value sum = tile.pairOf(sums, i, place / 2)[place % 2];
       FailureOr<Value> value = epilogue.apply(sum, operands[number][each]);
       if (failed(value))
@@ -42,14 +39,32 @@ LogicalResult GemmStore::storeRow(ArrayRef<Value> sums, int64_t i, Value row,
       values.push_back(*value);
     }
     ifThen(column.isThere, [&] {
-      Value address = addressOf(destination, {row, column.column});
-      if (width() == 1)
-        return store(values[0], address);
-      auto pair = VectorType::get(2, element);
-      store(vector::FromElementsOp::create(b, pair, values), address,
-            element.getIntOrFloatBitWidth() / 4);
+      auto type = VectorType::get(width(), values.front().getType());
+      store(vector::FromElementsOp::create(b, type, values),
+            addressOf(destination, {row, column.column}),
+            width() * type.getElementTypeBitWidth() / 8);
     });
   }
+  return success();
+}
+
+LogicalResult GemmStore::storeRow(ArrayRef<Value> sums, int64_t i, Value row,
+                                  ArrayRef<ProductPlaces::Column> columns) {
+  // As many operands are on their way at once as there are registers to spare.
+  constexpr int64_t kOperands = 16;
+  int64_t operands = width() * std::max<int64_t>(gemm.getExtras().size(), 1);
+  int64_t atOnce = std::max<int64_t>(kOperands / operands, 1);
+  // Without a branch: in the place of columns that are not there, the thread's
+  // first one is read, which nobody else writes.
+  SmallVector<ProductPlaces::Column> readable(columns);
+  for (ProductPlaces::Column &column : readable)
+    column.column =
+        select(column.isThere, column.column, columns.front().column);
+  for (int64_t first = 0, size = columns.size(); first < size; first += atOnce)
+    if (failed(storeSome(
+            sums, i, row, first,
+            ArrayRef(readable).slice(first, std::min(atOnce, size - first)))))
+      return failure();
   return success();
 }
 

@@ -39,6 +39,9 @@ private:
   int64_t width() const { return ProductPlaces::hasPairs(gemm) ? 2 : 1; }
   /// Of all pairs of a thread: one or two columns each.
   llvm::SmallVector<ProductPlaces::Column> findColumns(const Place &place);
+  mlir::LogicalResult storeSome(llvm::ArrayRef<Value> sums, int64_t i,
+                                Value row, int64_t first,
+                                llvm::ArrayRef<ProductPlaces::Column> columns);
   mlir::LogicalResult storeRow(llvm::ArrayRef<Value> sums, int64_t i, Value row,
                                llvm::ArrayRef<ProductPlaces::Column> columns);
 

@@ -49,11 +49,11 @@ void checkProduct(const GemmSpec &spec, const nvptx::PlanOptions &options,
   EXPECT_EQ(kernels->strategy("product"), expectedStrategy(spec, options));
   bool hasSets = spec.rows != Rows::All || spec.panelSize || spec.groupSize;
   if (rowCounts.empty())
-    rowCounts = {0, 1, pick(2, 8), pick(9, 40)};
+    rowCounts = {0, pick(1, 8), pick(9, 40)};
   for (int64_t m : rowCounts)
     for (Kept kept :
-         hasSets ? std::vector{Kept::None, Kept::One, Kept::Some, Kept::All}
-                 : std::vector{Kept::All}) {
+         hasSets &&m ? std::vector{Kept::None, Kept::One, Kept::Some, Kept::All}
+                     : std::vector{Kept::All}) {
       SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
       GemmProblem problem(spec, m, kept);
       Guarded weight(store(problem.weight(), spec.weight));

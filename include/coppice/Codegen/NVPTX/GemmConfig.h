@@ -55,8 +55,9 @@ struct GemmShape {
   bool throughRegisters() const { return k % 2 || group % 2; }
 };
 
-/// What is predicted to be fastest. `canSplit`: K may be cut.
-GemmConfig chooseGemmConfig(const GemmShape &shape, bool canSplit);
+/// What is predicted to be fastest. K may be cut as long as the sums of its
+/// parts take no more than `partBytes`.
+GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes);
 
 } // namespace coppice::nvptx
 
