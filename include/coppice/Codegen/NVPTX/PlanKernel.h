@@ -11,7 +11,11 @@
 // |-----------|--------------------------------------------------------------|
 // | "dots"    | as many elements of a product as the block has warps         |
 // | "compact" | one list of rows                                             |
-// | "attention" | one query row by as many query heads as the block has warps  |
+// | "attention" | a query row by as many query heads as the block has warps |
+// | "attention_mma" | a block of query rows and the heads of a KV head        |
+// | "attention_split" | a row, one or more of its query heads, and a chunk of |
+// |           | the positions                                                |
+// | "attention_merge" | as "attention", from the chunks' results              |
 // | "loops"   | as many tiles of the result as the block has threads: any    |
 // |           | kernel, a thread a tile                                      |
 //
