@@ -452,6 +452,8 @@ const AttentionCase kCases[] = {
     // The widest heads of matrices, and queries of the caches' type.
     {128, 4, 1, "bf16", 0, {kGPU}, 0, 0, kPowersOfTwo, 0, "bf16", "bf16"},
     {256, 2, 1, "f16", 30, {kGPU}},
+    // More heads share a KV head than a warp of products has lines.
+    {16, 20, 1, "bf16", 0, {kGPU}},
     // A scale below 0.
     {20, 4, 2, "f32", 0, {"avx2", kGPU}, 0, 0, -0.25f},
     // Narrow queries and results; lists of rows: one, one for each KV head, one
