@@ -112,8 +112,10 @@ static KernelPlan planMany(func::FuncOp kernel, decoder::AttentionOp attention,
 static KernelVariant planFew(func::FuncOp kernel,
                              decoder::AttentionOp attention,
                              AffineExpr extent) {
-  // A list of blocks may be short, and a chunk is a block at least.
-  constexpr int64_t kFewRows = 16, kSplits = 32, kMostLines = 64;
+  // As many rows as sequences that decode together, say: what blocks of rows
+  // could share are prompts' keys, and a prompt of so few rows is short work. A
+  // list of blocks may be short, and a chunk is a block at least.
+  constexpr int64_t kFewRows = 64, kSplits = 32, kMostLines = 64;
   int64_t splits = kSplits;
   if (int64_t blocks = attention.getBlocksPerHead())
     splits = std::min(splits, blocks);

@@ -23,8 +23,13 @@
 // |                 | into the workspace                                     |
 // | "select_blocks" | the lists of blocks of one row and one KV head, and of |
 // |                 | the rows that choose with it                           |
-// | "attention"     | one query row by as many query heads as the block has  |
+// | "attention"     | a query row by as many query heads as the block has    |
 // |                 | warps                                                  |
+// | "attention_mma" | a block of query rows and the heads of a KV head, by   |
+// |                 | tensor cores                                           |
+// | "attention_split" | a row, one or more of its query heads, and a chunk   |
+// |                 | of the positions                                       |
+// | "attention_merge" | as "attention", from the chunks' results             |
 // | "elementwise"   | as many accesses of the results as there are threads   |
 // | "loops"         | as many tiles of the result as the block has threads:  |
 // |                 | any kernel, a thread a tile                            |
