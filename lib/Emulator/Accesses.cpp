@@ -94,7 +94,7 @@ ThreadBlock::find(const Thread &thread, const Instruction &at, unsigned space,
                         bytes, offset, buffer->name));
     return std::nullopt;
   }
-  return Place{kGlobal, buffer->data + offset, &buffer->shadow,
+  return Place{kGlobal, buffer->data + offset, buffer->tracked(),
                static_cast<uint64_t>(offset), address};
 }
 

@@ -23,8 +23,8 @@ uint64_t GlobalMemory::add(llvm::StringRef name, uint8_t *data, uint64_t bytes,
                            uint64_t alignment) {
   // An odd multiple of the alignment: whoever assumes more finds less.
   uint64_t address = ((buffers.size() + 1) << kBufferShift) + alignment;
-  buffers.push_back(
-      {name.str(), data, address, bytes, writable, Shadow(bytes, initialized)});
+  buffers.push_back({name.str(), data, address, bytes, writable, initialized,
+                     Shadow(bytes, initialized)});
   return address;
 }
 

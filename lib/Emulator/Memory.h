@@ -94,7 +94,13 @@ struct Buffer {
   uint64_t address;
   uint64_t bytes;
   bool writable;
+  bool initialized;
   Shadow shadow;
+
+  /// Null where no access can be wrong but by its place: bytes that are there
+  /// and stay as they are. That spares kernels a list of all their threads for
+  /// each byte that all of them read.
+  Shadow *tracked() { return writable || !initialized ? &shadow : nullptr; }
 };
 
 /// All buffers that kernels may address.

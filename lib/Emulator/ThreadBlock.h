@@ -101,7 +101,7 @@ public:
   struct Place {
     unsigned space = kGlobal; // kGlobal (constants, too), kShared or kLocal
     uint8_t *data = nullptr;
-    Shadow *shadow = nullptr; // null for local memory
+    Shadow *shadow = nullptr; // null for local memory and for constants
     uint64_t offset = 0;      // in the buffer, or the space
     uint64_t address = 0;     // of global memory
   };

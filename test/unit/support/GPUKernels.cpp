@@ -71,6 +71,8 @@ private:
     SmallVector<KernelArgument> arguments;
     for (auto [number, data] : llvm::enumerate(args)) {
       int64_t bytes = workspaceBytes;
+      BufferOptions buffer;
+      buffer.writable = number + kernel.results >= kernel.arguments.size();
       if (number < kernel.arguments.size()) {
         bytes = kernel.arguments[number].elementBytes;
         for (const Expr &extent : kernel.arguments[number].shape)
@@ -78,7 +80,7 @@ private:
       }
       arguments.push_back(KernelArgument::pointer(
           (*emulator)->addBuffer("argument " + std::to_string(number),
-                                 const_cast<void *>(data), bytes)));
+                                 const_cast<void *>(data), bytes, buffer)));
     }
     std::vector<int64_t> sizes = symbols.values();
     arguments.push_back(KernelArgument::pointer((*emulator)->addBuffer(

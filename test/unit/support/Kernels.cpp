@@ -56,6 +56,7 @@ LogicalResult Kernels::plan(ModuleOp module, Plan planKernel) {
     if (failed(plan))
       return failure();
     Kernel &entry = kernels[kernel.getName()];
+    entry.results = kernel.getNumResults();
     for (exec::PackingAttr packing : plan->packings)
       entry.panels.push_back(packing ? packing.getPanels() : 0);
     for (auto [arg, type] : llvm::enumerate(kernel.getArgumentTypes())) {

@@ -88,6 +88,7 @@ protected:
     int64_t rows = 0;     // of one of its work items, where it says so
     std::vector<Variant> variants;
     std::vector<Argument> arguments;
+    unsigned results = 0; // so many last arguments are written
   };
 
   using Plan = llvm::function_ref<mlir::FailureOr<KernelPlan>(
