@@ -25,6 +25,7 @@ config.substitutions.append(("%coppice-opt", opt))
 config.substitutions.append((r"(?<![\w/.%-])coppice-opt\b", opt + " --verify-roundtrip"))
 config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%source_root", config.coppice_source))
+config.substitutions.append(("%build_root", os.path.dirname(config.coppice_tools)))
 config.substitutions.append(("%data", os.path.join(config.test_source_root, "Inputs")))
 
 # Models and texts that the project does not commit; the tests that need them are

@@ -239,6 +239,7 @@ const coppice_device_driver emulatorDriver = {
     .download = download,
     .launch = launch,
     .synchronize = synchronize,
+    .flush_caches = nullptr,
     .threads = threads,
     .host_parallel = hostParallel,
 };

@@ -87,6 +87,12 @@ typedef struct coppice_device_driver {
   coppice_status (*synchronize)(coppice_device *device,
                                 coppice_device_message *message);
 
+  /* Puts everything that kernels have touched out of the device's caches,
+   * before work that is given to it later. NULL: the host's caches are the
+   * device's. */
+  coppice_status (*flush_caches)(coppice_device *device,
+                                 coppice_device_message *message);
+
   /* Host threads that the device uses, the caller's included. */
   int32_t (*threads)(const coppice_device *device);
 

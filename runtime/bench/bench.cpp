@@ -85,6 +85,10 @@ struct Run {
   Rates best;
   std::vector<Rates> looks{}; ///< while the present cell is measured
 
+  /// Rates are those of the CPU: of another device the description is all that
+  /// is known.
+  bool canLook() const { return context.target == "cpu"; }
+
   /// Null: the caches stay as they are.
   const CacheFlush *flusher() const { return options.hot ? nullptr : &*flush; }
 };
@@ -289,7 +293,7 @@ static bool isTight(const std::vector<double> &dense,
 /// Looks at the rates once more. Not while caches are to stay hot: a look
 /// empties them.
 static void lookAtCeilings(Run &run) {
-  if (run.options.hot)
+  if (run.options.hot || !run.canLook())
     return;
   Look seen =
       lookAtRates(run.flush->stream(), run.context.threads, run.context.isa);
@@ -301,6 +305,11 @@ static void lookAtCeilings(Run &run) {
 /// it was probed, since others use the machine too. Looks are apart, so that
 /// one short disturbance does not decide.
 static void lookBeforePredicting(Run &run) {
+  if (!run.canLook()) {
+    run.now = run.machine;
+    run.context.predictionRates = run.machine.at(run.context.threads).typical;
+    return;
+  }
   constexpr int64_t most = 25;
   constexpr std::chrono::milliseconds pause(40);
   int64_t looks = std::min(run.options.maxRepeats, most);
@@ -327,7 +336,8 @@ static Status tightenBounds(const Run &run, CellResult &result) {
   Rates &best = machine.at(run.context.threads).best;
   best.raise(run.best);
   result.boundCeilings = best;
-  result.measuredRates = medianOf(run.looks);
+  result.measuredRates =
+      run.looks.empty() ? run.context.predictionRates : medianOf(run.looks);
   auto tighten = [&](const MeasuredSide &side, SideResult &figures) -> Status {
     auto estimate = [&](const std::vector<RouteCount> &routes) {
       std::vector<RouteLoad> loads;

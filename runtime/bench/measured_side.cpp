@@ -165,6 +165,20 @@ Status MeasuredSide::countRoutes(const StepRows &rows) {
   return {};
 }
 
+/// The device's caches, or, where those are the host's, these. Null: they stay
+/// as they are.
+Status MeasuredSide::flushCaches(const CacheFlush *flush) {
+  if (!flush)
+    return {};
+  int32_t flushed = 0;
+  if (coppice_status code =
+          coppice_session_flush_caches(model.session(), &flushed))
+    return lastFailure(code);
+  if (!flushed)
+    flush->run();
+  return {};
+}
+
 Result<double> MeasuredSide::time(const Cell &cell,
                                   const std::vector<StepRows> &inputs,
                                   const CacheFlush *flush) {
@@ -173,8 +187,8 @@ Result<double> MeasuredSide::time(const Cell &cell,
   auto decided = decide(inputs);
   if (!decided)
     return decided.status();
-  if (flush)
-    flush->run();
+  if (Status status = flushCaches(flush); !status.ok())
+    return status;
   std::chrono::duration<double> total{};
   for (const StepRows &rows : *decided) {
     auto begin = std::chrono::steady_clock::now();
@@ -212,8 +226,8 @@ MeasuredSide::timeDispatches(const Cell &cell,
   auto decided = decide(inputs);
   if (!decided)
     return decided.status();
-  if (flush)
-    flush->run();
+  if (Status status = flushCaches(flush); !status.ok())
+    return status;
   Observation seen;
   seen.times.dispatches.assign(program().dispatches.size(), 0);
   coppice_session_observe(

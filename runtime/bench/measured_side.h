@@ -93,6 +93,7 @@ public:
                                        const CacheFlush *flush);
 
 private:
+  Status flushCaches(const CacheFlush *flush);
   explicit MeasuredSide(Runner runner);
   Status begin(const Cell &cell);
   Result<std::vector<StepRows>> decide(std::vector<StepRows> inputs);

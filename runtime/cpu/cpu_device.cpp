@@ -161,6 +161,7 @@ const coppice_device_driver coppice::rt::cpuDriver = {
     .download = copy,
     .launch = launch,
     .synchronize = synchronize,
+    .flush_caches = nullptr,
     .threads = threadCount,
     .host_parallel = hostParallel,
 };

@@ -36,12 +36,15 @@ struct CudaDevice {
   CUdeviceptr symbols = 0;
   std::vector<int64_t> written;
   std::vector<void *> pointers; // of a launch; kept for its memory
+  CUdeviceptr sweep = 0;        // what is written to empty the caches
+  size_t sweepBytes = 0;
 
   explicit CudaDevice(const CudaApi &cuda) : cuda(cuda) {}
   ~CudaDevice() {
     // Nothing is left to tell anybody of what fails here.
-    if (symbols)
-      cuda.memoryFree(symbols);
+    for (CUdeviceptr memory : {symbols, sweep})
+      if (memory)
+        cuda.memoryFree(memory);
     if (stream)
       cuda.streamDestroy(stream);
     if (context)
@@ -378,6 +381,32 @@ coppice_status launch(coppice_device *handle, coppice_kernel *kernelHandle,
               message);
 }
 
+// Writes four times what the L2 cache holds.
+coppice_status flushCaches(coppice_device *handle,
+                           coppice_device_message *message) {
+  CudaDevice &device = enter(handle);
+  Status status;
+  if (!device.sweep) {
+    int bytes = 0;
+    status = device.cuda.check(
+        device.cuda.deviceGetAttribute(&bytes, attributeL2Bytes, device.device),
+        "cannot ask for the GPU's cache");
+    device.sweepBytes = size_t(std::max(bytes, 16 << 20)) * 4;
+    if (status.ok())
+      status = device.cuda.check(
+          device.cuda.memoryAllocate(&device.sweep, device.sweepBytes),
+          "cannot allocate memory");
+  }
+  if (status.ok())
+    status = device.cuda.check(device.cuda.memorySet(device.sweep, 0,
+                                                     device.sweepBytes,
+                                                     device.stream),
+                               "cannot clear memory");
+  if (!status.ok())
+    return tell(status, message);
+  return synchronize(handle, message);
+}
+
 int32_t threadCount(const coppice_device *device) {
   return reinterpret_cast<const CudaDevice *>(device)->pool->threads();
 }
@@ -404,6 +433,7 @@ const coppice_device_driver coppice::rt::cudaDriver = {
     .download = download,
     .launch = launch,
     .synchronize = synchronize,
+    .flush_caches = flushCaches,
     .threads = threadCount,
     .host_parallel = hostParallel,
 };

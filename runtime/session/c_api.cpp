@@ -198,6 +198,19 @@ coppice_status coppice_session_read_route(coppice_session *session,
   });
 }
 
+coppice_status coppice_session_flush_caches(coppice_session *session,
+                                            int32_t *flushed) {
+  return guarded([&]() -> Status {
+    if (Status status = expectHandles({session, flushed}); !status.ok())
+      return status;
+    auto done = session->session->flushCaches();
+    if (!done)
+      return done.status();
+    *flushed = *done;
+    return {};
+  });
+}
+
 coppice_status coppice_session_reset(coppice_session *session, int32_t slot) {
   return guarded([&] {
     if (Status status = expectHandles({session}); !status.ok())

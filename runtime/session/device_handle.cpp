@@ -128,4 +128,14 @@ Status DeviceHandle::synchronize() {
   return toStatus(driver->synchronize(device, &message), message);
 }
 
+Result<bool> DeviceHandle::flushCaches() {
+  if (!driver->flush_caches)
+    return false;
+  coppice_device_message message = {};
+  Status status = toStatus(driver->flush_caches(device, &message), message);
+  if (!status.ok())
+    return status;
+  return true;
+}
+
 } // namespace coppice::rt

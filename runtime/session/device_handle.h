@@ -43,6 +43,8 @@ public:
   Status launch(coppice_kernel *kernel, std::span<void *const> args,
                 std::span<const int64_t> symbols, int64_t grid);
   Status synchronize();
+  // False, and nothing is done, where the host's caches are the device's.
+  Result<bool> flushCaches();
 
   template <typename Function>
   void hostParallel(int64_t count, Function &&function) {

@@ -33,6 +33,7 @@ public:
   create(std::shared_ptr<const Bundle> bundle,
          const coppice_session_options &options);
 
+  Result<bool> flushCaches() { return device.flushCaches(); }
   Status step(const coppice_step &step, float *logits);
   Result<SymbolValues> symbols(const coppice_step &step) const;
 

@@ -4,6 +4,7 @@
 #include "runtime/bench/host.h"
 #include "runtime/bench/machine_file.h"
 #include "runtime/bench/record.h"
+#include "runtime/bundle/bundle.h"
 #include "tools/coppice-run/output.h"
 #include "tools/coppice-run/route_flags.h"
 #include "tools/coppice-run/seed_check.h"
@@ -104,6 +105,15 @@ private:
 
 } // namespace
 
+/// Is what will run code for CPUs? A bundle is for CPUs or for GPUs.
+static Result<bool> runsOnCPU(const BenchOptions &options) {
+  auto bundle = Bundle::open(options.pruned);
+  if (!bundle)
+    return bundle.status();
+  const std::vector<Target> &targets = bundle->program().targets;
+  return targets.empty() || targets.front().name == "cpu";
+}
+
 static Status run(Flags flags) {
   if (Status status = checkAppendable(flags.json); !status.ok())
     return status;
@@ -111,10 +121,17 @@ static Status run(Flags flags) {
   for (const std::string &phase : flags.phases)
     flags.bench.phases.push_back(phase == "decode" ? Phase::Decode
                                                    : Phase::Prefill);
+  auto isForCPU = runsOnCPU(flags.bench);
+  if (!isForCPU)
+    return isForCPU.status();
+  if (!*isForCPU && flags.machine.empty())
+    return invalidArgument(
+        "expected --machine FILE with what is known of the GPU, found none: "
+        "'probe' measures CPUs; benchmarks/machines has data sheets");
   Result<Machine> machine = machineToPredictFor(flags.machine);
   if (!machine)
     return machine.status();
-  if (machine->cpu != cpuName())
+  if (*isForCPU && machine->cpu != cpuName())
     std::fprintf(stderr,
                  "note: the machine description is of '%s', this is '%s': "
                  "predictions and bounds are those of the former\n",

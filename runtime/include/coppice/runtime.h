@@ -141,6 +141,12 @@ coppice_status coppice_session_route(const coppice_session *session,
 coppice_status coppice_session_read_route(coppice_session *session,
                                           int64_t index, int8_t *mask);
 
+/* Puts what steps have touched out of the caches of the session's device, and
+ * waits for that; `flushed` is 0, and nothing is done, where these are the
+ * host's. */
+coppice_status coppice_session_flush_caches(coppice_session *session,
+                                            int32_t *flushed);
+
 /* Forgets a slot's tokens (slot < 0: all slots). */
 coppice_status coppice_session_reset(coppice_session *session, int32_t slot);
 
