@@ -121,25 +121,6 @@ bool Guarded::intact() const {
          std::all_of(storage.end() - margin, storage.end(), isFiller);
 }
 
-double rowError(const std::vector<float> &a, const std::vector<float> &b,
-                int64_t width) {
-  double worst = 0;
-  for (size_t row = 0; row * width < b.size(); ++row) {
-    double difference = 0, norm = 0;
-    for (int64_t i = 0; i < width; ++i) {
-      double x = a[row * width + i], y = b[row * width + i];
-      difference += (x - y) * (x - y);
-      norm += y * y;
-    }
-    double error =
-        norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
-    if (std::isnan(error))
-      return error;
-    worst = std::max(worst, error);
-  }
-  return worst;
-}
-
 std::vector<float> multiply(const std::vector<float> &a,
                             const std::vector<float> &w, int64_t m, int64_t n,
                             int64_t k) {
