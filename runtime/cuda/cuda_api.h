@@ -26,6 +26,7 @@ constexpr CUresult cudaErrorOutOfMemory = 2;
 constexpr CUresult cudaErrorNoDevice = 100;
 
 // CUdevice_attribute
+constexpr int attributeL2Bytes = 38;
 constexpr int attributeMajor = 75; // of the compute capability
 constexpr int attributeMinor = 76;
 constexpr int attributeSharedOptin = 97; // bytes that a block may ask for

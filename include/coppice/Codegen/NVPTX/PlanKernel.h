@@ -7,7 +7,6 @@
 // Kernels are for sm_80: chips that follow run them, too. Weights are read as
 // they are, row by row, unless a plan says `packing`.
 //
-<<<<<<< HEAD
 // | strategy        | one work item                                          |
 // |-----------------|--------------------------------------------------------|
 // | "gemm"          | a tile of a product of f16 or bf16, by tensor cores;   |
@@ -34,18 +33,6 @@
 // | "elementwise"   | as many accesses of the results as there are threads   |
 // | "loops"         | as many tiles of the result as the block has threads:  |
 // |                 | any kernel, a thread a tile                            |
-=======
-// | strategy     | one work item                                             |
-// |--------------|-----------------------------------------------------------|
-// | "gemm"       | a tile of a product of f16 or bf16, by tensor cores; or   |
-// |              | its sums over a part of K, to the workspace               |
-// | "gemm_merge" | elements of a product of "gemm" whose parts it adds up    |
-// | "dots"       | a few rows of as many columns of a product as the block   |
-// |              | has warps, or fewer that warps share                      |
-// | "compact"    | one list of rows                                          |
-// | "loops"      | as many tiles of the result as the block has threads: any |
-// |              | kernel, a thread a tile                                   |
->>>>>>> 9c20e88caf45b412766c8bc0d58f690438f3048b
 //
 //===----------------------------------------------------------------------===//
 
