@@ -79,11 +79,23 @@ static llvm::StringMap<rt::KernelShape> shapesOf(ModuleOp lowered) {
       return kernel->getAttrOfType<IntegerAttr>(name).getInt();
     };
     if (kernel->hasAttr(exec::threadsAttrName))
-      shapes[kernel.getSymName()] = rt::KernelShape{
-          static_cast<int32_t>(numberOf(exec::threadsAttrName)),
-          numberOf(exec::sharedAttrName)};
+      shapes[kernel.getSymName()] =
+          rt::KernelShape{static_cast<int32_t>(numberOf(exec::threadsAttrName)),
+                          numberOf(exec::sharedAttrName)};
   }
   return shapes;
+}
+
+/// A kernel that no block of the chip could run is a fault of its plan.
+static LogicalResult checkSharedMemory(ModuleOp lowered, const GPUTarget &gpu) {
+  for (const auto &[name, shape] : shapesOf(lowered))
+    if (shape.sharedBytes > gpu.sharedBytes())
+      return emitError(UnknownLoc::get(lowered.getContext()))
+             << "kernel '" << name << "': expected at most "
+             << gpu.sharedBytes()
+             << " bytes of shared memory, which a block on " << gpu.chip
+             << " has, found " << shape.sharedBytes;
+  return success();
 }
 
 static InFlightDiagnostic emitOutsideError(ModuleOp module) {
@@ -184,7 +196,8 @@ LogicalResult coppice::emitGPUKernels(ModuleOp kernels,
     return failure();
   CodeWriter writer(**lowered, directory, targets);
   for (const GPUTarget &gpu : gpus)
-    if (failed(gpu.emulated ? writer.writeEmulated(gpu) : writer.writePTX(gpu)))
+    if (failed(checkSharedMemory(**lowered, gpu)) ||
+        failed(gpu.emulated ? writer.writeEmulated(gpu) : writer.writePTX(gpu)))
       return failure();
   return success();
 }

@@ -25,4 +25,10 @@ FailureOr<GPUTarget> GPUTarget::parse(StringRef name, std::string &error) {
   return failure();
 }
 
+int64_t GPUTarget::sharedBytes() const {
+  if (chip == "sm_86" || chip == "sm_89" || chip == "sm_120")
+    return 99 * 1024;
+  return (chip == "sm_80" ? 163 : 227) * 1024;
+}
+
 } // namespace coppice

@@ -84,8 +84,14 @@ Status CudaApi::check(CUresult result, const char *what) const {
   std::string text = concat(what, ": ", name, " (", result, ")");
   if (result == cudaErrorOutOfMemory)
     return outOfMemory(text);
-  if (result == cudaErrorNoDevice)
+  if (result == cudaErrorNoDevice || result == cudaErrorNoBinaryForGpu)
     return unsupported(text);
+  if (result == cudaErrorUnsupportedPtxVersion) {
+    int version = 0;
+    driverGetVersion(&version);
+    return unsupported(concat(text, ": the driver knows CUDA ", version / 1000,
+                              ".", version % 1000 / 10, "; update it"));
+  }
   return internalError(text);
 }
 

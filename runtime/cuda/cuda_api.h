@@ -24,6 +24,8 @@ using CUstream = struct CUstream_st *;
 // CUresult
 constexpr CUresult cudaErrorOutOfMemory = 2;
 constexpr CUresult cudaErrorNoDevice = 100;
+constexpr CUresult cudaErrorNoBinaryForGpu = 209;
+constexpr CUresult cudaErrorUnsupportedPtxVersion = 222;
 
 // CUdevice_attribute
 constexpr int attributeL2Bytes = 38;

@@ -55,7 +55,7 @@ struct CudaDevice {
   Status writeSymbols(const int64_t *values, size_t count);
 };
 
-// The device, for the thread that calls: a context belongs to one at a time.
+// The device, whose context becomes the calling thread's, and stays it.
 CudaDevice &enter(coppice_device *handle) {
   auto &device = *reinterpret_cast<CudaDevice *>(handle);
   device.cuda.contextSetCurrent(device.context); // what fails, fails below
@@ -147,14 +147,16 @@ Status checkChip(const char *target, bool isCubin) {
     return {};
   char name[128] = "a GPU";
   cuda.deviceGetName(name, sizeof(name), device);
-  return unsupported(concat(
-      "target ", quote(target), " needs compute capability ",
-      chip->capability / 10, ".", chip->capability % 10,
-      chip->exact ? " exactly"
-      : isCubin   ? ", of that generation"
-                  : "",
-      ", found ", name, " with ", major, ".", minor,
-      "; compile the bundle for this GPU (--target cuda:sm_", found, ")"));
+  return unsupported(
+      concat("target ", quote(target), " needs compute capability ",
+             chip->capability / 10, ".", chip->capability % 10,
+             chip->exact ? " exactly"
+             : isCubin   ? ", of that generation"
+                         : "",
+             ", found ", name, " with ", major, ".", minor,
+             found < 80 ? "; there is no code for GPUs before 8.0"
+                        : "; compile the bundle for a chip that this GPU runs "
+                          "(--target cuda:sm_80)"));
 }
 
 coppice_status check(const char *target, const char *const *features,
@@ -261,7 +263,11 @@ coppice_status findKernel(coppice_device *handle, coppice_module *module,
   Status status = device.cuda.check(
       device.cuda.moduleGetFunction(&kernel.function,
                                     reinterpret_cast<CUmodule>(module), name),
-      name);
+      "expected it in the code");
+  if (!status.ok())
+    return tell(
+        invalidFile(status.message()).at(concat("kernel ", quote(name))),
+        message);
   status = allowShared(device, kernel.function, shape->shared_bytes);
   if (!status.ok())
     return tell(status.at(concat("kernel ", quote(name))), message);
@@ -299,26 +305,28 @@ void release(coppice_device *handle, void *memory) {
   device.cuda.memoryFree(addressOf(memory));
 }
 
-// The source may be changed when this returns: the driver has taken a copy of
-// what is not pinned.
-coppice_status upload(coppice_device *handle, void *target, const void *source,
-                      int64_t bytes, coppice_device_message *message) {
-  if (bytes == 0)
-    return COPPICE_OK;
-  CudaDevice &device = enter(handle);
-  return tell(
-      device.cuda.check(device.cuda.copyToDevice(addressOf(target), source,
-                                                 size_t(bytes), device.stream),
-                        "cannot copy to the GPU"),
-      message);
-}
-
 coppice_status synchronize(coppice_device *handle,
                            coppice_device_message *message) {
   CudaDevice &device = enter(handle);
   return tell(device.cuda.check(device.cuda.streamSynchronize(device.stream),
                                 "the GPU has failed"),
               message);
+}
+
+// Waits, so that the source may be changed when this returns: what an
+// asynchronous copy does with memory that is not pinned is left to the driver.
+coppice_status upload(coppice_device *handle, void *target, const void *source,
+                      int64_t bytes, coppice_device_message *message) {
+  if (bytes == 0)
+    return COPPICE_OK;
+  CudaDevice &device = enter(handle);
+  Status status =
+      device.cuda.check(device.cuda.copyToDevice(addressOf(target), source,
+                                                 size_t(bytes), device.stream),
+                        "cannot copy to the GPU");
+  if (!status.ok())
+    return tell(status, message);
+  return synchronize(handle, message);
 }
 
 coppice_status download(coppice_device *handle, void *target,
@@ -349,9 +357,14 @@ Status CudaDevice::writeSymbols(const int64_t *values, size_t count) {
       return status;
   }
   written.assign(values, values + count);
-  return cuda.check(cuda.copyToDevice(symbols, written.data(),
-                                      count * sizeof(int64_t), stream),
-                    "cannot copy to the GPU");
+  Status status = cuda.check(cuda.copyToDevice(symbols, written.data(),
+                                               count * sizeof(int64_t), stream),
+                             "cannot copy to the GPU");
+  if (status.ok()) // `written` may be changed by the next launch
+    status = cuda.check(cuda.streamSynchronize(stream), "the GPU has failed");
+  if (!status.ok())
+    written.clear();
+  return status;
 }
 
 coppice_status launch(coppice_device *handle, coppice_kernel *kernelHandle,

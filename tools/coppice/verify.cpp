@@ -16,7 +16,7 @@ using namespace coppice::driver;
 namespace {
 
 struct VerifyCommand {
-  std::string input, target = "cpu", bundle;
+  std::string input, target, bundle; // no target: that of the bundle, or cpu
   bool fallback = false;
   EmulatorOptions emulator;
   rt::VerifyFlags flags;
@@ -37,9 +37,11 @@ int compileBoth(const VerifyCommand &command, const std::string &directory,
   if (fast.empty()) {
     fast = directory + "/fast.coppice";
     std::vector<std::string> arguments = common;
-    arguments.insert(arguments.end(), {"-o", fast, "--target", command.target});
+    arguments.insert(arguments.end(),
+                     {"-o", fast, "--target",
+                      command.target.empty() ? "cpu" : command.target});
     // Code that is not run here need not be compiled.
-    if (command.target == "cpu")
+    if (command.target.empty() || command.target == "cpu")
       arguments.insert(arguments.end(),
                        {"--isa", compare.isa.empty() ? "host" : compare.isa});
     if (!command.fallback)
@@ -71,12 +73,15 @@ int runVerify(const VerifyCommand &command) {
   EmulatorOptions emulator = command.emulator;
   emulator.seed = flags.compare.workload.seed;
   addEmulatorDevice(emulator);
+  rt::CompareOptions compare = flags.compare;
+  if (!command.bundle.empty())
+    compare.target = command.target;
   std::string fast, oracle;
   if (int status = compileBoth(command, scratch.path(), fast, oracle))
     return status;
 
   rt::Result<rt::VerifyReport> report =
-      rt::compareBundles(fast, oracle, flags.compare);
+      rt::compareBundles(fast, oracle, compare);
   if (!report)
     return fail(report.status().message());
   rt::Status written =

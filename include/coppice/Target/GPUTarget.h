@@ -18,12 +18,15 @@ struct GPUTarget {
   std::string chip; // "sm_80"
   bool emulated = false;
 
-  /// From "cuda:CHIP" or "emu:CHIP"; nothing for what names no GPU. `error` says
-  /// what was expected where a GPU is named that there is no code for.
+  /// From "cuda:CHIP" or "emu:CHIP"; nothing for what names no GPU. `error`
+  /// says what was expected where a GPU is named that there is no code for.
   static mlir::FailureOr<GPUTarget> parse(llvm::StringRef name,
                                           std::string &error);
   /// Does the name begin like one of a GPU?
   static bool isGPU(llvm::StringRef name);
+
+  /// Shared memory that a block may have.
+  int64_t sharedBytes() const;
 
   /// "cuda:sm_80"
   std::string name() const { return (emulated ? "emu:" : "cuda:") + chip; }

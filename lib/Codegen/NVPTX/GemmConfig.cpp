@@ -8,6 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "coppice/Codegen/NVPTX/GemmConfig.h"
+#include "GroupRows.h"
 #include "Strategies.h"
 #include "llvm/Support/FormatVariadic.h"
 
@@ -158,6 +159,9 @@ double predictCycles(const GemmConfig &config, const GemmShape &shape) {
   return std::max(work, memory) + sums;
 }
 
+/// Of a block, on every chip from sm_80 on: sm_86, sm_89 and sm_120 have least.
+constexpr int64_t kSharedBytesOfAll = 99 * 1024;
+
 /// That a thread may hold besides its sums.
 constexpr int64_t kElementsInRegisters = 40;
 
@@ -170,6 +174,10 @@ GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes) {
     int64_t loaded = (config.rows + config.columns) * config.depth;
     if (shape.throughRegisters() &&
         loaded > kElementsInRegisters * config.threads())
+      continue;
+    if (config.sharedBytes() +
+            GroupRows::sharedBytes(shape.flaggedGroups, config.rows) >
+        kSharedBytesOfAll)
       continue;
     for (int64_t splits : {1, 2, 4, 8, 16}) {
       // Each part is worth a few steps.

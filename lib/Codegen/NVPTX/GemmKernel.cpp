@@ -214,6 +214,8 @@ GemmShape shapeOf(prune::GemmOp gemm) {
     shape.panel = std::min(static_cast<int64_t>(*gemm.getPanelSize()), n);
   if (gemm.getGroupSize())
     shape.group = std::min(static_cast<int64_t>(*gemm.getGroupSize()), k);
+  if (gemm.hasRowsPerGroup())
+    shape.flaggedGroups = llvm::divideCeil(k, shape.group);
   return shape;
 }
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t kThreads = 128;
 /// Of a thread. A GPU sets it aside for as many threads as it can hold.
-constexpr int64_t kTemporaryBytes = 64 * 1024;
+constexpr int64_t kTemporaryBytes = 16 * 1024;
 
 class LoopsBuilder : KernelBuilder {
 public:

@@ -325,5 +325,18 @@ TEST_P(Conformance, SessionOutlivesItsBundleHandle) {
   EXPECT_EQ(feed({4, 4}, 0, 0), ToyReference().logits({4, 4}));
 }
 
+// What caches hold is no part of a session.
+TEST_P(Conformance, FlushingCachesChangesNothing) {
+  open();
+  feed({3, 1, 4}, 0, 0);
+  int32_t flushed = -1;
+  ASSERT_EQ(coppice_session_flush_caches(session.get(), &flushed), COPPICE_OK)
+      << coppice_last_error();
+  EXPECT_EQ(flushed, std::string(GetParam()) != "cpu");
+  EXPECT_EQ(feed({2}, 0, 3), ToyReference().logits({3, 1, 4, 2}));
+  EXPECT_EQ(coppice_session_flush_caches(session.get(), nullptr),
+            COPPICE_INVALID_ARGUMENT);
+}
+
 } // namespace
 } // namespace coppice::rt::test

@@ -59,7 +59,7 @@ TEST_F(Cuda, CodeForANewerGpuIsRefused) {
   set("FAKE_CUDA_CAPABILITY", "75");
   EXPECT_EQ(create(nullptr), COPPICE_UNSUPPORTED);
   expectMessage({"'cuda:sm_80' needs compute capability 8.0",
-                 "found Fake GPU with 7.5", "--target cuda:sm_75"});
+                 "found Fake GPU with 7.5", "no code for GPUs before 8.0"});
 }
 
 TEST_F(Cuda, CodeForOneChipRunsOnThatOnly) {
@@ -103,6 +103,15 @@ TEST_F(Cuda, KernelsNeedShapesThatTheGpuHas) {
       COPPICE_UNSUPPORTED);
   expectMessage({"kernel 'toy_lookup': expected at most 166912 bytes of shared "
                  "memory, which this GPU has, found 200000"});
+  // A kernel that the code lacks.
+  EXPECT_EQ(create([](auto &program) {
+              program["targets"][0]["kernels"]["toy_nothing"] = {
+                  {"threads", 96}, {"shared_bytes", 0}};
+              program["dispatches"][0]["variants"][0]["stages"][0]["kernel"] =
+                  "toy_nothing";
+            }),
+            COPPICE_INVALID_FILE);
+  expectMessage({"kernel 'toy_nothing'", "CUDA_ERROR_NOT_FOUND"});
   EXPECT_EQ(create([&](auto &program) { lookup(program)["threads"] = 1025; }),
             COPPICE_INVALID_FILE);
   expectMessage({"threads"});

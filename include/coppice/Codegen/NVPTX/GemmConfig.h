@@ -49,6 +49,7 @@ struct GemmShape {
   int64_t rows, n, k;
   int64_t panel; // columns whose end no tile crosses: n, or those of a panel
   int64_t group; // columns of K whose end no step crosses: k, or a group's
+  int64_t flaggedGroups = 0; // with rows of their own
 
   /// Nothing is aligned to more than an element, so that all is loaded through
   /// registers, of which a tile must leave enough.
