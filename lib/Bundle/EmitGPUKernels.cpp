@@ -78,10 +78,11 @@ static llvm::StringMap<rt::KernelShape> shapesOf(ModuleOp lowered) {
     auto numberOf = [&](StringRef name) {
       return kernel->getAttrOfType<IntegerAttr>(name).getInt();
     };
-    if (kernel->hasAttr(exec::threadsAttrName))
-      shapes[kernel.getSymName()] =
-          rt::KernelShape{static_cast<int32_t>(numberOf(exec::threadsAttrName)),
-                          numberOf(exec::sharedAttrName)};
+    if (!kernel->hasAttr(exec::threadsAttrName))
+      continue;
+    rt::KernelShape &shape = shapes[kernel.getSymName()];
+    shape.threads = static_cast<int32_t>(numberOf(exec::threadsAttrName));
+    shape.sharedBytes = numberOf(exec::sharedAttrName);
   }
   return shapes;
 }
