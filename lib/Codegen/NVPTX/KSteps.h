@@ -24,8 +24,8 @@ public:
   KSteps(mlir::ImplicitLocOpBuilder &b, KernelShell &shell, prune::GemmOp gemm,
          int64_t depth);
 
-  /// No step is short.
-  bool areWhole() const { return k % depth == 0 && group % depth == 0; }
+  /// No step is short: the last group is as long as the others, too.
+  bool areWhole() const { return k % group == 0 && group % depth == 0; }
   /// Columns of which every beginning and every end is a multiple; at most 8.
   int64_t alignment() const;
   int64_t countGroups() const { return llvm::divideCeil(k, group); }

@@ -89,6 +89,17 @@ TEST(NVPTXGemmTiles, AnyAlignmentIsExactOnIntegers) {
       }
 }
 
+// K and groups are whole steps, the last group has fewer of them.
+TEST(NVPTXGemmTiles, ShortLastGroupsReadNothingBehindK) {
+  GemmConfig config{64, 64, 32, 32, 32, 4};
+  for (Rows rows : {Rows::PerGroup, Rows::All}) {
+    GemmSpec spec{.n = 74, .k = 320, .input = "f16", .weight = "f16"};
+    spec.rows = rows;
+    spec.groupSize = 96;
+    check(config, spec, {1, 9});
+  }
+}
+
 TEST(NVPTXGemmTiles, PartsOfKAreExactOnIntegers) {
   for (int64_t splits : {2, 5})
     for (bool hasSets : {false, true})
