@@ -250,7 +250,6 @@ PlanOrNone planSelectBlocks(func::FuncOp kernel) {
     return FailureOr<KernelPlan>(failure());
   auto size = static_cast<int64_t>(op.getBlockSize());
   KernelStage choice = plan.variants.front().stages.front();
-  choice.suffix = "chosen";
   auto variant = [&](StringRef suffix, int64_t blocks, AffineExpr mostRows) {
     KernelVariant made;
     made.stages.push_back(
@@ -258,6 +257,8 @@ PlanOrNone planSelectBlocks(func::FuncOp kernel) {
                     {{"threads", kThreads}, {"blocks", blocks}}),
          makeGrid(*rows * op.getKvHeads() * positions->ceilDiv(size * blocks)),
          suffix.str()});
+    // Of its own: the workspace differs.
+    choice.suffix = suffix.str() + "_chosen";
     made.stages.push_back(choice);
     made.workspace =
         makeGrid(mostRows * op.getKvHeads() * positions->ceilDiv(size) * 4);

@@ -8,7 +8,7 @@ func.func @unplanned(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32> {
 
 // -----
 
-// expected-error @below {{or "loops", found "magic"}}
+// expected-error @below {{"loops"), found "magic"}}
 func.func @strategy(%x: tensor<4xf32>, %out: tensor<4xf32>) -> tensor<4xf32>
     attributes {exec.config = #exec.config<"magic", threads = 32>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (1)>} {
   %0 = linalg.exp ins(%x : tensor<4xf32>) outs(%out : tensor<4xf32>) -> tensor<4xf32>
