@@ -2,8 +2,8 @@
 
 #include "benchmarks/peers/compiled_gemm.h"
 
-#include "coppice/Codegen/CPU/PlanKernel.h"
 #include "coppice/Codegen/CPU/Passes.h"
+#include "coppice/Codegen/CPU/PlanKernel.h"
 #include "coppice/Target/EmitCPU.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"

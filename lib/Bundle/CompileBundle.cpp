@@ -35,9 +35,8 @@ using namespace mlir;
 using namespace coppice;
 using llvm::json::Object;
 
-StringRef coppice::getKnownTargets() {
-  return "cpu, cuda:CHIP (sm_80, sm_86, sm_89, sm_90, sm_100, sm_120), "
-         "emu:sm_80";
+std::string coppice::getKnownTargets() {
+  return "cpu, " + GPUTarget::getNames();
 }
 
 //===----------------------------------------------------------------------===//
@@ -255,13 +254,15 @@ static LogicalResult runPipeline(ModuleOp module,
       return failure();
     pipeline.rounded = *rounded;
   }
-  if (GPUTarget::isGPU(options.target))
+  bool isGPU = GPUTarget::isGPU(options.target);
+  if (isGPU)
     pipeline.target = "nvptx";
   pipeline.maxRows = options.maxRows;
   pipeline.maxBatch = options.maxBatch;
   pipeline.maxContext = options.maxContext;
   pipeline.taps = options.taps;
-  pipeline.force = options.force;
+  // What skipping gains is known of CPUs alone: on a GPU nothing falls back.
+  pipeline.force = options.force || isGPU;
   pipeline.tuning = options.tuning;
   // A module straight from the importer has no prune.gemm yet.
   WalkResult applied =

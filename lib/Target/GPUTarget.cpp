@@ -25,6 +25,10 @@ FailureOr<GPUTarget> GPUTarget::parse(StringRef name, std::string &error) {
   return failure();
 }
 
+std::string GPUTarget::getNames() {
+  return "cuda:CHIP (" + llvm::join(ArrayRef(kChips), ", ") + "), emu:sm_80";
+}
+
 int64_t GPUTarget::sharedBytes() const {
   if (chip == "sm_86" || chip == "sm_89" || chip == "sm_120")
     return 99 * 1024;

@@ -46,7 +46,8 @@ Opened openDriver() {
   find(library, "cuDeviceGetAttribute", api.deviceGetAttribute, status);
   find(library, "cuDevicePrimaryCtxRetain", api.contextRetain, status);
   find(library, "cuDevicePrimaryCtxRelease_v2", api.contextRelease, status);
-  find(library, "cuCtxSetCurrent", api.contextSetCurrent, status);
+  find(library, "cuCtxPushCurrent_v2", api.contextPush, status);
+  find(library, "cuCtxPopCurrent_v2", api.contextPop, status);
   find(library, "cuStreamCreate", api.streamCreate, status);
   find(library, "cuStreamDestroy_v2", api.streamDestroy, status);
   find(library, "cuStreamSynchronize", api.streamSynchronize, status);

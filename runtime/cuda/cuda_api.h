@@ -47,7 +47,8 @@ struct CudaApi {
   CUresult (*deviceGetAttribute)(int *value, int attribute, CUdevice device);
   CUresult (*contextRetain)(CUcontext *context, CUdevice device);
   CUresult (*contextRelease)(CUdevice device);
-  CUresult (*contextSetCurrent)(CUcontext context);
+  CUresult (*contextPush)(CUcontext context);
+  CUresult (*contextPop)(CUcontext *context);
   CUresult (*streamCreate)(CUstream *stream, unsigned flags);
   CUresult (*streamDestroy)(CUstream stream);
   CUresult (*streamSynchronize)(CUstream stream);

@@ -40,26 +40,49 @@ struct CudaDevice {
   size_t sweepBytes = 0;
 
   explicit CudaDevice(const CudaApi &cuda) : cuda(cuda) {}
-  ~CudaDevice() {
-    // Nothing is left to tell anybody of what fails here.
-    for (CUdeviceptr memory : {symbols, sweep})
-      if (memory)
-        cuda.memoryFree(memory);
-    if (stream)
-      cuda.streamDestroy(stream);
-    if (context)
-      cuda.contextRelease(device);
-  }
+  ~CudaDevice();
 
   Status open(int threads);
   Status writeSymbols(const int64_t *values, size_t count);
 };
 
-// The device, whose context becomes the calling thread's, and stays it.
-CudaDevice &enter(coppice_device *handle) {
-  auto &device = *reinterpret_cast<CudaDevice *>(handle);
-  device.cuda.contextSetCurrent(device.context); // what fails, fails below
-  return device;
+// While one lives, the device's context is the calling thread's: the host may
+// have another one for work of its own. Where it cannot be, what is called next
+// fails and says so.
+class Current {
+public:
+  explicit Current(CudaDevice &device)
+      : device(device), pushed(device.cuda.contextPush(device.context) == 0) {}
+  explicit Current(coppice_device *handle)
+      : Current(*reinterpret_cast<CudaDevice *>(handle)) {}
+  ~Current() {
+    CUcontext popped = nullptr;
+    if (pushed)
+      device.cuda.contextPop(&popped);
+  }
+  Current(const Current &) = delete;
+  Current &operator=(const Current &) = delete;
+
+  CudaDevice &operator*() const { return device; }
+
+private:
+  CudaDevice &device;
+  bool pushed;
+};
+
+// Nothing is left to tell anybody of what fails here.
+CudaDevice::~CudaDevice() {
+  if (!context)
+    return;
+  {
+    Current current(*this);
+    for (CUdeviceptr memory : {symbols, sweep})
+      if (memory)
+        cuda.memoryFree(memory);
+    if (stream)
+      cuda.streamDestroy(stream);
+  }
+  cuda.contextRelease(device);
 }
 
 CUdeviceptr addressOf(const void *pointer) {
@@ -78,11 +101,11 @@ Status CudaDevice::open(int threads) {
   if (status.ok())
     status =
         cuda.check(cuda.contextRetain(&context, device), "cannot use the GPU");
-  if (status.ok())
-    status = cuda.check(cuda.contextSetCurrent(context), "cannot use the GPU");
-  if (status.ok())
-    status = cuda.check(cuda.streamCreate(&stream, /*non-blocking*/ 1),
-                        "cannot make a stream");
+  if (!status.ok())
+    return status;
+  Current current(*this);
+  status = cuda.check(cuda.streamCreate(&stream, /*non-blocking*/ 1),
+                      "cannot make a stream");
   if (!status.ok())
     return status;
   auto shared = ThreadPool::shared(threads, /*pin=*/false);
@@ -194,12 +217,15 @@ coppice_status openDevice(const coppice_device_options *options,
   }
 }
 
-void closeDevice(coppice_device *device) { delete &enter(device); }
+void closeDevice(coppice_device *device) {
+  delete reinterpret_cast<CudaDevice *>(device);
+}
 
 // PTX is text and must end with a NUL; a cubin knows its size.
 coppice_status load(coppice_device *handle, const char *path,
                     coppice_module **out, coppice_device_message *message) {
-  const CudaApi &cuda = enter(handle).cuda;
+  Current current(handle);
+  const CudaApi &cuda = (*current).cuda;
   auto file = MappedFile::open(path);
   if (!file)
     return tell(file.status(), message);
@@ -222,7 +248,8 @@ coppice_status load(coppice_device *handle, const char *path,
 }
 
 void unload(coppice_device *device, coppice_module *module) {
-  CudaDevice &cuda = enter(device);
+  Current current(device);
+  CudaDevice &cuda = *current;
   cuda.cuda.streamSynchronize(cuda.stream);
   cuda.cuda.moduleUnload(reinterpret_cast<CUmodule>(module));
 }
@@ -253,7 +280,8 @@ coppice_status findKernel(coppice_device *handle, coppice_module *module,
                           const char *name, const coppice_launch_shape *shape,
                           coppice_kernel **out,
                           coppice_device_message *message) {
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   if (shape->threads <= 0)
     return tell(invalidFile(concat("kernel ", quote(name),
                                    ": expected 'threads' in program.json's "
@@ -279,7 +307,8 @@ coppice_status findKernel(coppice_device *handle, coppice_module *module,
 
 coppice_status allocate(coppice_device *handle, int64_t bytes, void **out,
                         coppice_device_message *message) {
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   CUdeviceptr address = 0;
   size_t size = size_t(std::max<int64_t>(bytes, 1));
   Status status = device.cuda.check(device.cuda.memoryAllocate(&address, size),
@@ -300,14 +329,16 @@ coppice_status allocate(coppice_device *handle, int64_t bytes, void **out,
 }
 
 void release(coppice_device *handle, void *memory) {
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   device.cuda.streamSynchronize(device.stream);
   device.cuda.memoryFree(addressOf(memory));
 }
 
 coppice_status synchronize(coppice_device *handle,
                            coppice_device_message *message) {
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   return tell(device.cuda.check(device.cuda.streamSynchronize(device.stream),
                                 "the GPU has failed"),
               message);
@@ -319,7 +350,8 @@ coppice_status upload(coppice_device *handle, void *target, const void *source,
                       int64_t bytes, coppice_device_message *message) {
   if (bytes == 0)
     return COPPICE_OK;
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   Status status =
       device.cuda.check(device.cuda.copyToDevice(addressOf(target), source,
                                                  size_t(bytes), device.stream),
@@ -334,7 +366,8 @@ coppice_status download(coppice_device *handle, void *target,
                         coppice_device_message *message) {
   if (bytes == 0)
     return COPPICE_OK;
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   Status status =
       device.cuda.check(device.cuda.copyToHost(target, addressOf(source),
                                                size_t(bytes), device.stream),
@@ -373,7 +406,8 @@ coppice_status launch(coppice_device *handle, coppice_kernel *kernelHandle,
                       coppice_device_message *message) {
   if (grid == 0)
     return COPPICE_OK;
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   const auto &kernel = *reinterpret_cast<const Kernel *>(kernelHandle);
   if (Status status = device.writeSymbols(symbols, symbolCount); !status.ok())
     return tell(status, message);
@@ -397,7 +431,8 @@ coppice_status launch(coppice_device *handle, coppice_kernel *kernelHandle,
 // Writes four times what the L2 cache holds.
 coppice_status flushCaches(coppice_device *handle,
                            coppice_device_message *message) {
-  CudaDevice &device = enter(handle);
+  Current current(handle);
+  CudaDevice &device = *current;
   Status status;
   if (!device.sweep) {
     int bytes = 0;
@@ -426,7 +461,7 @@ int32_t threadCount(const coppice_device *device) {
 
 void hostParallel(coppice_device *device, int64_t count,
                   void (*body)(void *, int64_t, int64_t), void *context) {
-  enter(device).pool->run(count, body, context);
+  reinterpret_cast<CudaDevice *>(device)->pool->run(count, body, context);
 }
 
 } // namespace

@@ -28,7 +28,6 @@ namespace {
 using namespace test;
 
 constexpr float kPowersOfTwo = 0.69314718f;
-constexpr const char *kGPU = "emu:sm_80";
 
 struct AttentionCase {
   int64_t headDim, queryHeads, kvHeads;

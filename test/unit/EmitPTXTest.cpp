@@ -1,11 +1,11 @@
 //===- EmitPTXTest.cpp - PTX, and what cannot become any ------------------===//
 
 #include "coppice/Target/EmitPTX.h"
+#include "coppice/Target/AssemblePTX.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
-#include "support/Ptxas.h"
 #include "gtest/gtest.h"
 
 using namespace mlir;
@@ -152,12 +152,52 @@ TEST_F(EmitPTX, RefusesOtherDialects) {
 }
 
 TEST_F(EmitPTX, AssemblesWherePtxasIs) {
+  std::optional<std::string> ptxas = findPtxas();
+  if (!ptxas)
+    GTEST_SKIP() << "no ptxas in PATH";
   for (const char *chip : {"sm_80", "sm_90a"}) {
-    std::optional<std::string> log = runPtxas(emit(kExp, chip), chip);
-    if (!log)
-      GTEST_SKIP() << "no ptxas in PATH";
-    EXPECT_NE(log->find("0 bytes spill stores"), std::string::npos) << *log;
+    llvm::Expected<AssembledPTX> assembled =
+        assemblePTX(*ptxas, emit(kExp, chip), chip);
+    ASSERT_TRUE(static_cast<bool>(assembled))
+        << llvm::toString(assembled.takeError());
+    ASSERT_EQ(assembled->kernels.size(), 1u);
+    EXPECT_GT(assembled->kernels.begin()->second.registers, 0);
+    EXPECT_EQ(assembled->kernels.begin()->second.spillBytes, 0);
+    EXPECT_FALSE(assembled->cubin.empty());
   }
+}
+
+TEST(AssemblePTX, SaysWhatPtxasSays) {
+  std::optional<std::string> ptxas = findPtxas();
+  if (!ptxas)
+    GTEST_SKIP() << "no ptxas in PATH";
+  llvm::Expected<AssembledPTX> assembled =
+      assemblePTX(*ptxas, "this is no PTX", "sm_80");
+  ASSERT_FALSE(static_cast<bool>(assembled));
+  std::string message = llvm::toString(assembled.takeError());
+  EXPECT_NE(message.find("fails for sm_80"), std::string::npos) << message;
+  EXPECT_NE(message.find("kernels.ptx"), std::string::npos) << message;
+}
+
+TEST(AssemblePTX, ReadsWhatKernelsTake) {
+  auto kernels = parseResources(R"(ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function 'one' for 'sm_80'
+ptxas info    : Function properties for one
+    24 bytes stack frame, 20 bytes spill stores, 16 bytes spill loads
+ptxas info    : Used 255 registers, used 1 barriers, 48 bytes smem, 360 bytes cmem[0]
+ptxas info    : Compiling entry function 'two' for 'sm_80'
+ptxas info    : Function properties for two
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 6 registers, used 0 barriers, 360 bytes cmem[0]
+)");
+  ASSERT_EQ(kernels.size(), 2u);
+  EXPECT_EQ(kernels["one"].registers, 255);
+  EXPECT_EQ(kernels["one"].stackBytes, 24);
+  EXPECT_EQ(kernels["one"].spillBytes, 36);
+  EXPECT_EQ(kernels["one"].sharedBytes, 48);
+  EXPECT_EQ(kernels["two"].registers, 6);
+  EXPECT_EQ(kernels["two"].spillBytes, 0);
+  EXPECT_EQ(kernels["two"].sharedBytes, 0);
 }
 
 } // namespace

@@ -20,8 +20,6 @@ namespace {
 
 using namespace test;
 
-constexpr const char *kGPU = "emu:sm_80";
-
 /// The rows of a step.
 struct Step {
   std::vector<int32_t> slots, positions;

@@ -50,7 +50,7 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
                    "the bundle to write; replaced only if it is one")
       ->required();
   command->add_option("--target", options->target,
-                      "comma-separated: " + getKnownTargets().str() + " [cpu]");
+                      "comma-separated: " + getKnownTargets() + " [cpu]");
   command->add_option(
       "--isa", options->isa,
       "comma-separated instruction sets of target cpu: avx2, "

@@ -5,6 +5,7 @@
 #include "coppice/Emulator/EmulatorDevice.h"
 #include "tools/coppice-run/verify_flags.h"
 #include "tools/coppice-run/verify_output.h"
+#include "llvm/ADT/StringRef.h"
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -19,6 +20,7 @@ struct VerifyCommand {
   std::string input, target, bundle; // no target: that of the bundle, or cpu
   bool fallback = false;
   EmulatorOptions emulator;
+  CLI::Option *copies = nullptr; // to see whether they were asked for
   rt::VerifyFlags flags;
 };
 
@@ -67,6 +69,14 @@ int runVerify(const VerifyCommand &command) {
   const rt::VerifyFlags &flags = command.flags;
   if (rt::Status status = rt::checkVerifyFlags(flags); !status.ok())
     return fail(status.message());
+  // A bundle has targets of its own.
+  bool isEmulated = command.target.empty()
+                        ? !command.bundle.empty()
+                        : llvm::StringRef(command.target).starts_with("emu:");
+  if (command.copies->count() && !isEmulated)
+    return fail("--copies is about emulated targets, such as --target "
+                "emu:sm_80, found " +
+                (command.target.empty() ? "none" : command.target));
   ScratchDirectory scratch("coppice-verify");
   if (!scratch.valid())
     return 1;
@@ -103,14 +113,16 @@ void coppice::driver::addVerifyCommand(CLI::App &app, int &exitCode) {
                      "target of the fast path; emu:sm_80 executes kernels for "
                      "GPUs on the CPU and reports races, missing waits and "
                      "accesses out of bounds (default: cpu)");
-  verify
-      ->add_option("--copies", command->emulator.copies,
-                   "of emu: when asynchronous copies move their bytes: late, "
-                   "early or random (default: late)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, CopyTime>{{"late", CopyTime::Late},
-                                          {"early", CopyTime::Early},
-                                          {"random", CopyTime::Random}}));
+  command->copies =
+      verify
+          ->add_option(
+              "--copies", command->emulator.copies,
+              "of emu: when asynchronous copies move their bytes: late, "
+              "early or random (default: late)")
+          ->transform(CLI::CheckedTransformer(
+              std::map<std::string, CopyTime>{{"late", CopyTime::Late},
+                                              {"early", CopyTime::Early},
+                                              {"random", CopyTime::Random}}));
   verify->add_option("--bundle", command->bundle,
                      "check this bundle of the module, instead of compiling");
   verify->add_flag(

@@ -55,7 +55,7 @@ struct CompileOptions {
 };
 
 /// For people: "cpu, cuda:CHIP (..), ..".
-llvm::StringRef getKnownTargets();
+std::string getKnownTargets();
 
 /// Compiles `module` (which is rewritten on the way) into a bundle. Errors are
 /// reported as diagnostics of the module's context and leave no file behind.

@@ -73,17 +73,17 @@ void applyPlan(mlir::func::FuncOp kernel, const KernelPlan &plan,
 mlir::RankedTensorType packedType(mlir::RankedTensorType type,
                                   exec::PackingAttr packing);
 
-/// The op that computes the only result of `kernel`, if it has type OpT and
-/// needs nothing but arguments.
+/// The op whose results are those of `kernel`, if it has type OpT and needs
+/// nothing but arguments.
 template <typename OpT> OpT getOnlyOp(mlir::func::FuncOp kernel) {
   mlir::Operation *end = kernel.front().getTerminator();
-  if (end->getNumOperands() != 1)
+  if (end->getNumOperands() == 0)
     return {};
   auto op = end->getOperand(0).getDefiningOp<OpT>();
-  return op && llvm::all_of(op->getOperands(),
-                            llvm::IsaPred<mlir::BlockArgument>)
-             ? op
-             : OpT();
+  bool isAll =
+      op && mlir::ValueRange(end->getOperands()) == op->getResults() &&
+      llvm::all_of(op->getOperands(), llvm::IsaPred<mlir::BlockArgument>);
+  return isAll ? op : OpT();
 }
 
 /// A configuration of `strategy` with integer parameters, in this order.

@@ -22,6 +22,8 @@ struct GPUTarget {
   /// says what was expected where a GPU is named that there is no code for.
   static mlir::FailureOr<GPUTarget> parse(llvm::StringRef name,
                                           std::string &error);
+  /// What `parse` takes, for people: "cuda:CHIP (sm_80, ..), emu:sm_80".
+  static std::string getNames();
   /// Does the name begin like one of a GPU?
   static bool isGPU(llvm::StringRef name);
 

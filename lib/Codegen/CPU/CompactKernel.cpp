@@ -16,18 +16,6 @@ using namespace mlir;
 namespace coppice::cpu {
 namespace {
 
-/// The only op of the kernel, if it is a compaction.
-prune::CompactOp getCompact(func::FuncOp kernel) {
-  Operation *end = kernel.front().getTerminator();
-  if (end->getNumOperands() != 2)
-    return {};
-  auto op = end->getOperand(0).getDefiningOp<prune::CompactOp>();
-  bool isAll = op && end->getOperand(0) == op.getList() &&
-               end->getOperand(1) == op.getCount() &&
-               isa<BlockArgument>(op.getMask());
-  return isAll ? op : prune::CompactOp();
-}
-
 class CompactEmitter : KernelBuilder {
 public:
   CompactEmitter(ImplicitLocOpBuilder &b, const KernelShell &shell)
@@ -72,7 +60,7 @@ public:
 } // namespace
 
 std::optional<FailureOr<KernelPlan>> planCompact(func::FuncOp kernel) {
-  prune::CompactOp op = getCompact(kernel);
+  auto op = getOnlyOp<prune::CompactOp>(kernel);
   if (!op)
     return std::nullopt;
   MLIRContext *context = kernel.getContext();
@@ -83,7 +71,7 @@ std::optional<FailureOr<KernelPlan>> planCompact(func::FuncOp kernel) {
 }
 
 FailureOr<func::FuncOp> emitCompact(func::FuncOp kernel) {
-  prune::CompactOp op = getCompact(kernel);
+  auto op = getOnlyOp<prune::CompactOp>(kernel);
   if (!op)
     return kernel.emitError("expected one 'prune.compact' in a kernel of "
                             "strategy \"compact\"");

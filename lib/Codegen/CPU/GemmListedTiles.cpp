@@ -15,8 +15,8 @@
 //         scratch = sums
 //   for each panel: C = epilogue(scratch)
 //
-// Where each group of K has a list, a block is of one group, its sums begin with
-// zero, and each row of them is added to the item's.
+// Where each group of K has a list, a block is of one group, its sums begin
+// with zero, and each row of them is added to the item's.
 //
 // A tile of A meets a whole panel, so that it is copied for one use and its
 // copy is one tile's. With 2 x 2 tiles there are fewer loads, but a copy that

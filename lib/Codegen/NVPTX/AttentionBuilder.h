@@ -30,8 +30,7 @@ protected:
   AttentionBuilder(mlir::ImplicitLocOpBuilder &b, KernelShell &shell,
                    decoder::AttentionOp op);
 
-  //===--- Rows
-  //------------------------------------------------------------===//
+  //===--- Rows ---===//
 
   /// How many lists of query rows there are; 0: none, or one for all heads.
   int64_t countLists();
@@ -40,8 +39,7 @@ protected:
   /// The query row that is number `number` of those that a head is asked for.
   Value rowAt(Value number, Value head);
 
-  //===--- Positions
-  //-------------------------------------------------------===//
+  //===--- Positions ---===//
 
   /// The positions [from, to).
   struct Range {
@@ -58,8 +56,7 @@ protected:
   /// The element of a cache where a head has its first element of a position.
   Value cacheAt(Value cache, Value slot, Value position, Value kvHead);
 
-  //===--- Partial results
-  //-------------------------------------------------===//
+  //===--- Partial results ---===//
 
   /// What is known of a row and a query head after a part of its positions, in
   /// the workspace, in f32: its sums, its largest score and its total.
@@ -69,8 +66,7 @@ protected:
   /// `number` of those that a head is asked for.
   Value partialAt(Value number, Value head, Value chunk, int64_t chunks);
 
-  //===--- Numbers
-  //---------------------------------------------------------===//
+  //===--- Numbers ---===//
 
   Value minusInfinity() { return f32(-std::numeric_limits<float>::infinity()); }
   /// What to subtract from scores of which `largest` is the largest.

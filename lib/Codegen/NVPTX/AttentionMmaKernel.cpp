@@ -66,6 +66,10 @@ LogicalResult emitAttentionMma(func::FuncOp kernel,
   FailureOr<int64_t> keys = getParameter(kernel, "keys");
   if (failed(rows) || failed(keys))
     return failure();
+  if (*rows < 1 || *keys < 16 || *keys % 16)
+    return kernel.emitError() << "expected a positive 'rows' and 'keys' that "
+                                 "are a multiple of 16, found "
+                              << *rows << " and " << *keys;
   ImplicitLocOpBuilder builder(kernel.getLoc(), kernel.getContext());
   FailureOr<KernelShell> shell = createKernelShell(builder, kernel);
   if (failed(shell))

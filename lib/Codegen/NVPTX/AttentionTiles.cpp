@@ -15,7 +15,7 @@ AttentionTiles::AttentionTiles(ImplicitLocOpBuilder &b, KernelShell &shell,
       matrices(b, shell, getElementTypeOrSelf(op.getKeys())),
       exact(b, shell, op) {
   auto allocate = [&](int64_t rows) {
-    return SharedTile{allocateShared(rows * pitch()), pitch()};
+    return PaddedTile{allocateShared(rows * pitch()), pitch()};
   };
   queryTile = allocate(lines);
   keyTile = allocate(keys);
@@ -179,7 +179,7 @@ void AttentionTiles::loadQueries(const Run &run) {
 }
 
 void AttentionTiles::copyTile(Value cache, const Run &run, const Tile &tile,
-                              SharedTile destination) {
+                              PaddedTile destination) {
   Value first = cacheAt(cache, run.slot, tile.from, kvHeadOf(run.unit));
   Value count = sub(tile.to, tile.from);
   int64_t rowBytes = kvHeads * headDim * bytesOf(cache);

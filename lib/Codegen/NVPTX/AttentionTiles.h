@@ -103,7 +103,7 @@ private:
   void forEachPiece(int64_t rows, llvm::function_ref<void(Value, Value)> body);
   void loadQueries(const Run &run);
   void copyTile(Value cache, const Run &run, const Tile &tile,
-                SharedTile destination);
+                PaddedTile destination);
   void waitForCopies();
   mlir::SmallVector<Value> multiplyKeys();
   mlir::SmallVector<Value> maskScores(const Run &run, const Tile &tile,
@@ -119,7 +119,7 @@ private:
   int64_t keys, lines;
   WarpMatrix matrices;
   AttentionRow exact;
-  SharedTile queryTile, keyTile, valueTile;
+  PaddedTile queryTile, keyTile, valueTile;
 };
 
 } // namespace coppice::nvptx

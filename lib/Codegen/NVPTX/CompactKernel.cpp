@@ -19,18 +19,6 @@ namespace {
 
 constexpr int64_t kThreads = 256;
 
-/// The only op of the kernel, if it is a compaction.
-prune::CompactOp getCompact(func::FuncOp kernel) {
-  Operation *end = kernel.front().getTerminator();
-  if (end->getNumOperands() != 2)
-    return {};
-  auto op = end->getOperand(0).getDefiningOp<prune::CompactOp>();
-  bool isAll = op && end->getOperand(0) == op.getList() &&
-               end->getOperand(1) == op.getCount() &&
-               isa<BlockArgument>(op.getMask());
-  return isAll ? op : prune::CompactOp();
-}
-
 class CompactEmitter : KernelBuilder {
 public:
   CompactEmitter(ImplicitLocOpBuilder &b, KernelShell &shell,
@@ -83,7 +71,7 @@ private:
 } // namespace
 
 PlanOrNone planCompact(func::FuncOp kernel) {
-  prune::CompactOp op = getCompact(kernel);
+  auto op = getOnlyOp<prune::CompactOp>(kernel);
   if (!op)
     return std::nullopt;
   MLIRContext *context = kernel.getContext();
@@ -94,7 +82,7 @@ PlanOrNone planCompact(func::FuncOp kernel) {
 }
 
 LogicalResult emitCompact(func::FuncOp kernel) {
-  prune::CompactOp op = getCompact(kernel);
+  auto op = getOnlyOp<prune::CompactOp>(kernel);
   if (!op)
     return kernel.emitError("expected one 'prune.compact' in a kernel of "
                             "strategy \"compact\"");

@@ -34,23 +34,11 @@ constexpr int64_t kWarps = kThreads / 32;
 /// A GPU is busy with so many blocks.
 constexpr int64_t kBusyBlocks = 256;
 
-int64_t groupOf(prune::GemmOp gemm) {
-  int64_t k = gemm.getWeight().getType().getDimSize(1);
-  bool hasGroups = gemm.getGroups() || gemm.hasRowsPerGroup();
-  return hasGroups ? static_cast<int64_t>(*gemm.getGroupSize()) : k;
-}
-
 /// Columns of K that a lane loads at once: rows and groups are whole chunks.
 int64_t chunkOf(prune::GemmOp gemm) {
   int64_t k = gemm.getWeight().getType().getDimSize(1);
   int64_t bits = gemm.getWeight().getType().getElementTypeBitWidth();
-  return std::gcd(128 / bits, std::gcd(k, groupOf(gemm)));
-}
-
-/// Numbers of columns, those of all panels.
-int64_t numbersOf(prune::GemmOp gemm) {
-  return llvm::alignTo(gemm.getWeight().getType().getDimSize(0),
-                       gemm.getPanelSize().value_or(1));
+  return std::gcd(128 / bits, std::gcd(k, getGroupOfK(gemm)));
 }
 
 class DotsEmitter : KernelBuilder {
@@ -58,7 +46,8 @@ public:
   DotsEmitter(ImplicitLocOpBuilder &b, KernelShell &shell, prune::GemmOp gemm,
               int64_t numRows, int64_t parts)
       : KernelBuilder(b, shell), gemm(gemm), numRows(numRows), parts(parts),
-        group(groupOf(gemm)), chunk(chunkOf(gemm)), places(b, shell, gemm) {}
+        group(getGroupOfK(gemm)), chunk(chunkOf(gemm)), places(b, shell, gemm) {
+  }
 
   LogicalResult emit();
 
@@ -266,7 +255,8 @@ LogicalResult DotsEmitter::storeSums(const Rows &rows, Value column,
 
 LogicalResult DotsEmitter::computeItem(Value item, Value scratch) {
   int64_t columns = kWarps / parts;
-  int64_t items = llvm::divideCeil(numbersOf(gemm), columns); // of the rows
+  int64_t items =
+      llvm::divideCeil(countColumnNumbers(gemm), columns); // of the rows
   Value first = mul(div(item, items), numRows);
   Value number = add(mul(rem(item, items), columns),
                      parts > 1 ? div(warp(), parts) : warp());
@@ -323,7 +313,7 @@ int64_t chooseParts(prune::GemmOp gemm) {
 KernelVariant planDotsOf(func::FuncOp kernel, prune::GemmOp gemm,
                          AffineExpr extent, int64_t rows) {
   int64_t parts = chooseParts(gemm);
-  int64_t items = llvm::divideCeil(numbersOf(gemm), kWarps / parts);
+  int64_t items = llvm::divideCeil(countColumnNumbers(gemm), kWarps / parts);
   KernelStage stage;
   stage.config =
       makeConfig(kernel.getContext(), kDots,

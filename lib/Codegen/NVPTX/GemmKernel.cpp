@@ -209,11 +209,9 @@ prune::GemmOp getHalfProduct(func::FuncOp kernel) {
 GemmShape shapeOf(prune::GemmOp gemm) {
   int64_t n = gemm.getWeight().getType().getDimSize(0);
   int64_t k = gemm.getWeight().getType().getDimSize(1);
-  GemmShape shape{0, n, k, n, k};
+  GemmShape shape{0, n, k, n, std::min(getGroupOfK(gemm), k)};
   if (gemm.hasRowsPerPanel())
     shape.panel = std::min(static_cast<int64_t>(*gemm.getPanelSize()), n);
-  if (gemm.getGroupSize())
-    shape.group = std::min(static_cast<int64_t>(*gemm.getGroupSize()), k);
   if (gemm.hasRowsPerGroup())
     shape.flaggedGroups = llvm::divideCeil(k, shape.group);
   return shape;

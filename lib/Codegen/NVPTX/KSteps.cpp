@@ -1,6 +1,8 @@
 //===- KSteps.cpp - a product's way along K -------------------------------===//
 
 #include "KSteps.h"
+
+#include "Product.h"
 #include <numeric>
 
 using namespace mlir;
@@ -10,10 +12,7 @@ namespace coppice::nvptx {
 KSteps::KSteps(ImplicitLocOpBuilder &b, KernelShell &shell, prune::GemmOp gemm,
                int64_t depth)
     : KernelBuilder(b, shell), gemm(gemm), depth(depth),
-      k(gemm.getWeight().getType().getDimSize(1)) {
-  bool hasGroups = gemm.getGroups() || gemm.hasRowsPerGroup();
-  group = hasGroups ? static_cast<int64_t>(*gemm.getGroupSize()) : k;
-}
+      k(gemm.getWeight().getType().getDimSize(1)), group(getGroupOfK(gemm)) {}
 
 int64_t KSteps::alignment() const { return std::gcd(8, std::gcd(k, group)); }
 

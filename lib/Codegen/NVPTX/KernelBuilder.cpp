@@ -150,11 +150,10 @@ Value KernelBuilder::allocateShared(int64_t bytes, int64_t alignment) {
     shared = getSharedMemory(b, shell.function);
   }
   // Several builders may work on one kernel.
-  sharedBytes =
+  int64_t taken =
       shell.function->getAttrOfType<IntegerAttr>(exec::sharedAttrName).getInt();
-  int64_t offset = llvm::alignTo(sharedBytes, alignment);
-  sharedBytes = offset + bytes;
-  shell.setSharedBytes(sharedBytes);
+  int64_t offset = llvm::alignTo(taken, alignment);
+  shell.setSharedBytes(offset + bytes);
   return at(shared, offset);
 }
 

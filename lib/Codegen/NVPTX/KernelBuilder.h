@@ -30,8 +30,7 @@ protected:
   KernelBuilder(mlir::ImplicitLocOpBuilder &b, KernelShell &shell)
       : b(b), shell(shell) {}
 
-  //===--- Numbers
-  //---------------------------------------------------------===//
+  //===--- Numbers ---===//
 
   Value i32(int64_t value) {
     return mlir::arith::ConstantOp::create(b, b.getI32IntegerAttr(value));
@@ -120,8 +119,7 @@ protected:
   /// Widens or rounds (to nearest even) to another type of floats.
   Value convert(Value value, mlir::Type type);
 
-  //===--- Memory
-  //----------------------------------------------------------===//
+  //===--- Memory ---===//
 
   /// The memory of an argument of the tensor-level kernel.
   Value argumentOf(Value tensor) {
@@ -196,8 +194,7 @@ protected:
   /// Sets `bytes` of shared memory aside, for all of the kernel.
   Value allocateShared(int64_t bytes, int64_t alignment = 16);
 
-  //===--- Control
-  //---------------------------------------------------------===//
+  //===--- Control ---===//
 
   /// Builds `for (i = from; i < to; i += step)` around `body`.
   void loop(Value from, Value to, Value step,
@@ -221,8 +218,7 @@ protected:
   /// The same where only the first `count` have anything to do.
   void forEachItem(Value count, llvm::function_ref<void(Value)> body);
 
-  //===--- Threads
-  //---------------------------------------------------------===//
+  //===--- Threads ---===//
 
   Value thread() { return mlir::NVVM::ThreadIdXOp::create(b, b.getI32Type()); }
   Value lane() { return rem(thread(), 32); }
@@ -253,7 +249,6 @@ protected:
 
   mlir::ImplicitLocOpBuilder &b;
   KernelShell &shell;
-  int64_t sharedBytes = 0;
 
 private:
   Value shared;

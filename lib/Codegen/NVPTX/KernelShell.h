@@ -37,7 +37,7 @@ struct KernelShell {
   /// The size of dimension `dim` of an argument of the tensor-level kernel.
   mlir::Value extentOf(mlir::ImplicitLocOpBuilder &b, mlir::Value tensor,
                        unsigned dim) const;
-  /// Writes down how much shared memory a block needs; once, at the end.
+  /// Writes down how much shared memory a block needs.
   void setSharedBytes(int64_t bytes);
   /// Says that a processor should hold so many blocks at once, which is how
   /// many registers a thread may have. Without it ptxas guesses, and spills a

@@ -20,12 +20,6 @@ namespace {
 
 constexpr int64_t kThreads = 128;
 
-/// Numbers of columns, those of all panels.
-int64_t countNumbers(prune::GemmOp gemm) {
-  return llvm::alignTo(gemm.getWeight().getType().getDimSize(0),
-                       gemm.getPanelSize().value_or(1));
-}
-
 class MergeEmitter : KernelBuilder {
 public:
   MergeEmitter(ImplicitLocOpBuilder &b, KernelShell &shell, prune::GemmOp gemm,
@@ -34,13 +28,14 @@ public:
         places(b, shell, gemm), width(ProductPlaces::hasPairs(gemm) ? 2 : 1) {}
 
   LogicalResult emit() {
-    int64_t ofRow = llvm::divideCeil(countNumbers(gemm), shell.threads * width);
+    int64_t ofRow =
+        llvm::divideCeil(countColumnNumbers(gemm), shell.threads * width);
     LogicalResult done = success();
     forEachItem([&](Value item) {
       Value row = div(item, ofRow);
       Value number =
           mul(add(mul(rem(item, ofRow), shell.threads), thread()), width);
-      ifThen(less(number, i32(countNumbers(gemm))),
+      ifThen(less(number, i32(countColumnNumbers(gemm))),
              [&] { done = computeElements(row, number); });
     });
     return done;
@@ -111,7 +106,7 @@ private:
 KernelStage planMerge(func::FuncOp kernel, prune::GemmOp gemm,
                       AffineExpr extent, int64_t splits) {
   int64_t width = ProductPlaces::hasPairs(gemm) ? 2 : 1;
-  int64_t ofRow = llvm::divideCeil(countNumbers(gemm), kThreads * width);
+  int64_t ofRow = llvm::divideCeil(countColumnNumbers(gemm), kThreads * width);
   KernelStage stage;
   stage.config = makeConfig(kernel.getContext(), kMerge,
                             {{"threads", kThreads}, {"splits", splits}});

@@ -17,6 +17,7 @@
 
 #include "KernelBuilder.h"
 #include "SharedTile.h"
+#include "WarpMatrix.h"
 #include "coppice/Codegen/NVPTX/GemmConfig.h"
 
 namespace coppice::nvptx {
@@ -48,12 +49,9 @@ private:
     llvm::SmallVector<Value> offsets; // one for each 16 columns of K
   };
   Lane mapLane(const SharedTile &tile, Value row, Value half);
-  llvm::SmallVector<Value> loadMatrices(Value address);
-  void multiply(llvm::ArrayRef<Value> a, llvm::ArrayRef<Value> w,
-                llvm::MutableArrayRef<Value> sums);
 
   GemmConfig config;
-  mlir::Type element;
+  WarpMatrix matrices;
   SharedTile tileA, tileW;
   Lane laneA, laneW;
   Value threadRow, threadColumn;

@@ -1,6 +1,7 @@
 //===- Product.cpp - kernels that are one matrix product ------------------===//
 
 #include "Product.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -30,6 +31,17 @@ Value getRowsOfWork(prune::GemmOp gemm) {
   bool isList =
       gemm.getRows() && !gemm.hasRowsPerGroup() && !gemm.hasRowsPerPanel();
   return isList ? gemm.getRows() : gemm.getInput();
+}
+
+int64_t countColumnNumbers(prune::GemmOp gemm) {
+  return llvm::alignTo(gemm.getWeight().getType().getDimSize(0),
+                       gemm.getPanelSize().value_or(1));
+}
+
+int64_t getGroupOfK(prune::GemmOp gemm) {
+  bool hasGroups = gemm.getGroups() || gemm.hasRowsPerGroup();
+  return hasGroups ? static_cast<int64_t>(*gemm.getGroupSize())
+                   : gemm.getWeight().getType().getDimSize(1);
 }
 
 FailureOr<AffineExpr> getProductRows(func::FuncOp kernel, prune::GemmOp gemm) {

@@ -23,6 +23,13 @@ mlir::FailureOr<mlir::AffineExpr> getProductRows(mlir::func::FuncOp kernel,
 /// The argument that has so many rows.
 mlir::Value getRowsOfWork(prune::GemmOp gemm);
 
+/// How many numbers columns have (ProductPlaces.h), those of all panels
+/// together: the last panel counts as a whole one.
+int64_t countColumnNumbers(prune::GemmOp gemm);
+
+/// Columns of K that a set keeps or leaves out together: all, without groups.
+int64_t getGroupOfK(prune::GemmOp gemm);
+
 } // namespace coppice::nvptx
 
 #endif // COPPICE_LIB_CODEGEN_NVPTX_PRODUCT_H

@@ -1,5 +1,4 @@
-//===- ProductPlaces.h - rows and columns of a product by number -*- C++
-//-*-===//
+//===- ProductPlaces.h - rows, columns of a product by number ---*- C++ -*-===//
 //
 // In: the sets of rows and panels of a `prune.gemm`, in memory of the device.
 // Out: which row, or which column, number p of those to be computed is. So

@@ -7,15 +7,12 @@ using namespace mlir;
 
 namespace coppice::nvptx {
 
-/// Four matrices of 8 x 8: lane 8 m + r gives row r of matrix m.
-SmallVector<Value> WarpMatrix::load(SharedTile tile, Value row, Value piece,
-                                    bool transposed) {
+SmallVector<Value> WarpMatrix::load(Value address, bool transposed) {
   MLIRContext *context = b.getContext();
-  Value from = at(tile.address, add(mul(row, tile.pitch), mul(piece, 16)));
   Type type = LLVM::LLVMStructType::getLiteral(
       context, SmallVector<Type>(4, b.getI32Type()));
   Value loaded = NVVM::LdMatrixOp::create(
-      b, type, from, 4,
+      b, type, address, 4,
       transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
       NVVM::LdStMatrixShapeAttr::get(context, 8, 8),
       NVVM::LdStMatrixEltType::B16);
@@ -26,23 +23,28 @@ SmallVector<Value> WarpMatrix::load(SharedTile tile, Value row, Value piece,
   return registers;
 }
 
-SmallVector<Value> WarpMatrix::loadLeft(SharedTile tile, Value row,
-                                        int64_t piece) {
-  return load(tile, add(row, rem(lane(), 16)), add(div(lane(), 16), piece),
-              /*transposed=*/false);
+Value WarpMatrix::pieceAt(PaddedTile tile, Value row, Value piece) {
+  return at(tile.address, add(mul(row, tile.pitch), mul(piece, 16)));
 }
 
-SmallVector<Value> WarpMatrix::loadRight(SharedTile tile, Value row,
+SmallVector<Value> WarpMatrix::loadLeft(PaddedTile tile, Value row,
+                                        int64_t piece) {
+  return load(
+      pieceAt(tile, add(row, rem(lane(), 16)), add(div(lane(), 16), piece)));
+}
+
+SmallVector<Value> WarpMatrix::loadRight(PaddedTile tile, Value row,
                                          int64_t piece) {
   Value ofLane = add(mul(div(lane(), 16), 8), rem(lane(), 8));
-  return load(tile, add(row, ofLane), add(rem(div(lane(), 8), 2), piece),
-              /*transposed=*/false);
+  return load(
+      pieceAt(tile, add(row, ofLane), add(rem(div(lane(), 8), 2), piece)));
 }
 
-SmallVector<Value> WarpMatrix::loadRightTransposed(SharedTile tile, Value row,
+SmallVector<Value> WarpMatrix::loadRightTransposed(PaddedTile tile, Value row,
                                                    int64_t piece) {
-  return load(tile, add(row, rem(lane(), 16)), add(div(lane(), 16), piece),
-              /*transposed=*/true);
+  return load(
+      pieceAt(tile, add(row, rem(lane(), 16)), add(div(lane(), 16), piece)),
+      /*transposed=*/true);
 }
 
 void WarpMatrix::multiply(ValueRange left, ValueRange right,

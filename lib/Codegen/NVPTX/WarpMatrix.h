@@ -1,7 +1,8 @@
 //===- WarpMatrix.h - products of a warp's matrices -------------*- C++ -*-===//
 //
-// In: tiles of bf16 or f16 in shared memory, a row of which lies in one piece.
-// Out: fragments of them, and products of fragments in f32 (mma.sync m16n8k16).
+// In: bf16 or f16 in shared memory. Out: fragments of it (`ldmatrix.x4`), and
+// products of fragments in f32 (`mma.sync.m16n8k16`); of padded tiles, those
+// that a product takes.
 //
 // With a lane as 4 * group + member, a fragment of a product has, in register
 // q, row group + 8 (q / 2) and column 2 member + q % 2. Two neighbouring ones
@@ -19,8 +20,8 @@
 
 namespace coppice::nvptx {
 
-/// A tile in shared memory, row after row.
-struct SharedTile {
+/// A tile in shared memory, a row of which lies in one piece.
+struct PaddedTile {
   mlir::Value address;
   int64_t pitch; // bytes from a row to the next: an odd multiple of 16
 };
@@ -31,17 +32,21 @@ public:
              mlir::Type element)
       : KernelBuilder(b, shell), element(element) {}
 
+  /// Four matrices of 8 x 8: lane 8 m + r gives the address of row r of matrix
+  /// m, and has two neighbouring elements of each.
+  mlir::SmallVector<mlir::Value> load(Value address, bool transposed = false);
+
   /// 16 rows by 16 elements, from a row (i32) and a piece of 8 elements on, as
   /// a left-hand side: 4 registers.
-  mlir::SmallVector<mlir::Value> loadLeft(SharedTile tile, mlir::Value row,
+  mlir::SmallVector<mlir::Value> loadLeft(PaddedTile tile, mlir::Value row,
                                           int64_t piece);
   /// The same as two right-hand sides of 8 columns, 2 registers each: rows of
   /// the tile are columns of the product ..
-  mlir::SmallVector<mlir::Value> loadRight(SharedTile tile, mlir::Value row,
+  mlir::SmallVector<mlir::Value> loadRight(PaddedTile tile, mlir::Value row,
                                            int64_t piece);
   /// .. or, transposed, what the product adds up along.
   mlir::SmallVector<mlir::Value>
-  loadRightTransposed(SharedTile tile, mlir::Value row, int64_t piece);
+  loadRightTransposed(PaddedTile tile, mlir::Value row, int64_t piece);
 
   /// sums[0, 4) += left . right.
   void multiply(mlir::ValueRange left, mlir::ValueRange right,
@@ -51,8 +56,7 @@ public:
                                       mlir::ArrayRef<mlir::Value> second);
 
 private:
-  mlir::SmallVector<mlir::Value> load(SharedTile tile, mlir::Value row,
-                                      mlir::Value piece, bool transposed);
+  Value pieceAt(PaddedTile tile, Value row, Value piece);
 
   mlir::Type element;
 };

@@ -145,19 +145,6 @@ TEST(NVPTXGemmTiles, AreComputedByTensorCores) {
               {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"});
 }
 
-/// The number after `word` in each line that has it.
-std::vector<int64_t> numbersAfter(const std::string &text,
-                                  llvm::StringRef word) {
-  std::vector<int64_t> numbers;
-  for (llvm::StringRef line : llvm::split(text, '\n')) {
-    auto [before, after] = line.split(word);
-    int64_t number;
-    if (!after.consumeInteger(10, number))
-      numbers.push_back(number);
-  }
-  return numbers;
-}
-
 /// Spills are looked for whenever a test compiles a kernel.
 TEST(NVPTXGemmTiles, FitTheirProcessor) {
   constexpr int64_t kSharedBytes = 163 * 1024, kRegisters = 65536;
@@ -171,13 +158,11 @@ TEST(NVPTXGemmTiles, FitTheirProcessor) {
     spec.rows = Rows::Both;
     auto kernels = compileForGPU(spec.getSource("product"), options);
     ASSERT_TRUE(kernels);
-    for (int64_t registers : numbersAfter(kernels->ptxasReport(), "Used ")) {
-      EXPECT_LE(registers * config.threads() * config.residentBlocks(),
+    if (kernels->resources().empty())
+      GTEST_SKIP() << "no ptxas in PATH: registers are not known";
+    for (const auto &[name, taken] : kernels->resources())
+      EXPECT_LE(taken.registers * config.threads() * config.residentBlocks(),
                 kRegisters);
-      if (std::getenv("COPPICE_TEST_REGISTERS"))
-        llvm::errs() << describe(config) << ": " << registers << " registers, "
-                     << config.sharedBytes() << " bytes\n";
-    }
   }
 }
 

@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "Kernels.h"
-#include "Ptxas.h"
 #include "coppice/Codegen/NVPTX/Passes.h"
 #include "coppice/Codegen/NVPTX/PlanKernel.h"
 #include "coppice/Emulator/Emulator.h"
@@ -50,13 +49,18 @@ private:
     if (failed(ptx))
       return failure();
     assembly = *ptx;
-    if (std::optional<std::string> report = runPtxas(*ptx, "sm_80")) {
-      assemblerReport = *report;
-      EXPECT_EQ(report->find("failed"), std::string::npos) << *report;
-      for (StringRef line : llvm::split(*report, '\n'))
-        if (line.contains("spill stores"))
-          EXPECT_TRUE(line.contains(" 0 bytes spill stores")) << *report;
+    std::optional<std::string> ptxas = findPtxas();
+    if (!ptxas)
+      return success();
+    llvm::Expected<AssembledPTX> assembled = assemblePTX(*ptxas, *ptx, "sm_80");
+    if (!assembled) {
+      ADD_FAILURE() << llvm::toString(assembled.takeError());
+      return failure();
     }
+    taken = std::move(assembled->kernels);
+    EXPECT_EQ(assembled->warnings, "");
+    for (const auto &[name, resources] : taken)
+      EXPECT_EQ(resources.spillBytes, 0) << name.str();
     return success();
   }
 

@@ -10,6 +10,7 @@
 #define COPPICE_TEST_UNIT_SUPPORT_KERNELS_H
 
 #include "coppice/Codegen/NVPTX/PlanKernel.h"
+#include "coppice/Target/AssemblePTX.h"
 #include "llvm/ADT/StringMap.h"
 #include <functional>
 #include <memory>
@@ -17,6 +18,9 @@
 #include <vector>
 
 namespace coppice::test {
+
+/// The GPU that the emulator stands for.
+constexpr const char *kGPU = "emu:sm_80";
 
 /// Values of the symbols of a step.
 struct Symbols {
@@ -53,10 +57,9 @@ public:
   int64_t rowsOfItem(llvm::StringRef name) {
     return kernels.find(name)->second.rows;
   }
-  /// On a GPU: the kernels as PTX, and what ptxas says of them, if there is
-  /// one.
+  /// On a GPU: the kernels as PTX, and what they take, if there is a ptxas.
   const std::string &ptx() { return assembly; }
-  const std::string &ptxasReport() { return assemblerReport; }
+  const llvm::StringMap<KernelResources> &resources() { return taken; }
 
   /// Runs the work items [begin, end) of a kernel of one stage, on a CPU.
   void runItems(llvm::StringRef name, const std::vector<const void *> &args,
@@ -102,7 +105,8 @@ protected:
                     const std::vector<const void *> &args,
                     int64_t workspaceBytes, const Symbols &symbols,
                     int64_t chunk) = 0;
-  std::string assembly, assemblerReport;
+  std::string assembly;
+  llvm::StringMap<KernelResources> taken;
 
   virtual void callItems(const std::string &symbol,
                          const std::vector<const void *> &args,
