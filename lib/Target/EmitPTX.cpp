@@ -146,8 +146,12 @@ createTargetMachine(ModuleOp kernels, const PTXOptions &options) {
         << options.chip << "'";
     return nullptr;
   }
+  // The oldest PTX of sm_80 lacks its sparse products.
+  std::string features = options.features;
+  if (features.empty() && options.chip == "sm_80")
+    features = "+ptx71";
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, options.chip, options.features, llvm::TargetOptions(),
+      triple, options.chip, features, llvm::TargetOptions(),
       /*RM=*/std::nullopt, /*CM=*/std::nullopt,
       llvm::CodeGenOptLevel::Aggressive));
 }

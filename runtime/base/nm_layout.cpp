@@ -1,5 +1,6 @@
 #include "runtime/base/nm_layout.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace coppice::rt {
@@ -10,11 +11,23 @@ std::optional<NMLayout> NMLayout::make(int64_t kept, int64_t of, int64_t panel,
     kept = 2;
     of = 4;
   }
-  if (of != 1 << bitsOfPosition || kept < 1 || kept > 2 ||
-      panel < vectorColumns || panel % vectorColumns || depth < 1 ||
-      depth > 2 || (elementBytes != 2 && elementBytes != 4))
+  if (of != 1 << bitsOfPosition || kept < 1 || kept > 2)
     return std::nullopt;
   NMLayout layout;
+  if (depth == tensorDepth) {
+    if (panel != tensorPanel || elementBytes != 2)
+      return std::nullopt;
+    layout.n = 2;
+    layout.of = of;
+    layout.panel = panel;
+    layout.depth = depth;
+    layout.elementBytes = elementBytes;
+    layout.steps = tensorStep;
+    return layout;
+  }
+  if (panel < vectorColumns || panel % vectorColumns || depth < 1 ||
+      depth > 2 || (elementBytes != 2 && elementBytes != 4))
+    return std::nullopt;
   layout.n = kept;
   layout.of = of;
   layout.panel = panel;
@@ -32,6 +45,8 @@ int64_t NMLayout::share() const {
 }
 
 int64_t NMLayout::stepElements() const {
+  if (isForTensorCores())
+    return valueElements() + panel * keptOfStep() * bitsOfPosition / 16;
   int64_t vectors = (panel / vectorColumns + share() - 1) / share();
   return valueElements() + vectors * vectorColumns * wordBytes / elementBytes;
 }
@@ -94,8 +109,62 @@ static bool packElements(const NMLayout &layout, const Element *elements,
   return true;
 }
 
+// Two elements of each four and their positions, four bits: zeros stand in for
+// those that are missing, for positions must ascend.
+static bool selectTwo(const uint16_t *group, int64_t count, uint16_t *values,
+                      uint64_t &positions) {
+  int64_t at[2] = {0, 0}, found = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    if (isZero(group[i]))
+      continue;
+    if (found == 2)
+      return false;
+    at[found++] = i;
+  }
+  if (found < 2) {
+    int64_t only = at[0]; // 0 where there is none
+    at[0] = only == 3 ? 0 : only;
+    at[1] = 3;
+  }
+  for (int64_t i = 0; i < 2; ++i)
+    values[i] = at[i] < count ? group[at[i]] : uint16_t(0);
+  positions = uint64_t(at[0] | at[1] << NMLayout::bitsOfPosition);
+  return true;
+}
+
+static bool packForTensorCores(const NMLayout &layout, const uint16_t *elements,
+                               int64_t k, int64_t row, uint16_t *packed) {
+  const int64_t panel = NMLayout::tensorPanel, columns = NMLayout::tensorStep,
+                column = row % panel, place = column % 2 * 8 + column / 2,
+                steps = (k + columns - 1) / columns, of = layout.groupSize();
+  uint16_t *step = packed + row / panel * steps * layout.stepElements();
+  for (int64_t s = 0; s < steps; ++s, step += layout.stepElements()) {
+    uint16_t *positions = step + layout.valueElements();
+    // Columns that the last panel lacks have positions, too: 0 and 1.
+    for (int64_t i = 0; column == 0 && i < panel * columns / 16; ++i)
+      positions[i] = 0x4444;
+    for (int64_t k16 = 0; k16 < columns / 16; ++k16) {
+      uint64_t bits = 0;
+      for (int64_t group = 0; group < 4; ++group) {
+        int64_t number = k16 * 4 + group, first = s * columns + number * of;
+        uint64_t two;
+        if (!selectTwo(elements + std::min(first, k), std::clamp<int64_t>(k - first, 0, of),
+                       step + place * NMLayout::tensorDepth + 2 * number, two))
+          return false;
+        bits |= two << (4 * group);
+      }
+      positions[((k16 / 2 * 8 + place % 8) * 2 + k16 % 2) * 2 + place / 8] =
+          uint16_t(bits);
+    }
+  }
+  return true;
+}
+
 bool NMLayout::packRow(const void *elements, int64_t k, int64_t row,
                        void *packed) const {
+  if (isForTensorCores())
+    return packForTensorCores(*this, static_cast<const uint16_t *>(elements), k,
+                              row, static_cast<uint16_t *>(packed));
   auto *to = static_cast<std::byte *>(packed);
   if (elementBytes == 2)
     return packElements(*this, static_cast<const uint16_t *>(elements), k, row,

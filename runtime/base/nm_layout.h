@@ -13,6 +13,17 @@
 // kept element lowest. They lie so that one vector of eight words serves as
 // many vectors of eight columns as fit: word `c / 8 / share * 8 + c % 8`, from
 // bit `c / 8 % share * kept * positionBits` on.
+//
+// Tensor cores take 2 of 4 of 16 bits in an order of their own (PTX ISA,
+// "Sparse matrix storage" and "Matrix fragments for mma.sp.m16n8k32"). A step
+// is 64 values along K, and the panel's 16 columns have places: column c has
+// place `c % 2 * 8 + c / 2`, so that a thread's two results are neighbours.
+//
+//   values     [16 places][32]
+//   positions  [k / 32][place % 8][k / 16 % 2][place / 8]  16 bits each
+//
+// Each 16 bits are of four groups, of each the position of the first element
+// and of the second, which is larger: zeros fill groups that have fewer.
 #ifndef COPPICE_RUNTIME_BASE_NM_LAYOUT_H
 #define COPPICE_RUNTIME_BASE_NM_LAYOUT_H
 
@@ -28,9 +39,13 @@ public:
   static constexpr int64_t vectorColumns = 8, wordBits = 32, wordBytes = 4;
   static constexpr int64_t bitsOfPosition = 2; // 0 to 3: groups are four
 
+  // What tensor cores read.
+  static constexpr int64_t tensorPanel = 16, tensorDepth = 32, tensorStep = 64;
+
   // Nothing where no kernel reads the pattern: it takes 1 or 2 of 4 (1 of 2 is
   // 2 of 4). `panel`: a multiple of 8; `depth`: kept elements that lie side by
-  // side, 1 or 2; `elementBytes`: 2 or 4.
+  // side, 1 or 2; `elementBytes`: 2 or 4. Or, for tensor cores, `tensorPanel`,
+  // `tensorDepth` and 2; what keeps 1 of 4 is 2 of 4 there.
   static std::optional<NMLayout> make(int64_t kept, int64_t of, int64_t panel,
                                       int64_t depth, int64_t elementBytes);
 
@@ -46,8 +61,11 @@ public:
   int64_t stepElements() const;
   int64_t panelColumns() const { return panel; }
 
+  bool isForTensorCores() const { return depth == tensorDepth; }
+
   // Stores row `row` of the weight: `elements` are its `k` values, dense. Rows
-  // of one panel are stored one after the other, into memory that was zero.
+  // of one panel are stored one after the other, the first one first, into
+  // memory that was zero.
   // False, with the row stored in part, if a group has too many that are not
   // zero.
   bool packRow(const void *elements, int64_t k, int64_t row,

@@ -72,15 +72,7 @@ std::vector<char> storeWeight(std::vector<float> &w, const LoadedGemm &gemm,
         pack(w, spec.n, spec.k, gemm.panels(), gemm.depth());
     return store(packed, spec.weight);
   }
-  std::vector<char> rows = store(w, spec.weight);
-  int64_t size = spec.weight == "f32" ? 4 : 2;
-  std::vector<char> packed(llvm::divideCeil(spec.n, gemm.panels()) *
-                           llvm::divideCeil(spec.k, layout->stepColumns()) *
-                           layout->stepElements() * size);
-  for (int64_t row = 0; row < spec.n; ++row)
-    EXPECT_TRUE(layout->packRow(rows.data() + row * spec.k * size, spec.k, row,
-                                packed.data()));
-  return packed;
+  return packKept(w, spec.weight, spec.n, spec.k, *layout);
 }
 
 /// Runs `gemm` on random data, of which `percentZero` of A are zeros, and

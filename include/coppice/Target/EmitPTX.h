@@ -16,7 +16,8 @@ namespace coppice {
 struct PTXOptions {
   /// "sm_80", "sm_90a", .. PTX of a chip with a letter runs on that chip only.
   std::string chip = "sm_80";
-  /// Of LLVM, such as "+ptx83"; empty for the oldest PTX that has the chip.
+  /// Of LLVM, such as "+ptx83"; empty for the oldest PTX that has all of the
+  /// chip: 7.1 for sm_80.
   std::string features;
   /// Where the optimised LLVM IR is also written, for inspection; may be empty.
   std::string dumpLLVM;

@@ -38,6 +38,7 @@ struct CodegenNVPTXKernels
     using Emit = LogicalResult (*)(func::FuncOp);
     static const std::pair<StringRef, Emit> strategies[] = {
         {nvptx::kGemm, nvptx::emitGemm},
+        {nvptx::kGemm2of4, nvptx::emitGemm},
         {nvptx::kMerge, nvptx::emitMerge},
         {nvptx::kDots, nvptx::emitDots},
         {nvptx::kAttention, nvptx::emitAttention},

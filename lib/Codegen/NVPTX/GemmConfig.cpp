@@ -10,6 +10,7 @@
 #include "coppice/Codegen/NVPTX/GemmConfig.h"
 #include "GroupRows.h"
 #include "Strategies.h"
+#include "WeightLoad.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -17,7 +18,7 @@ using namespace mlir;
 namespace coppice::nvptx {
 
 exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
-  return makeConfig(context, kGemm,
+  return makeConfig(context, twoOfFour ? kGemm2of4 : kGemm,
                     {{"threads", threads()},
                      {"rows", rows},
                      {"columns", columns},
@@ -44,14 +45,19 @@ std::string checkGemmConfig(const GemmConfig &config) {
                          found)
         .str();
   };
-  if (config.warpRows <= 0 || config.warpRows % 16)
-    return expected("warp_rows", "a multiple of 16", config.warpRows);
+  int64_t least = config.twoOfFour ? 8 : 16; // rows of a product
+  if (config.warpRows <= 0 || config.warpRows % least)
+    return expected("warp_rows", least == 8 ? "a multiple of 8"
+                                            : "a multiple of 16",
+                    config.warpRows);
   if (config.warpColumns <= 0 || config.warpColumns % 16)
     return expected("warp_columns", "a multiple of 16", config.warpColumns);
   if (config.rows <= 0 || config.rows % config.warpRows)
     return expected("rows", "a multiple of 'warp_rows'", config.rows);
   if (config.columns <= 0 || config.columns % config.warpColumns)
     return expected("columns", "a multiple of 'warp_columns'", config.columns);
+  if (config.twoOfFour && config.depth != rt::NMLayout::tensorStep)
+    return expected("depth", "64", config.depth);
   if (config.depth < 16 || config.depth > 128 ||
       !llvm::isPowerOf2_64(config.depth))
     return expected("depth", "16, 32, 64 or 128", config.depth);
@@ -61,20 +67,27 @@ std::string checkGemmConfig(const GemmConfig &config) {
     return expected("splits", "1 or more", config.splits);
   if (config.threads() > 1024)
     return expected("threads", "1024 at the most", config.threads());
-  // Threads copy whole rows of the tiles.
-  int64_t rowsAtOnce = config.threads() / (config.depth / 8);
-  for (int64_t rows : {config.rows, config.columns})
-    if (rows > rowsAtOnce && rows % rowsAtOnce)
+  // Threads copy whole rows of the tiles, eight at once or more.
+  SmallVector<SharedTile> tiles{{config.rows, config.depth}};
+  if (config.twoOfFour)
+    tiles.append({SparseTile::values(config), SparseTile::positions(config)});
+  else
+    tiles.push_back({config.columns, config.depth});
+  for (const SharedTile &tile : tiles) {
+    int64_t rowsAtOnce = config.threads() / tile.chunks();
+    if (tile.rows > rowsAtOnce && tile.rows % rowsAtOnce)
       return expected("depth", "such that all threads copy all of a tile",
                       config.depth);
-  if (rowsAtOnce % 8)
-    return expected("depth", "such that all threads copy eight rows at once",
-                    config.depth);
+    if (rowsAtOnce % 8)
+      return expected("depth", "such that all threads copy eight rows at once",
+                      config.depth);
+  }
   return "";
 }
 
 FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
   GemmConfig config;
+  config.twoOfFour = getStrategy(kernel) == kGemm2of4;
   for (auto [name, value] : {std::pair("rows", &config.rows),
                              {"columns", &config.columns},
                              {"depth", &config.depth},
@@ -93,7 +106,26 @@ FailureOr<GemmConfig> getGemmConfig(func::FuncOp kernel) {
   return config;
 }
 
-ArrayRef<GemmConfig> gemmCandidates() {
+/// With half of the products and little more than half of the bytes, tiles of
+/// more columns are as fast to load; a piece of eight rows is enough.
+static ArrayRef<GemmConfig> candidatesOfTwoOfFour() {
+  static const GemmConfig candidates[] = {
+      {8, 64, 64, 8, 16, 6, 1, true},     {8, 128, 64, 8, 32, 5, 1, true},
+      {16, 64, 64, 16, 16, 6, 1, true},   {16, 128, 64, 16, 32, 5, 1, true},
+      {16, 256, 64, 16, 64, 4, 1, true},  {32, 64, 64, 16, 32, 5, 1, true},
+      {32, 128, 64, 32, 32, 5, 1, true},  {32, 256, 64, 32, 64, 4, 1, true},
+      {64, 64, 64, 32, 32, 5, 1, true},   {64, 128, 64, 32, 64, 4, 1, true},
+      {64, 256, 64, 32, 64, 3, 1, true},  {64, 256, 64, 64, 64, 3, 1, true},
+      {128, 64, 64, 64, 32, 4, 1, true},  {128, 128, 64, 64, 64, 3, 1, true},
+      {128, 128, 64, 64, 32, 3, 1, true}, {128, 256, 64, 64, 64, 2, 1, true},
+      {256, 64, 64, 64, 32, 2, 1, true},  {256, 128, 64, 64, 64, 2, 1, true},
+  };
+  return candidates;
+}
+
+ArrayRef<GemmConfig> gemmCandidates(bool twoOfFour) {
+  if (twoOfFour)
+    return candidatesOfTwoOfFour();
   // Few rows: the tile is as narrow as they are, and many bytes of weights are
   // under way. Many: a warp's part is as large as its registers allow, for each
   // value that it reads from shared memory serves a row of it.
@@ -138,15 +170,21 @@ double predictCycles(const GemmConfig &config, const GemmShape &shape) {
   double warps = double(config.threads()) / 32;
   double products =
       double(config.rows * config.columns * config.depth) / kProductsPerCycle;
-  double shared = warps * double(config.warpRows + config.warpColumns) *
-                  double(config.depth) * 2 / kSharedBytesPerCycle;
-  double stepBytes = double((config.rows + config.columns) * config.depth * 2);
+  if (config.twoOfFour)
+    products /= 2;
+  double weightBytes = double(config.weightBytes()) / double(config.columns);
+  double shared = warps *
+                  (double(config.warpRows * config.depth * 2) +
+                   double(config.warpColumns) * weightBytes) /
+                  kSharedBytesPerCycle;
+  auto stepBytes = double(config.stepBytes());
   // Of a step of all blocks of a processor.
   double step = std::max({products, shared, stepBytes / kCachedBytesPerCycle});
   double work =
       mostTiles * steps * step +
       std::ceil(mostTiles / together) * (kItemCycles + steps * kStepCycles);
-  double memory = (n + m) * k * 2 / kMemoryBytesPerCycle;
+  double memory = (n * weightBytes / double(config.depth) + m * 2) * k /
+                  kMemoryBytesPerCycle;
   // Nothing arrives faster than what is under way does in a memory's latency.
   constexpr double kLatency = 800;
   double active = std::min(tiles, kProcessors * together);
@@ -170,7 +208,7 @@ constexpr int64_t kElementsInRegisters = 40;
 GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes) {
   GemmConfig best;
   double fewest = -1;
-  for (GemmConfig config : gemmCandidates()) {
+  for (GemmConfig config : gemmCandidates(shape.twoOfFour)) {
     int64_t loaded = (config.rows + config.columns) * config.depth;
     if (shape.throughRegisters() &&
         loaded > kElementsInRegisters * config.threads())

@@ -5,8 +5,9 @@
 //
 //   rows of A and of W that are the tile's        // ProductPlaces.h
 //   for each step along K:                        // KSteps.h, CopyRing.h
-//     their columns to shared memory, ahead       // TileLoad.h
-//     sums += A . W                               // MmaTile.h
+//     their columns to shared memory, ahead       // TileLoad.h, WeightLoad.h
+//     sums += A . W                               // MmaTile.h, or
+//                                                 // MmaSparseTile.h
 //   result = epilogue(sums)                       // GemmStore.h
 //
 // Tiles are of rows and columns by number in their sets, so sets need no code
@@ -28,11 +29,13 @@
 #include "GemmStore.h"
 #include "GroupRows.h"
 #include "KSteps.h"
+#include "MmaSparseTile.h"
 #include "MmaTile.h"
 #include "ProductPlaces.h"
 #include "Strategies.h"
 #include "TileLoad.h"
 #include "TileOrder.h"
+#include "WeightLoad.h"
 
 using namespace mlir;
 
@@ -54,17 +57,21 @@ public:
               const GemmConfig &config)
       : KernelBuilder(b, shell), gemm(gemm), config(config),
         places(b, shell, gemm), steps(b, shell, gemm, config.depth),
-        mma(b, shell, config, getElementTypeOrSelf(gemm.getWeight())),
-        loadA(b, shell, tileA(), gemm.getInput(), k(), steps),
-        loadW(b, shell, tileW(), gemm.getWeight(), k(), steps) {}
+        loadA(b, shell, tileA(),
+              TileLoad::Source::alongK(gemm.getInput(), steps)),
+        loadW(b, shell, gemm, config, steps) {
+    Type element = getElementTypeOrSelf(gemm.getWeight());
+    if (config.twoOfFour)
+      mma = std::make_unique<MmaSparseTile>(b, shell, config, element);
+    else
+      mma = std::make_unique<MmaTile>(b, shell, config, element);
+  }
 
   LogicalResult emit();
 
 private:
   int64_t n() { return gemm.getWeight().getType().getDimSize(0); }
-  int64_t k() { return gemm.getWeight().getType().getDimSize(1); }
   SharedTile tileA() const { return {config.rows, config.depth}; }
-  SharedTile tileW() const { return {config.columns, config.depth}; }
   int64_t tilesOfPanel() {
     int64_t panel = static_cast<int64_t>(*gemm.getPanelSize());
     return llvm::divideCeil(std::min(panel, n()), config.columns);
@@ -79,8 +86,9 @@ private:
   GemmConfig config;
   ProductPlaces places;
   KSteps steps;
-  MmaTile mma;
-  TileLoad loadA, loadW;
+  TileLoad loadA;
+  WeightLoad loadW;
+  std::unique_ptr<TileSums> mma;
   std::optional<GroupRows> groupRows;
   Value ring;
 };
@@ -106,12 +114,11 @@ void GemmEmitter::selectRows(const GemmStore::Place &place) {
   });
   bool isWhole =
       places.wholeColumns() % config.columns == 0 && places.wholeColumns() > 0;
-  loadW.selectRows([&](Value ofTile) -> TileLoad::Row {
+  loadW.selectColumns([&](Value ofTile) -> ProductPlaces::Column {
     Value number = add(place.column, ofTile);
     if (isWhole)
       return {arith::ConstantOp::create(b, b.getBoolAttr(true)), number};
-    auto column = places.columnAt(number, place.panel);
-    return {column.isThere, column.column};
+    return places.columnAt(number, place.panel);
   });
 }
 
@@ -138,12 +145,11 @@ SmallVector<Value> GemmEmitter::sumSteps(Value begin, Value end) {
   };
   work.compute = [&](Value place, ValueRange carried) {
     SmallVector<Value> sums(carried);
-    mma.multiply(place, placeOfW(place), sums);
+    mma->multiply(place, placeOfW(place), sums);
     return sums;
   };
-  CopyRing copies(b, shell, ring, tileA().bytes() + tileW().bytes(),
-                  config.stages);
-  return copies.run(begin, end, mma.zeros(), work);
+  CopyRing copies(b, shell, ring, config.stepBytes(), config.stages);
+  return copies.run(begin, end, mma->zeros(), work);
 }
 
 LogicalResult GemmEmitter::computeTile(const GemmStore::Place &place,
@@ -153,7 +159,7 @@ LogicalResult GemmEmitter::computeTile(const GemmStore::Place &place,
     barrier();
   }
   selectRows(place);
-  GemmStore result(b, shell, gemm, mma, places);
+  GemmStore result(b, shell, gemm, *mma, places);
   Value count = steps.count();
   if (config.splits == 1)
     return result.storeResult(sumSteps(i32(0), count), place);
@@ -206,6 +212,21 @@ prune::GemmOp getHalfProduct(func::FuncOp kernel) {
              : prune::GemmOp();
 }
 
+/// Does W keep two of four, and do panels and groups begin with what is packed
+/// together? Where they do not, the zeros are multiplied.
+bool canSelect(prune::GemmOp gemm) {
+  prune::NMAttr pattern = gemm.getPatternAttr();
+  if (!pattern)
+    return false;
+  using Layout = rt::NMLayout;
+  auto panel = static_cast<int64_t>(gemm.getPanelSize().value_or(0));
+  bool hasGroups = gemm.getGroups() || gemm.hasRowsPerGroup();
+  return Layout::make(pattern.getKept(), pattern.getOf(), Layout::tensorPanel,
+                      Layout::tensorDepth, 2) &&
+         panel % Layout::tensorPanel == 0 &&
+         (!hasGroups || getGroupOfK(gemm) % Layout::tensorStep == 0);
+}
+
 GemmShape shapeOf(prune::GemmOp gemm) {
   int64_t n = gemm.getWeight().getType().getDimSize(0);
   int64_t k = gemm.getWeight().getType().getDimSize(1);
@@ -214,14 +235,21 @@ GemmShape shapeOf(prune::GemmOp gemm) {
     shape.panel = std::min(static_cast<int64_t>(*gemm.getPanelSize()), n);
   if (gemm.hasRowsPerGroup())
     shape.flaggedGroups = llvm::divideCeil(k, shape.group);
+  shape.twoOfFour = canSelect(gemm);
   return shape;
 }
 
 /// The last row count of each variant; the last variant has no end, and its
 /// tiles are for so many rows.
-constexpr int64_t kRowBuckets[] = {16, 32, 64, 128, 512, 4096};
+constexpr int64_t kRowBuckets[] = {8, 16, 32, 64, 128, 512, 4096};
 /// Of the workspace. With more rows there are tiles enough, as a rule.
 constexpr int64_t kMostPartBytes = 8 << 20;
+
+exec::PackingAttr packingOfTwoOfFour(MLIRContext *context) {
+  using Layout = rt::NMLayout;
+  return exec::PackingAttr::get(context, Layout::tensorPanel,
+                                Layout::tensorDepth, /*kept=*/2, /*of=*/4);
+}
 
 class GemmPlanner {
 public:
@@ -229,6 +257,13 @@ public:
       : kernel(kernel), gemm(gemm), extent(extent) {
     plan.packings.assign(kernel.getNumArguments(), {});
     plan.countsItems = true;
+  }
+
+  /// W is read as `config` says, in all variants.
+  void packWeight(const GemmConfig &config) {
+    if (config.twoOfFour)
+      plan.packings[cast<BlockArgument>(gemm.getWeight()).getArgNumber()] =
+          packingOfTwoOfFour(kernel.getContext());
   }
 
   /// A variant for at most `most` rows; 0: for all.
@@ -289,11 +324,19 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
 
   GemmPlanner planner(kernel, gemm, *extent);
   if (options.gemm) {
+    if (options.gemm->twoOfFour && !shape.twoOfFour)
+      return FailureOr<KernelPlan>(kernel.emitError(
+          "expected a weight with a pattern of 2 of 4 for strategy "
+          "\"gemm_2of4\", panels of a multiple of 16 and groups of a multiple "
+          "of 64"));
+    planner.packWeight(*options.gemm);
     planner.add(*options.gemm, 0);
     return FailureOr<KernelPlan>(planner.plan);
   }
-  for (int64_t rows : kFewRows)
-    planner.plan.variants.push_back(planDotsOf(kernel, gemm, *extent, rows));
+  // Dots are of whole rows of W.
+  if (!shape.twoOfFour)
+    for (int64_t rows : kFewRows)
+      planner.plan.variants.push_back(planDotsOf(kernel, gemm, *extent, rows));
   // Buckets that want the same are one variant.
   std::optional<GemmConfig> last;
   int64_t most = 0;
@@ -311,6 +354,7 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
     most = bucket;
   }
   planner.add(*last, 0);
+  planner.packWeight(*last);
   return FailureOr<KernelPlan>(planner.plan);
 }
 
@@ -323,6 +367,13 @@ LogicalResult emitGemm(func::FuncOp kernel) {
   FailureOr<GemmConfig> config = getGemmConfig(kernel);
   if (failed(config))
     return failure();
+  exec::PackingAttr packing = getArgumentPacking(
+      kernel, cast<BlockArgument>(gemm.getWeight()).getArgNumber());
+  if (packing !=
+      (config->twoOfFour ? packingOfTwoOfFour(kernel.getContext()) : nullptr))
+    return kernel.emitError() << "expected '" << exec::packingAttrName
+                              << "' of the weight to be that of strategy \""
+                              << getStrategy(kernel) << "\"";
   if (config->splits > 1 && !kernel->hasAttr(exec::workspaceAttrName))
     return kernel.emitError() << "expected '" << exec::workspaceAttrName
                               << "' on a kernel whose sums are in parts of K";

@@ -1,6 +1,6 @@
 //===- GemmStore.h - sums of a product's tile to memory ---------*- C++ -*-===//
 //
-// In: the sums of a block's tile, in registers of its threads (MmaTile.h), and
+// In: the sums of a block's tile, in registers of its threads (TileSums.h), and
 // which rows and columns these are. Out: either the result, behind the
 // epilogue, or sums of a part of K in the workspace, for a stage that adds the
 // parts up (MergeKernel.cpp):
@@ -15,16 +15,16 @@
 #ifndef COPPICE_LIB_CODEGEN_NVPTX_GEMMSTORE_H
 #define COPPICE_LIB_CODEGEN_NVPTX_GEMMSTORE_H
 
-#include "MmaTile.h"
 #include "ProductEpilogue.h"
 #include "ProductPlaces.h"
+#include "TileSums.h"
 
 namespace coppice::nvptx {
 
 class GemmStore : KernelBuilder {
 public:
   GemmStore(mlir::ImplicitLocOpBuilder &b, KernelShell &shell,
-            prune::GemmOp gemm, MmaTile &tile, ProductPlaces &places)
+            prune::GemmOp gemm, TileSums &tile, ProductPlaces &places)
       : KernelBuilder(b, shell), gemm(gemm), tile(tile), places(places) {}
 
   /// Where the block's tile begins, in numbers of rows and columns.
@@ -46,7 +46,7 @@ private:
                                llvm::ArrayRef<ProductPlaces::Column> columns);
 
   prune::GemmOp gemm;
-  MmaTile &tile;
+  TileSums &tile;
   ProductPlaces &places;
 };
 

@@ -20,6 +20,7 @@ namespace coppice::nvptx {
 /// The names of the strategies, as in `exec.config`.
 inline constexpr llvm::StringLiteral kDots = "dots";
 inline constexpr llvm::StringLiteral kGemm = "gemm";
+inline constexpr llvm::StringLiteral kGemm2of4 = "gemm_2of4";
 inline constexpr llvm::StringLiteral kMerge = "gemm_merge";
 inline constexpr llvm::StringLiteral kCompact = "compact";
 inline constexpr llvm::StringLiteral kNorm = "norm";

@@ -9,12 +9,16 @@ namespace coppice::nvptx {
 
 constexpr int64_t kColumns = SharedTile::kChunkColumns;
 
+TileLoad::Source TileLoad::Source::alongK(Value matrix, const KSteps &steps) {
+  int64_t k = cast<RankedTensorType>(matrix.getType()).getDimSize(1);
+  return {matrix, k, steps.alignment(), steps.areWhole()};
+}
+
 TileLoad::TileLoad(ImplicitLocOpBuilder &b, KernelShell &shell,
-                   const SharedTile &tile, Value matrix, int64_t pitch,
-                   const KSteps &steps)
-    : KernelBuilder(b, shell), tile(tile), matrix(argumentOf(matrix)),
-      element(getElementTypeOrSelf(matrix)), pitch(pitch),
-      copyColumns(steps.alignment()), isWhole(steps.areWhole()) {
+                   const SharedTile &tile, const Source &source)
+    : KernelBuilder(b, shell), tile(tile), matrix(argumentOf(source.matrix)),
+      element(getElementTypeOrSelf(source.matrix)), pitch(source.pitch),
+      copyColumns(source.alignment), isWhole(source.isWhole) {
   copyRow = div(thread(), tile.chunks());
   chunk = rem(thread(), tile.chunks());
 }
@@ -29,6 +33,8 @@ void TileLoad::selectRows(llvm::function_ref<Row(Value)> rowAt) {
                  mul(exclusive(chunk, swizzle), SharedTile::kChunk));
   for (int64_t first = 0; first < tile.rows; first += rowsAtOnce()) {
     Value ofTile = add(copyRow, first);
+    if (tile.rows < rowsAtOnce()) // a thread without a row has the last one
+      ofTile = min(ofTile, i32(tile.rows - 1));
     Row row = rowAt(ofTile);
     rows.push_back(
         {ofTile, row.isThere,

@@ -23,10 +23,17 @@ namespace coppice::nvptx {
 
 class TileLoad : KernelBuilder {
 public:
-  /// `pitch`: columns of a row of the matrix.
+  struct Source {
+    Value matrix;      // an argument of the tensor-level kernel
+    int64_t pitch;     // columns of a row
+    int64_t alignment; // rows, and beginnings and ends of steps are multiples
+    bool isWhole;      // no step is short
+
+    /// A matrix of rows along K.
+    static Source alongK(Value matrix, const KSteps &steps);
+  };
   TileLoad(mlir::ImplicitLocOpBuilder &b, KernelShell &shell,
-           const SharedTile &tile, Value matrix, int64_t pitch,
-           const KSteps &steps);
+           const SharedTile &tile, const Source &source);
 
   struct Row {
     Value isThere, row; // of the matrix; a row that may be read, in any case

@@ -47,28 +47,50 @@ SmallVector<Value> WarpMatrix::loadRightTransposed(PaddedTile tile, Value row,
       /*transposed=*/true);
 }
 
-void WarpMatrix::multiply(ValueRange left, ValueRange right,
-                          MutableArrayRef<Value> sums) {
-  // f16 fragments are vectors, bf16 ones numbers of 32 bits.
-  auto operands = [&](ValueRange registers) {
-    SmallVector<Value> values(registers);
-    if (element.isF16())
-      for (Value &value : values)
-        value = LLVM::BitcastOp::create(b, VectorType::get(2, element), value);
-    return values;
-  };
+SmallVector<Value> WarpMatrix::operandsOf(ValueRange registers) {
+  SmallVector<Value> values(registers);
+  if (element.isF16())
+    for (Value &value : values)
+      value = LLVM::BitcastOp::create(b, VectorType::get(2, element), value);
+  return values;
+}
+
+std::array<NVVM::MMATypes, 2> WarpMatrix::types() const {
   NVVM::MMATypes type =
       element.isF16() ? NVVM::MMATypes::f16 : NVVM::MMATypes::bf16;
-  Type result = LLVM::LLVMStructType::getLiteral(
+  return {type, type};
+}
+
+Type WarpMatrix::resultType() {
+  return LLVM::LLVMStructType::getLiteral(
       b.getContext(), SmallVector<Type>(4, b.getF32Type()));
-  Value product = NVVM::MmaOp::create(
-      b, result, operands(left), operands(right), SmallVector<Value>(sums),
-      ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
-      std::array{type, type},
-      std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+}
+
+void WarpMatrix::unpack(Value product, MutableArrayRef<Value> sums) {
   for (auto [i, sum] : llvm::enumerate(sums))
     sum =
         LLVM::ExtractValueOp::create(b, product, ArrayRef<int64_t>{int64_t(i)});
+}
+
+void WarpMatrix::multiply(ValueRange left, ValueRange right,
+                          MutableArrayRef<Value> sums) {
+  unpack(NVVM::MmaOp::create(
+             b, resultType(), operandsOf(left), operandsOf(right),
+             SmallVector<Value>(sums), ArrayRef<int64_t>{16, 8, 16},
+             std::nullopt, std::nullopt, types(),
+             std::array{NVVM::MMALayout::row, NVVM::MMALayout::col}),
+         sums);
+}
+
+void WarpMatrix::multiplySparse(ValueRange left, ValueRange right,
+                                Value positions, int64_t selector,
+                                MutableArrayRef<Value> sums) {
+  unpack(NVVM::MmaSpOp::create(b, resultType(), operandsOf(left),
+                               operandsOf(right), SmallVector<Value>(sums),
+                               positions, i32(selector),
+                               ArrayRef<int64_t>{16, 8, 32}, std::nullopt,
+                               types()),
+         sums);
 }
 
 SmallVector<Value> WarpMatrix::pack(ArrayRef<Value> first,

@@ -1,7 +1,7 @@
 //===- WarpMatrix.h - products of a warp's matrices -------------*- C++ -*-===//
 //
 // In: bf16 or f16 in shared memory. Out: fragments of it (`ldmatrix.x4`), and
-// products of fragments in f32 (`mma.sync.m16n8k16`); of padded tiles, those
+// products of fragments in f32 (`mma.sync.m16n8k16`, `mma.sp`); of padded tiles, those
 // that a product takes.
 //
 // With a lane as 4 * group + member, a fragment of a product has, in register
@@ -51,12 +51,25 @@ public:
   /// sums[0, 4) += left . right.
   void multiply(mlir::ValueRange left, mlir::ValueRange right,
                 mlir::MutableArrayRef<mlir::Value> sums);
+  /// The same with a left-hand side of 16 x 32 that has two of each four
+  /// elements (`mma.sp.m16n8k32`), in the registers of one of 16 x 16, and a
+  /// right-hand side of four registers. `positions` (i32): where in its four
+  /// each is; lanes 2 * selector and 2 * selector + 1 of each four give them.
+  void multiplySparse(mlir::ValueRange left, mlir::ValueRange right,
+                      Value positions, int64_t selector,
+                      mlir::MutableArrayRef<mlir::Value> sums);
   /// Two neighbouring fragments of a product as a left-hand side.
   mlir::SmallVector<mlir::Value> pack(mlir::ArrayRef<mlir::Value> first,
                                       mlir::ArrayRef<mlir::Value> second);
 
 private:
   Value pieceAt(PaddedTile tile, Value row, Value piece);
+  /// Fragments as products take them: of f16 vectors, of bf16 numbers of 32
+  /// bits.
+  llvm::SmallVector<Value> operandsOf(mlir::ValueRange registers);
+  std::array<mlir::NVVM::MMATypes, 2> types() const;
+  mlir::Type resultType();
+  void unpack(Value product, mlir::MutableArrayRef<Value> sums);
 
   mlir::Type element;
 };

@@ -17,7 +17,7 @@ func.func private @f() attributes {a = #exec.packing<panels = 5000>}
 
 // -----
 
-// expected-error @below {{expected to keep 1 or 2 of 4, in panels of a multiple of 8, found 4 of 8 in panels of 64, depth 2}}
+// expected-error @below {{expected to keep 1 or 2 of 4, in panels of a multiple of 8 and a depth of 1 or 2, or of 16 and a depth of 32, found 4 of 8 in panels of 64, depth 2}}
 func.func private @f() attributes {a = #exec.packing<panels = 64, depth = 2, keeps = 4 of 8>}
 
 // -----

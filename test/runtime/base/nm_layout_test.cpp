@@ -1,6 +1,7 @@
 // N:M weights as kernels read them, decoded again by the description.
 #include "runtime/base/nm_layout.h"
 
+#include <algorithm>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <random>
@@ -93,6 +94,56 @@ TEST(NMLayoutTest, WhatIsKeptComesBack) {
     }
 }
 
+// The same of what tensor cores read. Positions ascend, or the instruction does
+// something that nobody has defined.
+std::vector<uint16_t> decodeForTensorCores(const uint16_t *packed, int64_t n,
+                                           int64_t k) {
+  int64_t steps = (k + 63) / 64, place = n % 16 % 2 * 8 + n % 16 / 2;
+  std::vector<uint16_t> row(size_t(steps * 64));
+  for (int64_t group = 0; group < steps * 16; ++group) {
+    const uint16_t *step = packed + (n / 16 * steps + group / 16) * 576;
+    int64_t k16 = group % 16 / 4;
+    uint16_t bits =
+        step[512 + ((k16 / 2 * 8 + place % 8) * 2 + k16 % 2) * 2 + place / 8];
+    int64_t two = bits >> (group % 4 * 4) & 15, first = two & 3,
+            second = two >> 2;
+    EXPECT_LT(first, second);
+    row[size_t(4 * group + first)] = step[place * 32 + group % 16 * 2];
+    row[size_t(4 * group + second)] = step[place * 32 + group % 16 * 2 + 1];
+  }
+  EXPECT_TRUE(std::all_of(row.begin() + k, row.end(),
+                          [](uint16_t value) { return value == 0; }));
+  row.resize(size_t(k));
+  return row;
+}
+
+TEST(NMLayoutTest, WhatIsKeptForTensorCoresComesBack) {
+  std::random_device device;
+  std::mt19937 engine(device());
+  for (Pattern pattern : patterns) {
+    auto layout = NMLayout::make(pattern.kept, pattern.of, 16, 32, 2);
+    ASSERT_TRUE(layout);
+    EXPECT_EQ(layout->stepElements(), 576); // of 1024
+    const auto n = int64_t(1 + engine() % 50), k = int64_t(1 + engine() % 200);
+    SCOPED_TRACE(testing::Message() << pattern.kept << " of " << pattern.of
+                                    << ", " << n << " x " << k);
+    const int64_t panels = (n + 15) / 16, steps = (k + 63) / 64;
+    std::vector<uint16_t> packed(size_t(panels * steps * 576));
+    std::vector<std::vector<uint16_t>> rows;
+    for (int64_t row = 0; row < n; ++row) {
+      rows.push_back(randomRow<uint16_t>(k, *layout, engine));
+      ASSERT_TRUE(layout->packRow(rows.back().data(), k, row, packed.data()));
+    }
+    for (int64_t row = 0; row < panels * 16; ++row)
+      ASSERT_EQ(decodeForTensorCores(packed.data(), row, k),
+                row < n ? rows[size_t(row)]
+                        : std::vector<uint16_t>(size_t(k)))
+          << "row " << row;
+    const uint16_t bad[] = {1, 2, 3, 0};
+    EXPECT_FALSE(layout->packRow(bad, 4, 0, packed.data()));
+  }
+}
+
 TEST(NMLayoutTest, TwoOfFourTakesNineSixteenthsOfBF16) {
   auto layout = NMLayout::make(2, 4, 64, 2, 2);
   ASSERT_TRUE(layout);
@@ -115,6 +166,8 @@ TEST(NMLayoutTest, OtherPatternsHaveNone) {
   EXPECT_FALSE(NMLayout::make(2, 16, 64, 2, 2));
   EXPECT_FALSE(NMLayout::make(0, 4, 64, 2, 2));
   EXPECT_FALSE(NMLayout::make(2, 4, 12, 2, 2));
+  EXPECT_FALSE(NMLayout::make(2, 4, 64, 32, 2));
+  EXPECT_FALSE(NMLayout::make(2, 4, 16, 32, 4));
 }
 
 } // namespace

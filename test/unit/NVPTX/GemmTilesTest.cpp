@@ -22,15 +22,20 @@ using Epilogue = GemmSpec::Epilogue;
 
 std::string describe(const GemmConfig &config) {
   return formatv("tiles of {0} x {1} x {2}, warps of {3} x {4}, {5} stages, "
-                 "{6} parts",
+                 "{6} parts{7}",
                  config.rows, config.columns, config.depth, config.warpRows,
-                 config.warpColumns, config.stages, config.splits)
+                 config.warpColumns, config.stages, config.splits,
+                 config.twoOfFour ? ", 2 of 4" : "")
       .str();
 }
 
 /// A product of more than a tile each way, with rows aligned to 16 bytes.
 GemmSpec drawLarge(const GemmConfig &config) {
   GemmSpec spec;
+  if (config.twoOfFour) {
+    spec.kept = pick(1, 2);
+    spec.of = 4;
+  }
   spec.weight = spec.input = pick(0, 1) ? "bf16" : "f16";
   spec.n = config.columns + pick(1, config.columns);
   spec.k = 8 * pick(1, 3 * config.depth / 8);
@@ -44,9 +49,13 @@ void addSets(GemmSpec &spec, const GemmConfig &config) {
   spec.rows = Rows(pick(0, 5));
   bool hasLists = spec.rows == Rows::PerPanel || spec.rows == Rows::PerGroup;
   if (spec.rows == Rows::PerPanel || (!hasLists && pick(0, 1)))
-    spec.panelSize = pick(0, 1) ? config.columns : pick(16, spec.n);
+    spec.panelSize = pick(0, 1)         ? config.columns
+                     : config.twoOfFour ? 16 * pick(1, spec.n / 16)
+                                        : pick(16, spec.n);
   if (spec.rows == Rows::PerGroup || (!hasLists && pick(0, 1)))
-    spec.groupSize = pick(0, 1) ? config.depth : 8 * pick(2, 20);
+    spec.groupSize = pick(0, 1)         ? config.depth
+                     : config.twoOfFour ? 64 * pick(1, 3)
+                                        : 8 * pick(2, 20);
 }
 
 void check(const GemmConfig &config, const GemmSpec &spec,
@@ -57,13 +66,20 @@ void check(const GemmConfig &config, const GemmSpec &spec,
   checkProduct(spec, options, rowCounts);
 }
 
+/// All tiles, of all weights and of those that keep two of four.
+std::vector<GemmConfig> candidates() {
+  std::vector<GemmConfig> all = nvptx::gemmCandidates().vec();
+  llvm::append_range(all, nvptx::gemmCandidates(/*twoOfFour=*/true));
+  return all;
+}
+
 TEST(NVPTXGemmTiles, AllAreExactOnIntegers) {
-  for (const GemmConfig &config : nvptx::gemmCandidates())
+  for (const GemmConfig &config : candidates())
     check(config, drawLarge(config), {config.rows + pick(1, 17)});
 }
 
 TEST(NVPTXGemmTiles, AllAreExactOnIntegersWithSets) {
-  for (const GemmConfig &config : nvptx::gemmCandidates()) {
+  for (const GemmConfig &config : candidates()) {
     if (config.rows + config.columns > 192)
       continue; // as others, and slow
     GemmSpec spec = drawLarge(config);
@@ -76,14 +92,15 @@ TEST(NVPTXGemmTiles, AllAreExactOnIntegersWithSets) {
 TEST(NVPTXGemmTiles, AnyAlignmentIsExactOnIntegers) {
   for (int64_t alignment : {4, 2, 1})
     for (const GemmConfig &config :
-         {GemmConfig{16, 64, 64, 16, 16, 5}, GemmConfig{64, 64, 32, 32, 32, 4}})
+         {GemmConfig{16, 64, 64, 16, 16, 5}, GemmConfig{64, 64, 32, 32, 32, 4},
+          GemmConfig{8, 64, 64, 8, 16, 5, 1, true}})
       for (bool hasSets : {false, true}) {
         GemmSpec spec = drawLarge(config);
         spec.k = alignment * (2 * pick(1, 60 / alignment) + 1);
         if (hasSets) {
           addSets(spec, config);
           if (spec.groupSize)
-            spec.groupSize = pick(16, 100);
+            spec.groupSize = config.twoOfFour ? 64 : pick(16, 100);
         }
         check(config, spec, {pick(1, config.rows + 17)});
       }
@@ -104,7 +121,8 @@ TEST(NVPTXGemmTiles, PartsOfKAreExactOnIntegers) {
   for (int64_t splits : {2, 5})
     for (bool hasSets : {false, true})
       for (GemmConfig config : {GemmConfig{16, 64, 64, 16, 16, 5},
-                                GemmConfig{64, 64, 32, 32, 32, 4}}) {
+                                GemmConfig{64, 64, 32, 32, 32, 4},
+                                GemmConfig{16, 64, 64, 16, 16, 6, 1, true}}) {
         config.splits = splits;
         GemmSpec spec = drawLarge(config);
         spec.n -= pick(0, 1);
@@ -145,10 +163,22 @@ TEST(NVPTXGemmTiles, AreComputedByTensorCores) {
               {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"});
 }
 
+TEST(NVPTXGemmTiles, OfTwoOfFourAreComputedByHalfOfTheProducts) {
+  GemmConfig config{64, 64, 64, 32, 32, 4, 1, true};
+  GemmSpec spec{.n = 256, .k = 512, .input = "bf16", .weight = "bf16"};
+  spec.kept = 2;
+  spec.of = 4;
+  std::string ptx = ptxOf(config, spec);
+  expectWords(ptx, {"mma.sp.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32",
+                    "ldmatrix.sync.aligned.m8n8.x4.shared.b16",
+                    "cp.async.cg.shared.global", "st.global.v2.b32"});
+  EXPECT_EQ(ptx.find("mma.sync.aligned.m16n8k16"), std::string::npos);
+}
+
 /// Spills are looked for whenever a test compiles a kernel.
 TEST(NVPTXGemmTiles, FitTheirProcessor) {
   constexpr int64_t kSharedBytes = 163 * 1024, kRegisters = 65536;
-  for (const GemmConfig &config : nvptx::gemmCandidates()) {
+  for (const GemmConfig &config : candidates()) {
     SCOPED_TRACE(describe(config));
     EXPECT_LE(config.sharedBytes(), kSharedBytes);
     nvptx::PlanOptions options;
@@ -156,6 +186,10 @@ TEST(NVPTXGemmTiles, FitTheirProcessor) {
     GemmSpec spec{.n = 4096, .k = 4096, .input = "bf16", .weight = "bf16"};
     spec.epilogue = Epilogue::Residual;
     spec.rows = Rows::Both;
+    if (config.twoOfFour) {
+      spec.kept = 2;
+      spec.of = 4;
+    }
     auto kernels = compileForGPU(spec.getSource("product"), options);
     ASSERT_TRUE(kernels);
     if (kernels->resources().empty())

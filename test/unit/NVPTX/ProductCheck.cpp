@@ -33,7 +33,13 @@ static std::string expectedStrategy(const GemmSpec &spec,
       isFine(spec.groupSize, spec.k) ||
       (spec.rows == Rows::PerPanel && isFine(spec.panelSize, spec.n)))
     return "dots";
-  return options.gemm && options.gemm->splits > 1 ? "gemm_merge" : "gemm";
+  if (options.gemm && options.gemm->splits > 1)
+    return "gemm_merge";
+  bool isSelected = spec.of && spec.of <= 4 && spec.panelSize % 16 == 0 &&
+                    spec.groupSize % 64 == 0;
+  return options.gemm ? options.gemm->twoOfFour ? "gemm_2of4" : "gemm"
+         : isSelected ? "gemm_2of4"
+                      : "gemm";
 }
 
 void checkProduct(const GemmSpec &spec, const nvptx::PlanOptions &options,
@@ -47,6 +53,11 @@ void checkProduct(const GemmSpec &spec, const nvptx::PlanOptions &options,
   auto kernels = compileForGPU(spec.getSource("product"), options);
   ASSERT_TRUE(kernels);
   EXPECT_EQ(kernels->strategy("product"), expectedStrategy(spec, options));
+  // Of the panels that a plan may want, only tensor cores' are so narrow.
+  using Layout = rt::NMLayout;
+  std::optional<Layout> layout;
+  if (kernels->panels("product", 1) == Layout::tensorPanel)
+    layout = Layout::make(2, 4, Layout::tensorPanel, Layout::tensorDepth, 2);
   bool hasSets = spec.rows != Rows::All || spec.panelSize || spec.groupSize;
   if (rowCounts.empty())
     rowCounts = {0, pick(1, 8), pick(9, 40)};
@@ -56,7 +67,9 @@ void checkProduct(const GemmSpec &spec, const nvptx::PlanOptions &options,
                      : std::vector{Kept::All}) {
       SCOPED_TRACE(formatv("{0} rows, kept {1}", m, int(kept)).str());
       GemmProblem problem(spec, m, kept);
-      Guarded weight(store(problem.weight(), spec.weight));
+      Guarded weight(layout ? packKept(problem.weight(), spec.weight, spec.n,
+                                       spec.k, *layout)
+                            : store(problem.weight(), spec.weight));
       Symbols symbols;
       symbols.rows = m;
       // As many blocks as there are items, or a few that take turns.

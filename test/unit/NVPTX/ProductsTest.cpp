@@ -63,6 +63,27 @@ TEST(NVPTXProducts, ListsOfRowsAreExactOnIntegers) {
     }
 }
 
+/// Patterns that tensor cores select by, one that they do not, and sets that
+/// begin and end within what is packed together.
+TEST(NVPTXProducts, PatternsAreExactOnIntegers) {
+  struct Pattern {
+    int64_t kept, of;
+  };
+  for (const Pattern &pattern : {Pattern{2, 4}, {1, 4}, {1, 2}, {4, 8}})
+    for (llvm::StringRef type : {"bf16", "f16"}) {
+      GemmSpec spec = drawProduct(type, type);
+      spec.kept = pattern.kept;
+      spec.of = pattern.of;
+      spec.epilogue = pick(0, 1) ? Epilogue::Residual : Epilogue::Bias;
+      spec.rows = Rows(pick(0, 3));
+      if (pick(0, 1))
+        spec.panelSize = 8 * pick(2, 6);
+      if (pick(0, 1))
+        spec.groupSize = 32 * pick(1, 6);
+      checkProduct(spec);
+    }
+}
+
 /// Few rows read weights 16 bytes at a time, past what is written.
 TEST(NVPTXProducts, FewRowsReadWeightsInLongRuns) {
   GemmSpec spec;

@@ -2,6 +2,7 @@
 
 #include "llvm/ADT/APFloat.h"
 #include "llvm/Support/MathExtras.h"
+#include "gtest/gtest.h"
 #include <cmath>
 #include <cstring>
 
@@ -107,6 +108,19 @@ std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,
       packed[((row / panel * groups + column / depth) * panel + row % panel) *
                  depth +
              column % depth] = weight[row * k + column];
+  return packed;
+}
+
+std::vector<char> packKept(std::vector<float> &weight, llvm::StringRef type,
+                           int64_t n, int64_t k, const rt::NMLayout &layout) {
+  std::vector<char> rows = store(weight, type);
+  int64_t size = type == "f32" ? 4 : 2;
+  std::vector<char> packed(llvm::divideCeil(n, layout.panelColumns()) *
+                           llvm::divideCeil(k, layout.stepColumns()) *
+                           layout.stepElements() * size);
+  for (int64_t row = 0; row < n; ++row)
+    EXPECT_TRUE(layout.packRow(rows.data() + row * k * size, k, row,
+                               packed.data()));
   return packed;
 }
 

@@ -2,6 +2,7 @@
 #ifndef COPPICE_TEST_UNIT_SUPPORT_KERNELDATA_H
 #define COPPICE_TEST_UNIT_SUPPORT_KERNELDATA_H
 
+#include "runtime/base/nm_layout.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
 #include <random>
@@ -34,6 +35,10 @@ double rowError(const std::vector<float> &a, const std::vector<float> &b,
 /// A [N, K] weight in panels, as docs/bundle.md says.
 std::vector<float> pack(const std::vector<float> &weight, int64_t n, int64_t k,
                         int64_t panel, int64_t depth);
+
+/// The same of an N:M weight, stored as `type`: what is kept, and where it was.
+std::vector<char> packKept(std::vector<float> &weight, llvm::StringRef type,
+                           int64_t n, int64_t k, const rt::NMLayout &layout);
 
 /// The bytes of a buffer between NaNs: a stray write shows, and so does a stray
 /// read.

@@ -1,7 +1,7 @@
 //===- GemmConfig.h - how a product is blocked on a GPU ---------*- C++ -*-===//
 //
-// The parameters of strategy "gemm", as in `exec.config`, and those that are
-// worth trying.
+// The parameters of strategies "gemm" and "gemm_2of4", as in `exec.config`,
+// and those that are worth trying.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,18 +20,27 @@ struct GemmConfig {
   int64_t stages = 4;                      // steps in shared memory
   /// K is cut into so many parts, whose sums a second stage adds up.
   int64_t splits = 1;
+  /// W keeps two of each four columns of K and is packed for tensor cores
+  /// (runtime/base/nm_layout.h): "gemm_2of4".
+  bool twoOfFour = false;
 
   int64_t threads() const {
     return rows / warpRows * (columns / warpColumns) * 32;
   }
+  /// Of the tile of W, a step.
+  int64_t weightBytes() const {
+    return columns * (twoOfFour ? depth + depth / 8 : depth * 2);
+  }
+  /// Of the tiles of A and W.
+  int64_t stepBytes() const { return rows * depth * 2 + weightBytes(); }
   /// Of all stages; sets of rows for groups take some more.
-  int64_t sharedBytes() const { return stages * (rows + columns) * depth * 2; }
+  int64_t sharedBytes() const { return stages * stepBytes(); }
 
   /// Blocks that a processor can hold at once, for their registers and their
   /// shared memory.
   int64_t residentBlocks() const;
 
-  /// `#exec.config<"gemm", ..>`.
+  /// `#exec.config<"gemm", ..>`, or of "gemm_2of4".
   exec::ConfigAttr toAttr(mlir::MLIRContext *context) const;
 };
 
@@ -41,8 +50,9 @@ mlir::FailureOr<GemmConfig> getGemmConfig(mlir::func::FuncOp kernel);
 /// Empty, or what about a configuration cannot be.
 std::string checkGemmConfig(const GemmConfig &config);
 
-/// Tiles that are worth trying, none split.
-llvm::ArrayRef<GemmConfig> gemmCandidates();
+/// Tiles that are worth trying, none split: of all weights, and of those that
+/// keep two of four.
+llvm::ArrayRef<GemmConfig> gemmCandidates(bool twoOfFour = false);
 
 /// What a choice depends on.
 struct GemmShape {
@@ -50,6 +60,7 @@ struct GemmShape {
   int64_t panel; // columns whose end no tile crosses: n, or those of a panel
   int64_t group; // columns of K whose end no step crosses: k, or a group's
   int64_t flaggedGroups = 0; // with rows of their own
+  bool twoOfFour = false;    // of W are read
 
   /// Nothing is aligned to more than an element, so that all is loaded through
   /// registers, of which a tile must leave enough.

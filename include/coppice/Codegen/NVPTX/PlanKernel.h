@@ -11,7 +11,9 @@
 // |-----------------|--------------------------------------------------------|
 // | "gemm"          | a tile of a product of f16 or bf16, by tensor cores;   |
 // |                 | or its sums over a part of K, to the workspace         |
-// | "gemm_merge"    | elements of a product of "gemm": adds up its parts     |
+// | "gemm_2of4"     | the same with a W of which two of four columns of K    |
+// |                 | are kept                                               |
+// | "gemm_merge"    | elements of a product of both: adds up its parts       |
 // | "dots"          | as many elements of a product as the block has warps   |
 // | "compact"       | one list of rows                                       |
 // | "norm"          | rows or heads, `lanes` threads to each                 |

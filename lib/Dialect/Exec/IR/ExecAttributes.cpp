@@ -72,9 +72,11 @@ LogicalResult PackingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                        << panels;
   if (depth < 1 || depth > 64 || (panels == 0 && depth != 1))
     return emitError() << "expected a depth of 1 to 64, found " << depth;
-  if ((kept || of) && !rt::NMLayout::make(kept, of, panels, depth, 4))
-    return emitError() << "expected to keep 1 or 2 of 4, in "
-                          "panels of a multiple of 8, found "
+  if ((kept || of) && !rt::NMLayout::make(kept, of, panels, depth, 4) &&
+      !rt::NMLayout::make(kept, of, panels, depth, 2))
+    return emitError() << "expected to keep 1 or 2 of 4, in panels of a "
+                          "multiple of 8 and a depth of 1 or 2, or of 16 and a "
+                          "depth of 32, found "
                        << kept << " of " << of << " in panels of " << panels
                        << ", depth " << depth;
   return success();

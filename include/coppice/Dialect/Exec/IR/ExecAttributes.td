@@ -38,7 +38,7 @@ def Exec_PackingAttr : Exec_Attr<"Packing", "packing"> {
     depth may be left out where it is 1.
     `#exec.packing<panels = P, depth = D, keeps = 2 of 4>`: of each four
     neighbours along K the two that are not zero, and where they were
-    (`runtime/base/nm_layout.h`).
+    (`runtime/base/nm_layout.h`); with P = 16 and D = 32 as tensor cores want it.
   }];
   let parameters = (ins "int64_t":$panels, "int64_t":$depth,
                         "int64_t":$kept, "int64_t":$of);
