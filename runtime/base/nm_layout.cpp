@@ -148,7 +148,8 @@ static bool packForTensorCores(const NMLayout &layout, const uint16_t *elements,
       for (int64_t group = 0; group < 4; ++group) {
         int64_t number = k16 * 4 + group, first = s * columns + number * of;
         uint64_t two;
-        if (!selectTwo(elements + std::min(first, k), std::clamp<int64_t>(k - first, 0, of),
+        if (!selectTwo(elements + std::min(first, k),
+                       std::clamp<int64_t>(k - first, 0, of),
                        step + place * NMLayout::tensorDepth + 2 * number, two))
           return false;
         bits |= two << (4 * group);

@@ -62,7 +62,7 @@ constexpr const char *kExp = R"(
 TEST_F(EmitPTX, SaysWhatTheKernelIs) {
   std::string ptx = emit(kExp);
   for (const char *words :
-       {".version 7.0", ".target sm_80", ".visible .entry k(", ".reqntid 64",
+       {".version 7.1", ".target sm_80", ".visible .entry k(", ".reqntid 64",
         "ex2.approx.ftz.f32", ".extern .shared .align 16 .b8 ring[]"})
     EXPECT_NE(ptx.find(words), std::string::npos) << words << errors;
   EXPECT_NE(emit(kExp, "sm_90a").find(".target sm_90a"), std::string::npos);

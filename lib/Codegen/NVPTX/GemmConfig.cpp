@@ -47,8 +47,8 @@ std::string checkGemmConfig(const GemmConfig &config) {
   };
   int64_t least = config.twoOfFour ? 8 : 16; // rows of a product
   if (config.warpRows <= 0 || config.warpRows % least)
-    return expected("warp_rows", least == 8 ? "a multiple of 8"
-                                            : "a multiple of 16",
+    return expected("warp_rows",
+                    least == 8 ? "a multiple of 8" : "a multiple of 16",
                     config.warpRows);
   if (config.warpColumns <= 0 || config.warpColumns % 16)
     return expected("warp_columns", "a multiple of 16", config.warpColumns);
@@ -128,16 +128,24 @@ ArrayRef<GemmConfig> gemmCandidates(bool twoOfFour) {
     return candidatesOfTwoOfFour();
   // Few rows: the tile is as narrow as they are, and many bytes of weights are
   // under way. Many: a warp's part is as large as its registers allow, for each
-  // value that it reads from shared memory serves a row of it.
+  // value that it reads from shared memory serves a row of it. Rows and columns
+  // that are no powers of two fill the last wave of a GPU better, now and then.
   static const GemmConfig candidates[] = {
       {16, 32, 64, 16, 16, 6},   {16, 64, 64, 16, 16, 5},
-      {16, 128, 64, 16, 32, 4},  {32, 64, 64, 16, 32, 4},
-      {32, 128, 64, 32, 32, 4},  {64, 32, 64, 16, 32, 4},
-      {64, 64, 64, 32, 32, 4},   {64, 128, 64, 32, 64, 3},
-      {128, 64, 64, 64, 32, 3},  {64, 64, 32, 32, 32, 4},
-      {64, 128, 32, 32, 64, 4},  {128, 64, 32, 64, 32, 4},
-      {128, 128, 32, 64, 64, 4}, {128, 128, 64, 64, 64, 3},
-      {256, 128, 32, 64, 64, 4}, {128, 256, 32, 64, 64, 4},
+      {16, 64, 128, 16, 16, 4},  {16, 128, 64, 16, 32, 4},
+      {16, 256, 32, 16, 64, 5},  {32, 64, 64, 16, 32, 4},
+      {32, 64, 128, 16, 32, 3},  {32, 96, 64, 16, 48, 4},
+      {32, 128, 64, 32, 32, 4},  {32, 256, 32, 32, 64, 4},
+      {64, 32, 64, 16, 32, 4},   {64, 64, 32, 32, 32, 4},
+      {64, 64, 64, 32, 32, 4},   {64, 64, 128, 32, 32, 3},
+      {64, 128, 32, 32, 64, 4},  {64, 128, 64, 32, 64, 3},
+      {64, 256, 32, 64, 64, 4},  {96, 96, 64, 48, 48, 3},
+      {96, 128, 64, 48, 64, 3},  {128, 32, 64, 32, 32, 4},
+      {128, 64, 32, 64, 32, 4},  {128, 64, 64, 64, 32, 3},
+      {128, 96, 64, 64, 48, 3},  {128, 128, 32, 64, 64, 4},
+      {128, 128, 32, 32, 64, 4}, {128, 128, 64, 64, 64, 3},
+      {128, 256, 32, 64, 64, 4}, {192, 128, 32, 48, 64, 4},
+      {256, 64, 32, 64, 32, 4},  {256, 128, 32, 64, 64, 4},
   };
   return candidates;
 }
@@ -203,7 +211,36 @@ constexpr int64_t kSharedBytesOfAll = 99 * 1024;
 /// That a thread may hold besides its sums.
 constexpr int64_t kElementsInRegisters = 40;
 
+/// The least that an A100 could take: all products, all bytes once.
+double boundCycles(const GemmShape &shape) {
+  double m = double(shape.rows), n = double(shape.n), k = double(shape.k);
+  double products = m * n * k / (shape.twoOfFour ? 2 : 1);
+  double weightBytes = n * k * (shape.twoOfFour ? 9. / 8 : 2);
+  return std::max(products / (kProductsPerCycle * kProcessors),
+                  (weightBytes + m * k * 2) / kMemoryBytesPerCycle);
+}
+
 } // namespace
+
+double predictEfficiency(const GemmConfig &config, const GemmShape &shape) {
+  return boundCycles(shape) / predictCycles(config, shape);
+}
+
+GemmConfig chooseSplits(GemmConfig config, const GemmShape &shape,
+                        int64_t partBytes) {
+  GemmConfig best = config;
+  for (int64_t splits : {1, 2, 4, 8, 16}) {
+    // Each part is worth a few steps.
+    if (splits > 1 && (splits * shape.rows * shape.n * 4 > partBytes ||
+                       shape.k < splits * config.depth * 4))
+      break;
+    config.splits = splits;
+    if (splits == 1 ||
+        predictCycles(config, shape) < predictCycles(best, shape))
+      best = config;
+  }
+  return best;
+}
 
 GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes) {
   GemmConfig best;
@@ -217,17 +254,11 @@ GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes) {
             GroupRows::sharedBytes(shape.flaggedGroups, config.rows) >
         kSharedBytesOfAll)
       continue;
-    for (int64_t splits : {1, 2, 4, 8, 16}) {
-      // Each part is worth a few steps.
-      if (splits > 1 && (splits * shape.rows * shape.n * 4 > partBytes ||
-                         shape.k < splits * config.depth * 4))
-        break;
-      config.splits = splits;
-      double cycles = predictCycles(config, shape);
-      if (fewest < 0 || cycles < fewest) {
-        fewest = cycles;
-        best = config;
-      }
+    config = chooseSplits(config, shape, partBytes);
+    double cycles = predictCycles(config, shape);
+    if (fewest < 0 || cycles < fewest) {
+      fewest = cycles;
+      best = config;
     }
   }
   return best;

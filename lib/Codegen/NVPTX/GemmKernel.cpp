@@ -242,8 +242,6 @@ GemmShape shapeOf(prune::GemmOp gemm) {
 /// The last row count of each variant; the last variant has no end, and its
 /// tiles are for so many rows.
 constexpr int64_t kRowBuckets[] = {8, 16, 32, 64, 128, 512, 4096};
-/// Of the workspace. With more rows there are tiles enough, as a rule.
-constexpr int64_t kMostPartBytes = 8 << 20;
 
 exec::PackingAttr packingOfTwoOfFour(MLIRContext *context) {
   using Layout = rt::NMLayout;

@@ -18,8 +18,8 @@ MmaSparseTile::MmaSparseTile(ImplicitLocOpBuilder &b, KernelShell &shell,
   int64_t steps = config.depth / kColumns;
   // The four matrices of A: four chunks of eight rows. Those of W: places 0-7
   // and 8-15, then these of the next chunk.
-  placesA = placesOf(tileA, add(warpRow, rem(lane(), 8)), div(lane(), 8), 4,
-                     steps);
+  placesA =
+      placesOf(tileA, add(warpRow, rem(lane(), 8)), div(lane(), 8), 4, steps);
   placesW = placesOf(values, add(warpColumn, rem(lane(), 16)), div(lane(), 16),
                      2, steps);
   // Members 0 and 1 of four lanes give what goes with the first 32 columns of
@@ -52,8 +52,7 @@ void MmaSparseTile::multiply(Value addressA, Value addressW, Sums &sums) {
       SmallVector<Value> w = matrices.load(
           at(at(addressW, placesW[step]), 16 * j * values.rowBytes()));
       for (auto [i, fragmentA] : llvm::enumerate(a)) {
-        auto four =
-            MutableArrayRef(sums).slice((i * words.size() + j) * 4, 4);
+        auto four = MutableArrayRef(sums).slice((i * words.size() + j) * 4, 4);
         // A product has both rows of a column side by side, a tile's sums both
         // columns of a row.
         std::swap(four[1], four[2]);

@@ -13,12 +13,11 @@ MmaTile::MmaTile(ImplicitLocOpBuilder &b, KernelShell &shell,
   int64_t steps = config.depth / 16;
   // The four matrices of A: rows 0-7 and 8-15, then these of the next chunk.
   // Those of W: two chunks of its rows 0-7, then of rows 8-15.
-  placesA = placesOf(tileA, add(warpRow, rem(lane(), 16)), div(lane(), 16), 2,
-                     steps);
-  placesW =
-      placesOf(tileW,
-               add(warpColumn, add(mul(div(lane(), 16), 8), rem(lane(), 8))),
-               rem(div(lane(), 8), 2), 2, steps);
+  placesA =
+      placesOf(tileA, add(warpRow, rem(lane(), 16)), div(lane(), 16), 2, steps);
+  placesW = placesOf(
+      tileW, add(warpColumn, add(mul(div(lane(), 16), 8), rem(lane(), 8))),
+      rem(div(lane(), 8), 2), 2, steps);
   threadRow = add(warpRow, div(lane(), 4));
   threadColumn = add(warpColumn, mul(rem(lane(), 4), 2));
 }

@@ -62,8 +62,8 @@ std::array<NVVM::MMATypes, 2> WarpMatrix::types() const {
 }
 
 Type WarpMatrix::resultType() {
-  return LLVM::LLVMStructType::getLiteral(
-      b.getContext(), SmallVector<Type>(4, b.getF32Type()));
+  return LLVM::LLVMStructType::getLiteral(b.getContext(),
+                                          SmallVector<Type>(4, b.getF32Type()));
 }
 
 void WarpMatrix::unpack(Value product, MutableArrayRef<Value> sums) {
@@ -85,11 +85,10 @@ void WarpMatrix::multiply(ValueRange left, ValueRange right,
 void WarpMatrix::multiplySparse(ValueRange left, ValueRange right,
                                 Value positions, int64_t selector,
                                 MutableArrayRef<Value> sums) {
-  unpack(NVVM::MmaSpOp::create(b, resultType(), operandsOf(left),
-                               operandsOf(right), SmallVector<Value>(sums),
-                               positions, i32(selector),
-                               ArrayRef<int64_t>{16, 8, 32}, std::nullopt,
-                               types()),
+  unpack(NVVM::MmaSpOp::create(
+             b, resultType(), operandsOf(left), operandsOf(right),
+             SmallVector<Value>(sums), positions, i32(selector),
+             ArrayRef<int64_t>{16, 8, 32}, std::nullopt, types()),
          sums);
 }
 

@@ -1,8 +1,8 @@
 //===- WarpMatrix.h - products of a warp's matrices -------------*- C++ -*-===//
 //
 // In: bf16 or f16 in shared memory. Out: fragments of it (`ldmatrix.x4`), and
-// products of fragments in f32 (`mma.sync.m16n8k16`, `mma.sp`); of padded tiles, those
-// that a product takes.
+// products of fragments in f32 (`mma.sync.m16n8k16`, `mma.sp`); of padded
+// tiles, those that a product takes.
 //
 // With a lane as 4 * group + member, a fragment of a product has, in register
 // q, row group + 8 (q / 2) and column 2 member + q % 2. Two neighbouring ones

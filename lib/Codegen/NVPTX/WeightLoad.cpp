@@ -89,9 +89,9 @@ TileLoad::InFlight WeightLoad::fetch(const KSteps::Step &step,
   Value end = mul(ceilDiv(step.end, kStep), kStepElements);
   rows.fetch({from, end, Value()}, tileAddress);
   // Behind the last step of a short group, too.
-  positions->fetch({select(less(step.from, step.end), from, i32(0)), end,
-                    Value()},
-                   at(tileAddress, SparseTile::values(config).bytes()));
+  positions->fetch(
+      {select(less(step.from, step.end), from, i32(0)), end, Value()},
+      at(tileAddress, SparseTile::values(config).bytes()));
   return {};
 }
 

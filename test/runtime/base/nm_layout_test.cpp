@@ -136,8 +136,7 @@ TEST(NMLayoutTest, WhatIsKeptForTensorCoresComesBack) {
     }
     for (int64_t row = 0; row < panels * 16; ++row)
       ASSERT_EQ(decodeForTensorCores(packed.data(), row, k),
-                row < n ? rows[size_t(row)]
-                        : std::vector<uint16_t>(size_t(k)))
+                row < n ? rows[size_t(row)] : std::vector<uint16_t>(size_t(k)))
           << "row " << row;
     const uint16_t bad[] = {1, 2, 3, 0};
     EXPECT_FALSE(layout->packRow(bad, 4, 0, packed.data()));

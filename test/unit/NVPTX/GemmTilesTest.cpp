@@ -108,13 +108,16 @@ TEST(NVPTXGemmTiles, AnyAlignmentIsExactOnIntegers) {
 
 // K and groups are whole steps, the last group has fewer of them.
 TEST(NVPTXGemmTiles, ShortLastGroupsReadNothingBehindK) {
-  GemmConfig config{64, 64, 32, 32, 32, 4};
-  for (Rows rows : {Rows::PerGroup, Rows::All}) {
-    GemmSpec spec{.n = 74, .k = 320, .input = "f16", .weight = "f16"};
-    spec.rows = rows;
-    spec.groupSize = 96;
-    check(config, spec, {1, 9});
-  }
+  for (const GemmConfig &config : {GemmConfig{64, 64, 32, 32, 32, 4},
+                                   GemmConfig{8, 64, 64, 8, 16, 5, 1, true}})
+    for (Rows rows : {Rows::PerGroup, Rows::All}) {
+      GemmSpec spec{.n = 74, .k = 320, .input = "f16", .weight = "f16"};
+      spec.rows = rows;
+      spec.groupSize = config.twoOfFour ? 192 : 96;
+      spec.kept = config.twoOfFour ? 2 : 0;
+      spec.of = 2 * spec.kept;
+      check(config, spec, {1, 9});
+    }
 }
 
 TEST(NVPTXGemmTiles, PartsOfKAreExactOnIntegers) {

@@ -119,8 +119,8 @@ std::vector<char> packKept(std::vector<float> &weight, llvm::StringRef type,
                            llvm::divideCeil(k, layout.stepColumns()) *
                            layout.stepElements() * size);
   for (int64_t row = 0; row < n; ++row)
-    EXPECT_TRUE(layout.packRow(rows.data() + row * k * size, k, row,
-                               packed.data()));
+    EXPECT_TRUE(
+        layout.packRow(rows.data() + row * k * size, k, row, packed.data()));
   return packed;
 }
 

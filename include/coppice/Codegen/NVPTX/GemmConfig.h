@@ -67,6 +67,18 @@ struct GemmShape {
   bool throughRegisters() const { return k % 2 || group % 2; }
 };
 
+/// That the sums of the parts of K may take. With more rows there are tiles
+/// enough, as a rule.
+inline constexpr int64_t kMostPartBytes = 8 << 20;
+
+/// The share of an A100 that a product is predicted to make use of: the least
+/// time that all its products and bytes take, over the predicted time.
+double predictEfficiency(const GemmConfig &config, const GemmShape &shape);
+
+/// `config` with K cut into as many parts as are predicted to be fastest.
+GemmConfig chooseSplits(GemmConfig config, const GemmShape &shape,
+                        int64_t partBytes);
+
 /// What is predicted to be fastest. K may be cut as long as the sums of its
 /// parts take no more than `partBytes`.
 GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes);
