@@ -158,6 +158,8 @@ LogicalResult ProgramPrinter::printDispatch(exec::DispatchOp dispatch) {
     entry["passed"] = true;
   if (auto zeros = dispatch.getZeros())
     entry["zeros"] = zeros->convertToDouble();
+  if (auto threshold = dispatch.getThreshold())
+    entry["threshold"] = threshold->convertToDouble();
   if (dispatch.getPartial())
     entry["partial"] = true;
   if (cost.getWindow())

@@ -21,6 +21,7 @@ static void dropNames(Operation *op) {
       gemm.removeValueAttr();
     nested->removeDiscardableAttr("prune.site");
     nested->removeDiscardableAttr("prune.kept");
+    nested->removeDiscardableAttr("prune.threshold");
   });
 }
 

@@ -29,9 +29,9 @@ DispatchFormer::createDispatch(Location loc, StringRef site, exec::Kind kind,
   return exec::DispatchOp::create(
       builder, loc, builder.getStringAttr(site),
       exec::KindAttr::get(context, kind), StringAttr(), StringAttr(),
-      ArrayAttr(), StringAttr(), UnitAttr(), UnitAttr(), FloatAttr(), args,
-      builder.getDenseI64ArrayAttr(written), builder.getArrayAttr({variant}),
-      cost, exec::GemmAttr());
+      ArrayAttr(), StringAttr(), UnitAttr(), UnitAttr(), FloatAttr(),
+      FloatAttr(), args, builder.getDenseI64ArrayAttr(written),
+      builder.getArrayAttr({variant}), cost, exec::GemmAttr());
 }
 
 /// `prune.kept` with granules expanded: [[axis, [[begin, end], ...]], ...].
@@ -160,6 +160,10 @@ LogicalResult DispatchFormer::form(const DispatchItem &item) {
     if (ArrayAttr kept = getKeptRanges(op))
       dispatch.setKeptAttr(kept);
   }
+  if (auto threshold =
+          op->getAttrOfType<FloatAttr>(prune::PruneDialect::thresholdAttrName))
+    dispatch.setThresholdAttr(
+        builder.getF64FloatAttr(threshold.getValueAsDouble()));
   if (auto gemm = dyn_cast<prune::GemmOp>(op)) {
     if (double zeros = cpu::getZerosToFind(gemm))
       dispatch.setZerosAttr(builder.getF64FloatAttr(zeros));

@@ -7,6 +7,7 @@
 #include "coppice/Schedule/Passes.h"
 
 #include "coppice/Analysis/Sites.h"
+#include "coppice/Dialect/Prune/IR/Prune.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -48,6 +49,10 @@ static void round(Operation *op, StringRef name) {
         linalg::YieldOp::create(b, loc, wide);
       });
   setSite(rounded, name);
+  // What is zero stays zero: the rounded value is the one that is decided of.
+  if (Attribute threshold =
+          op->removeDiscardableAttr(prune::PruneDialect::thresholdAttrName))
+    rounded->setAttr(prune::PruneDialect::thresholdAttrName, threshold);
   own.insert(rounded);
   value.replaceAllUsesExcept(rounded.getResult(0), own);
 }

@@ -478,6 +478,11 @@ Dispatch parseDispatch(const JsonCursor &json, const Program &program) {
     dispatch.zeros = json.at("zeros").number();
   if (json.ok() && !(dispatch.zeros >= 0 && dispatch.zeros <= 1))
     json.at("zeros").expected("a share in [0, 1]");
+  if (json.has("threshold")) {
+    dispatch.threshold = json.at("threshold").number();
+    if (json.ok() && !(*dispatch.threshold >= 0))
+      json.at("threshold").expected("a number that is not negative");
+  }
   if (json.has("partial"))
     dispatch.partial = json.at("partial").boolean();
   if (json.has("passed"))

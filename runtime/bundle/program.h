@@ -227,6 +227,8 @@ struct Dispatch {
   // Share of a GEMM's input that is expected to be zero. With one row or two,
   // weights are read only for what is not zero in all of them.
   double zeros = 0;
+  // What is smaller in magnitude is zero in what it writes.
+  std::optional<double> threshold;
 };
 
 // A product that is pruned at run time and runs dense, for skipping was

@@ -249,6 +249,12 @@ void coppice_session_edit_lists(coppice_session *session,
     session->session->editLists(editor, context);
 }
 
+void coppice_session_edit_values(coppice_session *session,
+                                 coppice_value_editor editor, void *context) {
+  if (session)
+    session->session->editValues(editor, context);
+}
+
 coppice_status coppice_session_symbols(const coppice_session *session,
                                        const coppice_step *step,
                                        int64_t *values, int64_t count) {

@@ -342,6 +342,9 @@ Status Session::runDispatches(const SymbolValues &symbols) {
     if (listEditor)
       if (status = editList(i); !status.ok())
         return status.at(concat("dispatch ", i));
+    if (valueEditor)
+      if (status = editValue(i); !status.ok())
+        return status.at(concat("dispatch ", i));
     if (!observer)
       continue;
     if (status = device.synchronize(); !status.ok())
@@ -418,6 +421,32 @@ Status Session::editList(size_t index) {
   listEditor(listEditorContext, int64_t(index), list.data(), shape.data(),
              int64_t(shape.size()));
   return device.upload(address, list.data(), bytes);
+}
+
+// Lets the editor change what a threshold has decided.
+Status Session::editValue(size_t index) {
+  const Dispatch &dispatch = program.dispatches[index];
+  const Arg &written = dispatch.args[size_t(dispatch.writes.front())];
+  if (!dispatch.threshold || written.kind != ArgKind::Buffer)
+    return {};
+  const Buffer &buffer = program.buffers[size_t(written.index)];
+  if (!isFloat(buffer.dtype))
+    return {};
+  if (Status status = device.synchronize(); !status.ok())
+    return status;
+  auto shape = plan->bufferShape(written.index);
+  void *address = plan->bufferAddress(written.index);
+  int64_t count = *checkedProduct(shape);
+  const float *data = nullptr;
+  if (Status status = readAsF32(buffer.dtype, address, count, data);
+      !status.ok())
+    return status;
+  std::vector<float> values(data, data + count);
+  valueEditor(valueEditorContext, int64_t(index), values.data(), shape.data(),
+              int64_t(shape.size()));
+  std::vector<std::byte> stored(size_t(count * sizeOf(buffer.dtype)));
+  convertFromF32(buffer.dtype, values.data(), stored.data(), count);
+  return device.upload(address, stored.data(), int64_t(stored.size()));
 }
 
 Status Session::readLogits(float *logits) {

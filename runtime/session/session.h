@@ -54,6 +54,10 @@ public:
     listEditor = function;
     listEditorContext = context;
   }
+  void editValues(coppice_value_editor function, void *context) {
+    valueEditor = function;
+    valueEditorContext = context;
+  }
   // Of the session; `target` and `isa` point into it.
   coppice_session_info info() const;
 
@@ -67,6 +71,7 @@ private:
   Status runDispatches(const SymbolValues &symbols);
   Status report(size_t dispatch, double seconds);
   Status editList(size_t dispatch);
+  Status editValue(size_t dispatch);
   Status readLogits(float *logits);
   Status checkSlot(int32_t slot) const;
   Status readAsF32(DType dtype, const void *source, int64_t count,
@@ -95,6 +100,8 @@ private:
   void *observerContext = nullptr;
   coppice_list_editor listEditor = nullptr;
   void *listEditorContext = nullptr;
+  coppice_value_editor valueEditor = nullptr;
+  void *valueEditorContext = nullptr;
   std::vector<std::byte> staging; // for reads that need a copy
   std::vector<float> converted;
 };

@@ -41,6 +41,7 @@ ComparedValue valueOf(const Program &program, const Dispatch &dispatch) {
     value.partialRoute = dispatch.route;
     value.passed = dispatch.passed;
   }
+  value.threshold = dispatch.threshold;
   value.isList = !value.name.empty() &&
                  dispatch.kind != DispatchKind::Compact &&
                  writesIntegers(program, dispatch);
@@ -72,14 +73,13 @@ Result<ComparedProgram> ComparedProgram::open(const std::string &path,
   return opened;
 }
 
-bool ComparedProgram::hasThresholds() const {
-  auto dropsBlocks = [](std::string_view config) {
+bool ComparedProgram::dropsBlocks() const {
+  auto drops = [](std::string_view config) {
     return config.find(", drops 1") != std::string_view::npos;
   };
   return std::ranges::any_of(
-      program().dispatches, [&](const Dispatch &dispatch) {
-        return dispatch.zeros > 0 || anyConfig(dispatch, dropsBlocks);
-      });
+      program().dispatches,
+      [&](const Dispatch &dispatch) { return anyConfig(dispatch, drops); });
 }
 
 int64_t ComparedProgram::fastKernels() const {

@@ -22,6 +22,7 @@ struct ComparedValue {
   /// `passed`, those that it keeps.
   std::optional<int64_t> partialRoute;
   bool passed = false;
+  std::optional<double> threshold; ///< what is smaller is zero
   bool isList = false; ///< of blocks: integers, which the oracle takes over
 };
 
@@ -37,8 +38,8 @@ public:
   const Program &program() const { return runner.program(); }
   /// Columns of decisions in a step.
   int64_t columns() const { return program().routeColumns; }
-  /// Do thresholds decide what it computes?
-  bool hasThresholds() const;
+  /// Does a threshold decide which blocks it attends to?
+  bool dropsBlocks() const;
   /// Dispatches that run no kernel of the generic lowering.
   int64_t fastKernels() const;
 

@@ -23,11 +23,12 @@ Comparison::Comparison(const ComparedProgram &fast,
       scales(fast.program().routes.size()) {
   report.fastKernels = fast.fastKernels();
   report.dispatches = int64_t(fast.values.size());
-  report.hasThresholds = fast.hasThresholds();
+  report.dropsBlocks = fast.dropsBlocks();
   report.outputs.push_back({"logits", 0, tolerance, 0});
   report.routes.routes = int64_t(fast.program().routes.size());
   report.routes.tolerance = tolerance;
   report.blocks.tolerance = tolerance;
+  report.thresholds.tolerance = tolerance;
 }
 
 void Comparison::beginStep() {

@@ -15,7 +15,8 @@ void ValueError::add(double more, int64_t moreRows) {
 bool VerifyReport::holds() const {
   auto holds = [](const ValueError &value) { return value.holds(); };
   return std::ranges::all_of(outputs, holds) &&
-         std::ranges::all_of(sites, holds) && routes.holds() && blocks.holds();
+         std::ranges::all_of(sites, holds) && routes.holds() &&
+         blocks.holds() && thresholds.holds();
 }
 
 } // namespace coppice::rt

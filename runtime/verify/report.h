@@ -3,6 +3,7 @@
 #define COPPICE_RUNTIME_VERIFY_REPORT_H
 
 #include "runtime/verify/block_lists.h"
+#include "runtime/verify/thresholds.h"
 
 #include <cstdint>
 #include <string>
@@ -48,10 +49,10 @@ struct VerifyReport {
   RouteReport routes;
   BlocksReport blocks;
   int64_t steps = 0, rows = 0;
-  /// Small inputs become zero, or blocks of little weight are dropped: what is
-  /// near its threshold may fall on the other side of it, which in 16 bit
-  /// happens.
-  bool hasThresholds = false;
+  ThresholdsReport thresholds;
+  /// Blocks of little weight are dropped: what is near its threshold may fall
+  /// on the other side of it, which in 16 bit happens.
+  bool dropsBlocks = false;
   bool holds() const;
 };
 

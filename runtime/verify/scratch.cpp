@@ -13,8 +13,8 @@ template <typename To, typename From> void append(To &to, const From &from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
-/// The context of giveLists.
-struct MadeLists {
+/// The context of giveLists and giveValues.
+struct MadeChoices {
   const ComparedProgram &fast;
   const Fed &fed;
   std::vector<size_t> order; ///< of the fed rows in the step from scratch
@@ -23,7 +23,7 @@ struct MadeLists {
 /// Gives the program the lists that it has made before.
 void giveLists(void *context, int64_t dispatch, int32_t *data,
                const int64_t *shape, int64_t rank) {
-  auto &made = *static_cast<MadeLists *>(context);
+  auto &made = *static_cast<MadeChoices *>(context);
   const ComparedValue &value = made.fast.values[size_t(dispatch)];
   auto found = made.fed.lists.find(value.name);
   if (!value.isList || rank != 2 || found == made.fed.lists.end())
@@ -33,6 +33,25 @@ void giveLists(void *context, int64_t dispatch, int32_t *data,
     for (size_t i = 0; i < width; ++i)
       data[row * width + i] =
           int32_t(found->second[made.order[row] * width + i]);
+}
+
+/// The same of what thresholds have decided: a value that is zero in one of the
+/// two alone is what it was.
+void giveValues(void *context, int64_t dispatch, float *data,
+                const int64_t *shape, int64_t rank) {
+  auto &made = *static_cast<MadeChoices *>(context);
+  const ComparedValue &value = made.fast.values[size_t(dispatch)];
+  auto found = made.fed.thresholded.find(value.name);
+  if (!value.threshold || rank != 2 || found == made.fed.thresholded.end())
+    return;
+  auto width = static_cast<size_t>(shape[1]);
+  for (size_t row = 0; row < made.order.size(); ++row)
+    for (size_t i = 0; i < width; ++i) {
+      float before = found->second[made.order[row] * width + i],
+            &now = data[row * width + i];
+      if ((before == 0) != (now == 0))
+        now = before;
+    }
 }
 
 /// Sequence by sequence, each in ascending positions.
@@ -58,11 +77,13 @@ void Fed::add(const StepRows &step, std::span<const float> stepLogits,
   for (const Kept &kept : values)
     if (kept.value->isList)
       append(lists[kept.value->name], kept.found.data);
+    else if (kept.value->threshold)
+      append(thresholded[kept.value->name], kept.found.data);
 }
 
 Result<ValueError> compareWithScratch(ComparedProgram &fast, const Fed &fed,
                                       double tolerance) {
-  MadeLists made{fast, fed, orderBySequence(fed.rows)};
+  MadeChoices made{fast, fed, orderBySequence(fed.rows)};
   int64_t width = fast.runner.vocabulary(), columns = fast.columns();
   StepRows whole;
   std::vector<float> expected, found;
@@ -80,8 +101,10 @@ Result<ValueError> compareWithScratch(ComparedProgram &fast, const Fed &fed,
   if (coppice_status code = coppice_session_reset(session, -1))
     return lastFailure(code).at("the fast program cannot be reset");
   coppice_session_edit_lists(session, giveLists, &made);
+  coppice_session_edit_values(session, giveValues, &made);
   Status status = fast.runner.step(whole, found);
   coppice_session_edit_lists(session, nullptr, nullptr);
+  coppice_session_edit_values(session, nullptr, nullptr);
   if (!status.ok())
     return status.at("the fast program's step from scratch failed");
   ValueError value{"logits, cache or scratch", 0, tolerance, 0};

@@ -13,16 +13,18 @@ namespace coppice::rt {
 /// All rows that a program was fed so far, and what came of them.
 struct Fed {
   StepRows rows; ///< with what was decided of each; every one is a head row
-  std::vector<float> logits;        ///< [rows, vocabulary]
-  ByName<std::vector<float>> lists; ///< of blocks, [rows, width]
+  std::vector<float> logits;              ///< [rows, vocabulary]
+  ByName<std::vector<float>> lists;       ///< of blocks, [rows, width]
+  ByName<std::vector<float>> thresholded; ///< [rows, width]
 
-  /// Appends a step: its rows, with the masks, and the values that are lists.
+  /// Appends a step: its rows, with the masks, the values that are lists and
+  /// those that a threshold has made zero in part.
   void add(const StepRows &step, std::span<const float> stepLogits,
            std::span<const Kept> values);
 };
 
 /// Feeds the program all sequences afresh, in one step, with the decisions and
-/// the lists that it has made before.
+/// the lists that it has made before, and the zeros.
 Result<ValueError> compareWithScratch(ComparedProgram &fast, const Fed &fed,
                                       double tolerance);
 

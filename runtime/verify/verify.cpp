@@ -13,6 +13,7 @@
 #include "runtime/verify/rulings.h"
 #include "runtime/verify/scratch.h"
 #include "runtime/verify/taken_lists.h"
+#include "runtime/verify/thresholds.h"
 
 #include <algorithm>
 
@@ -108,6 +109,8 @@ Result<VerifyReport> compareBundles(const std::string &fastPath,
   coppice_session_observe(oracle->runner.session(), observeOracle, &comparison);
   coppice_session_observe(fast->runner.session(), observeFast, &comparison);
   coppice_session_edit_lists(oracle->runner.session(), takeLists, &comparison);
+  coppice_session_edit_values(oracle->runner.session(), takeThresholds,
+                              &comparison);
 
   WorkloadOptions workload = options.workload;
   workload.vocabulary = fast->runner.vocabulary();

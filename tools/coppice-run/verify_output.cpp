@@ -38,11 +38,18 @@ void printTable(const std::string &input, const WorkloadOptions &workload,
                 "%.2g)%s\n",
                 (long long)blocks.lists, (long long)blocks.disagreements,
                 blocks.largestMargin, remark(blocks.holds()));
+  if (const ThresholdsReport &thresholds = report.thresholds;
+      thresholds.values > 0)
+    std::printf("values at thresholds %lld, disagreements %lld (largest margin "
+                "%.2g)%s\n",
+                (long long)thresholds.values,
+                (long long)thresholds.disagreements, thresholds.largestMargin,
+                remark(thresholds.holds()));
   std::printf("%-28s %10s %10s\n", "value", "error", "tolerance");
   printValues(report.outputs);
   printValues(report.sites);
-  if (!report.holds() && report.hasThresholds)
-    std::printf("thresholds: values beside one may round to either side of "
+  if (!report.holds() && report.dropsBlocks)
+    std::printf("thresholds: blocks beside one may round to either side of "
                 "it in 16 bit; what `coppice import --dtype "
                 "f32` makes of the model can be compared closely\n");
   std::printf("%s\n", report.holds() ? "holds" : "DOES NOT HOLD");
@@ -88,6 +95,17 @@ nlohmann::json toJson(const BlocksReport &blocks) {
           {"holds", blocks.holds()}};
 }
 
+/// Null for a program without thresholds of values.
+nlohmann::json toJson(const ThresholdsReport &thresholds) {
+  if (thresholds.values == 0)
+    return nullptr;
+  return {{"values", thresholds.values},
+          {"disagreements", thresholds.disagreements},
+          {"largest_margin", thresholds.largestMargin},
+          {"tolerance", thresholds.tolerance},
+          {"holds", thresholds.holds()}};
+}
+
 nlohmann::json makeRecord(const std::string &input, const std::string &oracle,
                           const WorkloadOptions &workload,
                           const VerifyReport &report) {
@@ -103,6 +121,7 @@ nlohmann::json makeRecord(const std::string &input, const std::string &oracle,
                            {"rows", report.rows},
                            {"routes", toJson(report.routes)},
                            {"blocks", toJson(report.blocks)},
+                           {"thresholds", toJson(report.thresholds)},
                            {"outputs", toJson(report.outputs)},
                            {"sites", toJson(report.sites)}};
   if (!oracle.empty())

@@ -185,6 +185,18 @@ typedef void (*coppice_list_editor)(void *context, int64_t dispatch,
 void coppice_session_edit_lists(coppice_session *session,
                                 coppice_list_editor editor, void *context);
 
+/* Called after each dispatch of a step while set, if the dispatch sets small
+ * values to zero ("threshold" in program.json): `data` is what it writes first,
+ * as f32, of the extents shape[0..rank), and what the editor leaves there,
+ * rounded to the buffer's type, is what the rest of the step reads. So such
+ * choices can be recorded and replayed, too. The editor must not call into the
+ * session. */
+typedef void (*coppice_value_editor)(void *context, int64_t dispatch,
+                                     float *data, const int64_t *shape,
+                                     int64_t rank);
+void coppice_session_edit_values(coppice_session *session,
+                                 coppice_value_editor editor, void *context);
+
 /* The program's symbols for a step; order as in program.json, `count` of them
  * (6). The step is checked as by coppice_session_step, except that it need not
  * continue what the slots hold: costs can be asked for before running. */

@@ -4,7 +4,7 @@
 // RUN: %python %S/Inputs/with_plan.py %S/Inputs/tiny.mlir 'prune.activations "layers.0.attn.{q,k,v}" threshold = 0.25 expected = 0.4; prune.activations "layers.0.mlp.down" threshold = 0.5; prune.keep "layers.0.mlp" channels = #prune.set<[0:2, 3] of 5>' > %t.mlir
 // RUN: coppice-opt %t.mlir --prune-apply-plan | FileCheck %s
 // CHECK: %[[N:.*]] = decoder.rms_norm "layers.0.attn.norm"
-// CHECK: %[[X:.*]] = linalg.generic {{.*}} ins(%[[N]] : {{.*}} attrs = {prune.site = "layers.0.attn.q.input"}
+// CHECK: %[[X:.*]] = linalg.generic {{.*}} ins(%[[N]] : {{.*}} attrs = {prune.site = "layers.0.attn.q.input", prune.threshold = 2.500000e-01 : f64}
 // CHECK: arith.constant 2.5
 // CHECK: %[[A:.*]] = math.absf
 // CHECK: %[[S:.*]] = arith.cmpf olt, %[[A]]
@@ -14,7 +14,7 @@
 // CHECK: prune.gemm "layers.0.attn.k" %[[X]], %{{.*}} zeros 6.000000e-01
 // CHECK: prune.gemm "layers.0.attn.v" %[[X]], %{{.*}} zeros 6.000000e-01
 // CHECK: %[[P:.*]] = prune.project "layers.0.mlp"
-// CHECK: %[[D:.*]] = linalg.generic {{.*}} ins(%[[P]] : {{.*}} attrs = {prune.site = "layers.0.mlp.down.input"}
+// CHECK: %[[D:.*]] = linalg.generic {{.*}} ins(%[[P]] : {{.*}} attrs = {prune.site = "layers.0.mlp.down.input", prune.threshold = 5.000000e-01 : f64}
 // CHECK: prune.gemm "layers.0.mlp.down" %[[D]], %{{.*}} zeros 5.000000e-01
 // The channels that are gone move through.
 // RUN: coppice-opt %t.mlir --prune-apply-plan --prune-propagate | FileCheck %s --check-prefix=NARROW

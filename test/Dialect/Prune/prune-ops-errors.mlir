@@ -323,8 +323,16 @@ func.func @f(%x: tensor<?x3xf32>, %w: tensor<5x3xf32>) {
 // -----
 
 func.func @f(%x: tensor<?x3xf32>) {
-  // expected-error @below {{unknown attribute 'prune.keeps', expected 'prune.site', 'prune.kept', 'prune.pattern', 'prune.fallback' or 'prune.fallbacks'}}
+  // expected-error @below {{unknown attribute 'prune.keeps', expected 'prune.site', 'prune.kept', 'prune.pattern', 'prune.threshold', 'prune.fallback' or 'prune.fallbacks'}}
   %e = tensor.cast %x {prune.keeps = 3} : tensor<?x3xf32> to tensor<?x?xf32>
+  return
+}
+
+// -----
+
+func.func @f(%x: tensor<?x3xf32>) {
+  // expected-error @below {{'prune.threshold' expected a float that is finite and not negative, found -1.000000e+00 : f64}}
+  %e = tensor.cast %x {prune.threshold = -1.0 : f64} : tensor<?x3xf32> to tensor<?x?xf32>
   return
 }
 

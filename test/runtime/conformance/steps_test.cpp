@@ -1,6 +1,7 @@
 // Steps: ragged batches, slots, groups, variants, observer, determinism.
 #include "conformance.h"
 
+#include <algorithm>
 #include <random>
 
 namespace coppice::rt::test {
@@ -336,6 +337,50 @@ TEST_P(Conformance, FlushingCachesChangesNothing) {
   EXPECT_EQ(feed({2}, 0, 3), ToyReference().logits({3, 1, 4, 2}));
   EXPECT_EQ(coppice_session_flush_caches(session.get(), nullptr),
             COPPICE_INVALID_ARGUMENT);
+}
+
+struct EditedValues {
+  std::vector<int64_t> dispatches;
+  std::vector<float> values;
+};
+
+// What an editor leaves in values that a threshold has decided about is what
+// the rest of the step reads; dispatches without one are not its business.
+TEST_P(Conformance, ValuesAtThresholdsCanBeReadAndChanged) {
+  open({}, {}, [](nlohmann::json &program) {
+    program["dispatches"][0]["threshold"] = 0.5;
+  });
+  EditedValues edited;
+  coppice_session_edit_values(
+      session.get(),
+      [](void *context, int64_t dispatch, float *data, const int64_t *shape,
+         int64_t rank) {
+        auto &edited = *static_cast<EditedValues *>(context);
+        ASSERT_EQ(rank, 2);
+        edited.dispatches.push_back(dispatch);
+        edited.values.assign(data, data + shape[0] * shape[1]);
+        std::fill_n(data, shape[0] * shape[1], 0.0f);
+      },
+      &edited);
+  std::vector<float> logits = feed({2, 6}, 0, 0);
+  EXPECT_EQ(edited.dispatches, std::vector<int64_t>{0});
+  ToyReference reference;
+  std::vector<float> embedded(reference.embed.begin() + 2 * toyWidth,
+                              reference.embed.begin() + 3 * toyWidth);
+  embedded.insert(embedded.end(), reference.embed.begin() + 6 * toyWidth,
+                  reference.embed.begin() + 7 * toyWidth);
+  EXPECT_EQ(edited.values, embedded);
+  EXPECT_EQ(logits, std::vector<float>(logits.size(), 0.0f));
+  coppice_session_edit_values(session.get(), nullptr, nullptr);
+  EXPECT_EQ(feed({2, 6}, 1, 0), reference.logits({2, 6}));
+  EXPECT_EQ(edited.dispatches.size(), 1u);
+}
+
+TEST_P(Conformance, ThresholdsAreNotNegative) {
+  expectRefused(COPPICE_INVALID_FILE, {"threshold", "not negative", "-1"},
+                [](nlohmann::json &program) {
+                  program["dispatches"][0]["threshold"] = -1;
+                });
 }
 
 } // namespace

@@ -93,6 +93,16 @@ LogicalResult PruneDialect::verifyOperationAttribute(Operation *op,
       type = typed.getValue(); // a global
     return verifyKept(op, attribute.getValue(), type);
   }
+  if (attribute.getName() == thresholdAttrName) {
+    auto threshold = dyn_cast<FloatAttr>(attribute.getValue());
+    if (!threshold || threshold.getValue().isNegative() ||
+        !threshold.getValue().isFinite())
+      return op->emitError()
+             << "'" << thresholdAttrName
+             << "' expected a float that is finite and not negative, found "
+             << attribute.getValue();
+    return success();
+  }
   if (attribute.getName() == patternAttrName) {
     if (!isa<NMAttr>(attribute.getValue()))
       return op->emitError()
@@ -124,8 +134,9 @@ LogicalResult PruneDialect::verifyOperationAttribute(Operation *op,
   return op->emitError() << "unknown attribute '"
                          << attribute.getName().getValue() << "', expected '"
                          << siteAttrName << "', '" << keptAttrName << "', '"
-                         << patternAttrName << "', '" << fallbackAttrName
-                         << "' or '" << fallbacksAttrName << "'";
+                         << patternAttrName << "', '" << thresholdAttrName
+                         << "', '" << fallbackAttrName << "' or '"
+                         << fallbacksAttrName << "'";
 }
 
 LogicalResult PruneDialect::verifyRegionArgAttribute(Operation *op,

@@ -104,6 +104,7 @@ Value ActivationPlan::makeSparse(Value input, ActivationsOp op,
             arith::SelectOp::create(b, l, isSmall, zero, in[0]).getResult());
       });
   setSite(generic, (site + ".input").str());
+  generic->setAttr(PruneDialect::thresholdAttrName, op.getThresholdAttr());
   return sparse = generic.getResult(0);
 }
 

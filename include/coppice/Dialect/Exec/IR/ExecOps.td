@@ -104,6 +104,7 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
     shape are those of all rows. `partial` says that what the rest of the result
     holds is not defined. `zeros` is the share of a GEMM's input that is expected to
     be zero, and that it need not read weights for in steps of one or two rows.
+    `threshold` says that the kernel sets to zero what is smaller in magnitude.
 
     Rules: `writes` are the trailing arguments, ascending, as many as the kernel
     has results, and neither weights nor step fields; every kernel exists and
@@ -120,12 +121,13 @@ def Exec_DispatchOp : Exec_Op<"dispatch", [HasParent<"ProgramOp">,
   let arguments = (ins StrAttr:$site, Exec_KindAttr:$kind, OptionalAttr<StrAttr>:$group,
                        OptionalAttr<StrAttr>:$value, OptionalAttr<ArrayAttr>:$kept,
                        OptionalAttr<StrAttr>:$route, UnitAttr:$passed, UnitAttr:$partial, OptionalAttr<F64Attr>:$zeros,
+                       OptionalAttr<F64Attr>:$threshold,
                        Variadic<Exec_Memory>:$args, DenseI64ArrayAttr:$writes,
                        Exec_VariantArrayAttr:$variants, OptionalAttr<Exec_CostAttr>:$cost,
                        OptionalAttr<Exec_GemmAttr>:$gemm);
   let assemblyFormat = [{
     $site `` $kind (`group` $group^)? (`value` $value^)? (`kept` $kept^)?
-    (`route` $route^)? (`passed` $passed^)? (`partial` $partial^)? (`zeros` $zeros^)? ` ` `(` $args `)` `writes` $writes
+    (`route` $route^)? (`passed` $passed^)? (`partial` $partial^)? (`zeros` $zeros^)? (`threshold` $threshold^)? ` ` `(` $args `)` `writes` $writes
     `variants` $variants (`cost` $cost^)? (`shape` $gemm^)? attr-dict `:` type($args)
   }];
   let extraClassDeclaration = [{

@@ -23,6 +23,9 @@ def Prune_Dialect : Dialect {
     - `prune.kept` (`[[axis, #prune.set<..>], ..]`) on an op, a global, a
       function argument or result whose value was narrowed: which indices of
       the dense value it holds, axis by axis.
+    - `prune.threshold` (a float) on an op of elements: those of its result that
+      are smaller in magnitude are zero. It decides, so comparisons let one
+      program decide for both.
     - `prune.pattern` (`#prune.nm<N of M>`) on a global: what is kept of this
       weight has that sparsity along its last axis. Who packs it checks that.
   }];
@@ -40,6 +43,8 @@ def Prune_Dialect : Dialect {
     static constexpr llvm::StringLiteral siteAttrName = "prune.site";
     /// Which indices of the dense value a narrowed value holds.
     static constexpr llvm::StringLiteral keptAttrName = "prune.kept";
+    /// What elements of the result are smaller than are zero.
+    static constexpr llvm::StringLiteral thresholdAttrName = "prune.threshold";
     /// The N:M sparsity that a weight has.
     static constexpr llvm::StringLiteral patternAttrName = "prune.pattern";
     /// On a projection of groups that stays a masked select, and on a GEMM that
