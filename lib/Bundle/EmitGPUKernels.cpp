@@ -152,6 +152,25 @@ LogicalResult CodeWriter::writeEmulated(const GPUTarget &gpu) {
   return write(gpu, ".mlir", text, std::move(target));
 }
 
+/// What of ptxas's report makes kernels slower than they were planned to be:
+/// registers that do not suffice, pipelines that it takes apart.
+static void tellSlowKernels(ModuleOp lowered, const GPUTarget &gpu,
+                            const AssembledPTX &assembled) {
+  auto warn = [&] {
+    return emitWarning(UnknownLoc::get(lowered.getContext()))
+           << gpu.name() << ": ";
+  };
+  for (auto kernel : lowered.getOps<LLVM::LLVMFuncOp>()) {
+    auto found = assembled.kernels.find(kernel.getSymName());
+    if (found != assembled.kernels.end() && found->second.spillBytes)
+      warn() << "kernel '" << kernel.getSymName() << "' spills "
+             << found->second.spillBytes << " bytes of registers";
+  }
+  for (StringRef line : llvm::split(assembled.warnings, '\n'))
+    if (!line.empty())
+      warn() << line;
+}
+
 /// The cubin comes first: it loads at once, and is what was looked at. It runs
 /// on GPUs of the chip's generation only; PTX on later ones, too.
 LogicalResult CodeWriter::writePTX(const GPUTarget &gpu) {
@@ -176,6 +195,7 @@ LogicalResult CodeWriter::writePTX(const GPUTarget &gpu) {
         shape.registers = static_cast<int32_t>(found.registers);
         shape.spillBytes = found.spillBytes;
       }
+      tellSlowKernels(lowered, gpu, *assembled);
       BundleTarget cubin = target;
       cubin.isa = "cubin";
       cubin.requirements = {"cubin"};
