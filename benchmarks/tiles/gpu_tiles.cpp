@@ -10,6 +10,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 #include <CLI/CLI.hpp>
+#include <functional>
 
 using namespace coppice;
 using namespace coppice::bench;
@@ -23,22 +24,21 @@ constexpr int64_t kWidth = 4096; // N and K
 
 /// Warps of 64 that an A100's processor holds at once.
 int64_t residentWarps(const GemmConfig &config, int64_t registers) {
-  constexpr int64_t kRegisters = 65536, kSharedBytes = 164 * 1024, kWarps = 64,
-                    kBlocks = 32, kUnit = 8;
+  using nvptx::Processor;
+  constexpr int64_t kUnit = 8; // in which registers are given out
   int64_t ofThread = (registers + kUnit - 1) / kUnit * kUnit;
   int64_t warps = config.threads() / 32;
-  return warps * std::min({kRegisters / (ofThread * config.threads()),
-                           kSharedBytes / (config.sharedBytes() + 1024),
-                           kWarps / warps, kBlocks});
+  return warps * std::min({Processor::registers / (ofThread * config.threads()),
+                           Processor::sharedBytes /
+                               (config.sharedBytes() + Processor::systemBytes),
+                           Processor::warps / warps, Processor::blocks});
 }
 
 double efficiencyOf(const GemmConfig &config, int64_t rows) {
   nvptx::GemmShape shape{rows, kWidth, kWidth, kWidth, kWidth};
   shape.twoOfFour = config.twoOfFour;
   return predictEfficiency(
-      nvptx::chooseSplits(config, shape,
-                          rows > 512 ? 0 : nvptx::kMostPartBytes),
-      shape);
+      nvptx::chooseSplits(config, shape, nvptx::getMostPartBytes(rows)), shape);
 }
 
 /// What does not depend on ptxas.
@@ -73,45 +73,28 @@ constexpr llvm::StringLiteral kColumns =
     "rows | 128 | 512 | 4096 "
     "|\n|---|---|---|---|---|---|---|---|---|---|---|\n";
 
-class Table {
-public:
-  explicit Table(std::string ptxas) : ptxas(std::move(ptxas)) {}
+/// What ptxas says of a tile: two cells.
+using Taken = std::function<std::optional<std::string>(const GemmConfig &)>;
 
-  /// False, with a message, if a tile does not compile or spills.
-  bool write(llvm::raw_ostream &os) {
-    os << kHeader;
-    for (bool twoOfFour : {false, true}) {
-      llvm::ArrayRef<GemmConfig> tiles = nvptx::gemmCandidates(twoOfFour);
-      os << formatv("\n## {0} tiles{1}\n\n", tiles.size(),
-                    twoOfFour ? " of weights that keep 2 of 4" : "")
-         << kColumns;
-      for (const GemmConfig &config : tiles)
-        if (!writeRow(os, config))
-          return false;
+/// False if `taken` fails.
+bool writeTable(llvm::raw_ostream &os, const Taken &taken) {
+  os << kHeader;
+  for (bool twoOfFour : {false, true}) {
+    llvm::ArrayRef<GemmConfig> tiles = nvptx::gemmCandidates(twoOfFour);
+    os << formatv("\n## {0} tiles{1}\n\n", tiles.size(),
+                  twoOfFour ? " of weights that keep 2 of 4" : "")
+       << kColumns;
+    for (const GemmConfig &config : tiles) {
+      std::optional<std::string> cells = taken(config);
+      if (!cells)
+        return false;
+      os << describe(config) << *cells << predict(config) << "\n";
     }
-    return true;
   }
+  return true;
+}
 
-private:
-  bool writeRow(llvm::raw_ostream &os, const GemmConfig &config) {
-    std::optional<KernelResources> taken = compileTile(config, ptxas);
-    if (!taken || taken->spillBytes) {
-      llvm::errs() << "error: tile " << describe(config) << " does not compile"
-                   << (taken ? " without spills\n" : "\n");
-      return false;
-    }
-    os << describe(config)
-       << formatv(" {0} | {1} |", taken->registers,
-                  residentWarps(config, taken->registers))
-       << predict(config) << "\n";
-    return true;
-  }
-
-  std::string ptxas;
-};
-
-/// Every tile has its row, with what is known without ptxas, and there are no
-/// others.
+/// Every line is as it would be written, but for what ptxas says.
 int check(llvm::StringRef path) {
   auto file = llvm::MemoryBuffer::getFile(path);
   if (!file) {
@@ -119,25 +102,52 @@ int check(llvm::StringRef path) {
                  << "': " << file.getError().message() << "\n";
     return 1;
   }
-  llvm::SmallVector<llvm::StringRef> lines, rows;
-  (*file)->getBuffer().split(lines, '\n');
-  for (llvm::StringRef line : lines)
-    if (line.starts_with("| ") && !line.starts_with("| tile"))
-      rows.push_back(line);
-  std::vector<GemmConfig> tiles = nvptx::gemmCandidates().vec();
-  llvm::append_range(tiles, nvptx::gemmCandidates(/*twoOfFour=*/true));
-  bool isGood = rows.size() == tiles.size();
-  for (size_t i = 0; isGood && i < tiles.size(); ++i)
-    isGood = rows[i].starts_with(describe(tiles[i])) &&
-             rows[i].ends_with(predict(tiles[i]));
+  constexpr llvm::StringLiteral kUnknown = " ? | ? |";
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  int64_t tiles = 0;
+  writeTable(os, [&](const GemmConfig &) {
+    ++tiles;
+    return kUnknown.str();
+  });
+  llvm::SmallVector<llvm::StringRef> expected, found;
+  llvm::StringRef(text).split(expected, '\n');
+  (*file)->getBuffer().split(found, '\n');
+  bool isGood = expected.size() == found.size();
+  for (size_t i = 0; isGood && i < found.size(); ++i) {
+    auto [before, behind] = expected[i].split(kUnknown);
+    isGood = expected[i].contains(kUnknown)
+                 ? found[i].starts_with(before) && found[i].ends_with(behind)
+                 : found[i] == expected[i];
+  }
   if (!isGood)
     llvm::errs() << "error: expected '" << path
                  << "' to describe the tiles that there are, found others; "
                     "'gpu-tiles -o "
                  << path << "' writes it anew\n";
   else
-    llvm::outs() << tiles.size() << " tiles are as described\n";
+    llvm::outs() << tiles << " tiles are as described\n";
   return isGood ? 0 : 1;
+}
+
+/// The cells of a tile that was compiled; nothing, with a message, for one that
+/// does not compile, or spills.
+std::optional<std::string> compileCells(const GemmConfig &config,
+                                        llvm::StringRef ptxas) {
+  std::optional<KernelResources> taken = compileTile(config, ptxas);
+  if (!taken)
+    return std::nullopt;
+  if (taken->spillBytes) {
+    llvm::errs() << formatv("error: expected tile {0} x {1} x {2} (warps of "
+                            "{3} x {4}) not to spill, found {5} bytes\n",
+                            config.rows, config.columns, config.depth,
+                            config.warpRows, config.warpColumns,
+                            taken->spillBytes);
+    return std::nullopt;
+  }
+  return formatv(" {0} | {1} |", taken->registers,
+                 residentWarps(config, taken->registers))
+      .str();
 }
 
 int write(const std::string &path) {
@@ -149,7 +159,9 @@ int write(const std::string &path) {
   }
   std::string text;
   llvm::raw_string_ostream os(text);
-  if (!Table(*ptxas).write(os))
+  if (!writeTable(os, [&](const GemmConfig &config) {
+        return compileCells(config, *ptxas);
+      }))
     return 1;
   if (rt::Status status = rt::writeFile(path, text); !status.ok()) {
     llvm::errs() << "error: cannot write '" << path << "': " << status.message()

@@ -56,7 +56,13 @@ std::optional<KernelResources> compileTile(const nvptx::GemmConfig &config,
     llvm::errs() << "error: ptxas: " << assembled->warnings << "\n";
     return std::nullopt;
   }
-  return assembled->kernels.begin()->second;
+  auto kernel = assembled->kernels.begin();
+  if (kernel == assembled->kernels.end() || kernel->second.registers <= 0) {
+    llvm::errs() << "error: expected ptxas to say how many registers a kernel "
+                    "takes, found no such line\n";
+    return std::nullopt;
+  }
+  return kernel->second;
 }
 
 } // namespace coppice::bench

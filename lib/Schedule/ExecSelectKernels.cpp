@@ -162,6 +162,38 @@ LogicalResult ExecSelectKernels::rewrite(exec::DispatchOp dispatch) {
   return success();
 }
 
+/// Bytes of a weight that a kernel reads, without padding.
+static int64_t getReadBytes(exec::WeightOp weight, exec::GemmAttr gemm) {
+  auto type = cast<MemRefType>(weight.getType());
+  int64_t size = exec::getElementBytes(type.getElementType());
+  if (auto layout = weight.getPacking().getNMLayout(type.getElementType()))
+    return layout->stepElements() * size * gemm.getN() * gemm.getK() /
+           (layout->panelColumns() * layout->stepColumns());
+  return type.getNumElements() * size;
+}
+
+/// Costs of a product whose weight has a pattern are written down as a CPU has
+/// them: what is kept is read, and multiplied with its zeros. A GPU reads, and
+/// multiplies, two of each four or all of them.
+static void settleCost(exec::DispatchOp dispatch) {
+  exec::CostAttr cost = dispatch.getCostAttr();
+  if (!cost || cost.getExecutedPerFlop() == 1 || !dispatch.getGemmAttr())
+    return;
+  int64_t bytes = 0, executed = cost.getExecutedPerFlop();
+  for (Value arg : dispatch.getArgs())
+    if (auto weight = arg.getDefiningOp<exec::WeightOp>()) {
+      bytes += getReadBytes(weight, dispatch.getGemmAttr());
+      if (weight.getPacking().getOf())
+        executed /= weight.getPacking().getOf() / weight.getPacking().getKept();
+    }
+  MLIRContext *context = dispatch.getContext();
+  dispatch.setCostAttr(exec::CostAttr::get(
+      context, cost.getFlops(),
+      exec::getExprAttr(getAffineConstantExpr(bytes, context)),
+      cost.getReadBytes(), cost.getWriteBytes(), cost.getArithmetic(),
+      cost.getWindow(), executed));
+}
+
 void ExecSelectKernels::runOnOperation() {
   ModuleOp module = getOperation();
   bool isGPU = target == "nvptx";
@@ -208,9 +240,12 @@ void ExecSelectKernels::runOnOperation() {
                        : cpu::planKernel(kernel, options);
         })))
       return signalPassFailure();
-    for (auto dispatch : program.getOps<exec::DispatchOp>())
+    for (auto dispatch : program.getOps<exec::DispatchOp>()) {
       if (failed(rewrite(dispatch)))
         return signalPassFailure();
+      if (isGPU)
+        settleCost(dispatch);
+    }
     // A layout that nobody reads any more; a weight packed alone keeps its
     // name.
     for (auto weight :

@@ -94,6 +94,11 @@ static void fuse(linalg::GenericOp op, prune::GemmOp gemm) {
       prune::GemmOp::create(builder, op.getLoc(), op.getResult(0).getType(),
                             gemm.getSite(), gemm.getInput(), gemm.getWeight());
   fused->setDiscardableAttrs(gemm->getDiscardableAttrDictionary());
+  // What is zero is what the last op of all makes zero.
+  StringRef threshold = prune::PruneDialect::thresholdAttrName;
+  fused->removeDiscardableAttr(threshold);
+  if (Attribute own = op->getDiscardableAttr(threshold))
+    fused->setDiscardableAttr(threshold, own);
   fused.setPatternAttr(gemm.getPatternAttr());
   fused.setInputZerosAttr(gemm.getInputZerosAttr());
   if (gemm.getRows())

@@ -19,7 +19,7 @@ void takeDecision(ThresholdsReport &report, double threshold, double scale,
       std::abs(std::abs(double(fast == 0 ? oracle : fast)) - threshold);
   double margin = distance / scale;
   // A NaN is one for good.
-  if (!(margin <= report.largestMargin))
+  if (std::isnan(margin) || margin > report.largestMargin)
     report.largestMargin = margin;
   oracle = fast;
 }

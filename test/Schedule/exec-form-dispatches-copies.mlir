@@ -6,9 +6,9 @@
 // outside of the group, so that it is there also where the group is off.
 // CHECK: exec.dispatch "embed" lookup value "embed" (%tokens, %table, %[[R:.*]]) writes
 // CHECK: exec.dispatch "layers.0.mlp.copy" elementwise (%[[R]], %[[C:.*]]) writes [1]
-// CHECK: exec.dispatch "layers.0.mlp.half" elementwise group "layers.0.mlp" value "layers.0.mlp.half" (%[[R]], %[[H:.*]]) writes [1]
+// CHECK: exec.dispatch "layers.0.mlp.half" elementwise group "layers.0.mlp" value "layers.0.mlp.half" threshold 5.000000e-01 (%[[R]], %[[H:.*]]) writes [1]
 // CHECK: exec.dispatch "layers.0.mlp" elementwise group "layers.0.mlp" value "layers.0.mlp" (%[[H]], %[[C]]) writes [1]
-// A sublayer without a residual is no group; a fill moves into its kernel.
+// What is small and zero in a result is said on its dispatch. A sublayer without a residual is no group; a fill moves into its kernel.
 // CHECK: exec.dispatch "layers.1.mlp.sum" other value "layers.1.mlp.sum" (%[[C]], %[[R]], %[[S:.*]]) writes [2]
 // CHECK: exec.output "logits" %[[S]]
 ml_program.global private @table(#ml_program.extern : tensor<11x6xf32>) : tensor<11x6xf32>
@@ -20,7 +20,7 @@ func.func @forward(%tokens: tensor<?xi32> {decoder.step = "tokens"}) -> tensor<?
   %table = ml_program.global_load_const @table : tensor<11x6xf32>
   %r0 = decoder.lookup "embed" %tokens in %table : tensor<?xi32>, tensor<11x6xf32> -> tensor<?x6xf32>
   %half = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
-      ins(%r0 : tensor<?x6xf32>) outs(%e : tensor<?x6xf32>) attrs = {prune.site = "layers.0.mlp.half"} {
+      ins(%r0 : tensor<?x6xf32>) outs(%e : tensor<?x6xf32>) attrs = {prune.site = "layers.0.mlp.half", prune.threshold = 5.0e-01 : f64} {
   ^bb0(%a: f32, %o: f32):
     %t = arith.mulf %a, %a : f32
     linalg.yield %t : f32

@@ -1,4 +1,4 @@
-// RUN: coppice-opt %s --prune-round-values=names=final.norm,head,none.of.these | FileCheck %s
+// RUN: coppice-opt %s --prune-round-values=names=final.norm,head,none.of.these,sparse | FileCheck %s
 
 #id = affine_map<(d0, d1) -> (d0, d1)>
 
@@ -24,4 +24,20 @@ func.func @forward(%x: tensor<?x7xf32>, %g: tensor<7xf32>, %w: tensor<3x7xbf16>)
     prune.yield %s : f32
   } : tensor<?x7xf32>, tensor<3x7xbf16> -> tensor<?x3xf32>
   return %n, %h : tensor<?x7xf32>, tensor<?x3xf32>
+}
+
+// What a threshold makes zero stays zero: the rounding is what is decided of.
+// CHECK-LABEL: func.func @threshold
+// CHECK: linalg.generic {{.*}} attrs = {prune.site = "sparse"} {
+// CHECK: arith.maximumf
+// CHECK: linalg.generic {{.*}} attrs = {prune.site = "sparse", prune.threshold = 5.000000e-01 : f64} {
+// CHECK: arith.truncf
+func.func @threshold(%x: tensor<?x7xf32>, %init: tensor<?x7xf32>) -> tensor<?x7xf32> {
+  %s = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]} ins(%x : tensor<?x7xf32>) outs(%init : tensor<?x7xf32>)
+      attrs = {prune.site = "sparse", prune.threshold = 5.0e-01 : f64} {
+  ^bb0(%a: f32, %b: f32):
+    %m = arith.maximumf %a, %a : f32
+    linalg.yield %m : f32
+  } -> tensor<?x7xf32>
+  return %s : tensor<?x7xf32>
 }

@@ -30,13 +30,13 @@ exec::ConfigAttr GemmConfig::toAttr(MLIRContext *context) const {
 }
 
 int64_t GemmConfig::residentBlocks() const {
-  // Of sm_80. A block's shared memory costs the system 1 KiB more.
-  constexpr int64_t kRegisters = 65536, kSharedBytes = 164 * 1024;
   int64_t sums = warpRows * warpColumns / 32;
   int64_t registers = std::min<int64_t>(255, 80 + sums + sums / 8);
-  return std::clamp<int64_t>(std::min(kRegisters / (registers * threads()),
-                                      kSharedBytes / (sharedBytes() + 1024)),
-                             1, 8);
+  return std::clamp<int64_t>(
+      std::min(Processor::registers / (registers * threads()),
+               Processor::sharedBytes /
+                   (sharedBytes() + Processor::systemBytes)),
+      1, 8);
 }
 
 std::string checkGemmConfig(const GemmConfig &config) {
@@ -246,7 +246,9 @@ GemmConfig chooseGemmConfig(const GemmShape &shape, int64_t partBytes) {
   GemmConfig best;
   double fewest = -1;
   for (GemmConfig config : gemmCandidates(shape.twoOfFour)) {
-    int64_t loaded = (config.rows + config.columns) * config.depth;
+    // A packed W is aligned, whatever K is.
+    int64_t loaded =
+        (config.rows + (config.twoOfFour ? 0 : config.columns)) * config.depth;
     if (shape.throughRegisters() &&
         loaded > kElementsInRegisters * config.threads())
       continue;

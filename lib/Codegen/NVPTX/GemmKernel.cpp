@@ -227,6 +227,15 @@ bool canSelect(prune::GemmOp gemm) {
          (!hasGroups || getGroupOfK(gemm) % Layout::tensorStep == 0);
 }
 
+LogicalResult checkSelects(func::FuncOp kernel, prune::GemmOp gemm,
+                           const GemmConfig &config) {
+  if (!config.twoOfFour || canSelect(gemm))
+    return success();
+  return kernel.emitError("expected a weight with a pattern of 2 of 4 for "
+                          "strategy \"gemm_2of4\", panels of a multiple of 16 "
+                          "and groups of a multiple of 64");
+}
+
 GemmShape shapeOf(prune::GemmOp gemm) {
   int64_t n = gemm.getWeight().getType().getDimSize(0);
   int64_t k = gemm.getWeight().getType().getDimSize(1);
@@ -238,10 +247,6 @@ GemmShape shapeOf(prune::GemmOp gemm) {
   shape.twoOfFour = canSelect(gemm);
   return shape;
 }
-
-/// The last row count of each variant; the last variant has no end, and its
-/// tiles are for so many rows.
-constexpr int64_t kRowBuckets[] = {8, 16, 32, 64, 128, 512, 4096};
 
 exec::PackingAttr packingOfTwoOfFour(MLIRContext *context) {
   using Layout = rt::NMLayout;
@@ -322,11 +327,8 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
 
   GemmPlanner planner(kernel, gemm, *extent);
   if (options.gemm) {
-    if (options.gemm->twoOfFour && !shape.twoOfFour)
-      return FailureOr<KernelPlan>(kernel.emitError(
-          "expected a weight with a pattern of 2 of 4 for strategy "
-          "\"gemm_2of4\", panels of a multiple of 16 and groups of a multiple "
-          "of 64"));
+    if (failed(checkSelects(kernel, gemm, *options.gemm)))
+      return FailureOr<KernelPlan>(failure());
     planner.packWeight(*options.gemm);
     planner.add(*options.gemm, 0);
     return FailureOr<KernelPlan>(planner.plan);
@@ -343,9 +345,7 @@ PlanOrNone planGemm(func::FuncOp kernel, const PlanOptions &options) {
   };
   for (int64_t bucket : kRowBuckets) {
     shape.rows = bucket;
-    GemmConfig config = chooseGemmConfig(
-        shape,
-        bucket == kRowBuckets[std::size(kRowBuckets) - 1] ? 0 : kMostPartBytes);
+    GemmConfig config = chooseGemmConfig(shape, getMostPartBytes(bucket));
     if (last && toAttr(*last) != toAttr(config))
       planner.add(*last, most);
     last = config;
@@ -360,10 +360,10 @@ LogicalResult emitGemm(func::FuncOp kernel) {
   prune::GemmOp gemm = getHalfProduct(kernel);
   if (!gemm)
     return kernel.emitError("expected one 'prune.gemm' of f16 or of bf16, into "
-                            "the destination, in a kernel of strategy "
-                            "\"gemm\"");
+                            "the destination, in a kernel of strategy \"")
+           << getStrategy(kernel) << "\"";
   FailureOr<GemmConfig> config = getGemmConfig(kernel);
-  if (failed(config))
+  if (failed(config) || failed(checkSelects(kernel, gemm, *config)))
     return failure();
   exec::PackingAttr packing = getArgumentPacking(
       kernel, cast<BlockArgument>(gemm.getWeight()).getArgNumber());

@@ -45,7 +45,7 @@ KernelPlan planAlways(mlir::func::FuncOp kernel, exec::ConfigAttr config,
 PlanOrNone planGemm(mlir::func::FuncOp kernel, const PlanOptions &options);
 mlir::LogicalResult emitGemm(mlir::func::FuncOp kernel);
 
-/// The stage behind "gemm" whose sums are in parts of K.
+/// The stage behind "gemm" or "gemm_2of4" whose sums are in parts of K.
 KernelStage planMerge(mlir::func::FuncOp kernel, prune::GemmOp gemm,
                       mlir::AffineExpr rows, int64_t splits);
 mlir::LogicalResult emitMerge(mlir::func::FuncOp kernel);

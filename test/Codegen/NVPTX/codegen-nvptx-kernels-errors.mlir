@@ -92,3 +92,57 @@ func.func @scores(%q: tensor<?x16xf32> {exec.dims = ["rows", 16]}, %k: tensor<?x
     at %slots, %positions : tensor<?xi32> -> tensor<?x4xi32>
   return %0 : tensor<?x4xi32>
 }
+
+// -----
+
+// expected-error @below {{expected a weight with a pattern of 2 of 4 for strategy "gemm_2of4", panels of a multiple of 16 and groups of a multiple of 64}}
+func.func @no_pattern(%x: tensor<?x128xbf16> {exec.dims = ["rows", 128]}, %w: tensor<64x128xbf16> {exec.packing = #exec.packing<panels = 16, depth = 32, keeps = 2 of 4>}, %out: tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
+    attributes {exec.config = #exec.config<"gemm_2of4", threads = 128, rows = 8, columns = 64, depth = 64, warp_rows = 8, warp_columns = 16, stages = 4, splits = 1>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.gemm "" %x, %w : tensor<?x128xbf16>, tensor<64x128xbf16> -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}
+
+// -----
+
+// expected-error @below {{expected a weight with a pattern of 2 of 4 for strategy "gemm_2of4", panels of a multiple of 16 and groups of a multiple of 64}}
+func.func @groups(%x: tensor<?x128xbf16> {exec.dims = ["rows", 128]}, %w: tensor<64x128xbf16> {exec.packing = #exec.packing<panels = 16, depth = 32, keeps = 2 of 4>}, %g: tensor<4xi32>, %n: tensor<i32>, %out: tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
+    attributes {exec.config = #exec.config<"gemm_2of4", threads = 128, rows = 8, columns = 64, depth = 64, warp_rows = 8, warp_columns = 16, stages = 4, splits = 1>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.gemm "" %x, %w groups of 32(%g, %n : tensor<4xi32>) pattern <2 of 4> : tensor<?x128xbf16>, tensor<64x128xbf16> -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}
+
+// -----
+
+// expected-error @below {{expected a weight with a pattern of 2 of 4 for strategy "gemm_2of4", panels of a multiple of 16 and groups of a multiple of 64}}
+func.func @panels(%x: tensor<?x128xbf16> {exec.dims = ["rows", 128]}, %w: tensor<64x128xbf16> {exec.packing = #exec.packing<panels = 16, depth = 32, keeps = 2 of 4>}, %g: tensor<3xi32>, %n: tensor<i32>, %out: tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
+    attributes {exec.config = #exec.config<"gemm_2of4", threads = 128, rows = 8, columns = 64, depth = 64, warp_rows = 8, warp_columns = 16, stages = 4, splits = 1>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.gemm "" %x, %w panels of 24(%g, %n : tensor<3xi32>) into %out pattern <2 of 4> : tensor<?x128xbf16>, tensor<64x128xbf16> -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}
+
+// -----
+
+// expected-error @below {{expected 'exec.packing' of the weight to be that of strategy "gemm_2of4"}}
+func.func @packing(%x: tensor<?x128xbf16> {exec.dims = ["rows", 128]}, %w: tensor<64x128xbf16>, %out: tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
+    attributes {exec.config = #exec.config<"gemm_2of4", threads = 128, rows = 8, columns = 64, depth = 64, warp_rows = 8, warp_columns = 16, stages = 4, splits = 1>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.gemm "" %x, %w pattern <2 of 4> : tensor<?x128xbf16>, tensor<64x128xbf16> -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}
+
+// -----
+
+// expected-error @below {{expected 'warp_rows' to be a multiple of 8, found 4}}
+func.func @warp_rows(%x: tensor<?x128xbf16> {exec.dims = ["rows", 128]}, %w: tensor<64x128xbf16> {exec.packing = #exec.packing<panels = 16, depth = 32, keeps = 2 of 4>}, %out: tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
+    attributes {exec.config = #exec.config<"gemm_2of4", threads = 128, rows = 8, columns = 64, depth = 64, warp_rows = 4, warp_columns = 16, stages = 4, splits = 1>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.gemm "" %x, %w pattern <2 of 4> : tensor<?x128xbf16>, tensor<64x128xbf16> -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}
+
+// -----
+
+// expected-error @below {{expected 'depth' to be 64, found 32}}
+func.func @depth(%x: tensor<?x128xbf16> {exec.dims = ["rows", 128]}, %w: tensor<64x128xbf16> {exec.packing = #exec.packing<panels = 16, depth = 32, keeps = 2 of 4>}, %out: tensor<?x64xf32> {exec.dims = ["rows", 64]}) -> tensor<?x64xf32>
+    attributes {exec.config = #exec.config<"gemm_2of4", threads = 128, rows = 8, columns = 64, depth = 32, warp_rows = 8, warp_columns = 16, stages = 4, splits = 1>, exec.grid = affine_map<()[s0, s1, s2, s3, s4, s5] -> (s0)>} {
+  %0 = prune.gemm "" %x, %w pattern <2 of 4> : tensor<?x128xbf16>, tensor<64x128xbf16> -> tensor<?x64xf32>
+  return %0 : tensor<?x64xf32>
+}

@@ -41,5 +41,10 @@ TEST(Thresholds, RoundingExplainsNoMoreThanItsTolerance) {
 
 TEST(Thresholds, NaNDoesNotHold) {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_FALSE(take(0, nan, 0).holds());
+  ThresholdsReport report = take(0, nan, 0);
+  EXPECT_FALSE(report.holds());
+  float oracle = 0.5f;
+  takeDecision(report, /*threshold=*/0.5, /*scale=*/2, /*fast=*/0, oracle);
+  EXPECT_EQ(report.disagreements, 2);
+  EXPECT_FALSE(report.holds()); // it is one for good
 }

@@ -1,6 +1,7 @@
 //===- GemmTilesTest.cpp - products of tensor cores, tile by tile ---------===//
 //
-// Strategy "gemm" in each of its configurations, whatever would be chosen:
+// Strategies "gemm" and "gemm_2of4" in each configuration, whatever would be
+// chosen:
 // results, the instructions that it is about, and what ptxas makes of them.
 //
 //===----------------------------------------------------------------------===//

@@ -67,9 +67,21 @@ struct GemmShape {
   bool throughRegisters() const { return k % 2 || group % 2; }
 };
 
-/// That the sums of the parts of K may take. With more rows there are tiles
-/// enough, as a rule.
-inline constexpr int64_t kMostPartBytes = 8 << 20;
+/// The last row count of each variant of a product; the last variant has no
+/// end, and its tiles are for so many rows.
+inline constexpr int64_t kRowBuckets[] = {8, 16, 32, 64, 128, 512, 4096};
+/// That the sums of the parts of K may take in a variant: nothing in the last
+/// one, where there are tiles enough.
+constexpr int64_t getMostPartBytes(int64_t bucket) {
+  return bucket == *std::prev(std::end(kRowBuckets)) ? 0 : 8 << 20;
+}
+
+/// What a processor of sm_80 has. A block's shared memory costs the system 1
+/// KiB more.
+struct Processor {
+  static constexpr int64_t registers = 65536, sharedBytes = 164 * 1024,
+                           systemBytes = 1024, warps = 64, blocks = 32;
+};
 
 /// The share of an A100 that a product is predicted to make use of: the least
 /// time that all its products and bytes take, over the predicted time.
