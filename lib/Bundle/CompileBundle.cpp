@@ -225,9 +225,10 @@ static InFlightDiagnostic emitOutsideError(ModuleOp module) {
   return emitError(UnknownLoc::get(module.getContext()));
 }
 
-/// Names of the values that the program of a bundle stores in bf16.
-static FailureOr<SmallVector<std::string>> readRounded(ModuleOp module,
-                                                       StringRef bundle) {
+/// Says which values the program of a bundle stores in 16 bits: those of a
+/// model are all of one type.
+static LogicalResult readRounded(ModuleOp module, StringRef bundle,
+                                 ExecPipelineOptions &pipeline) {
   rt::Result<rt::Bundle> opened = rt::Bundle::open(bundle.str());
   if (!opened)
     return emitOutsideError(module) << opened.status().message();
@@ -237,23 +238,25 @@ static FailureOr<SmallVector<std::string>> readRounded(ModuleOp module,
     if (dispatch.writes.size() != 1)
       continue;
     const rt::Arg &result = dispatch.args[dispatch.writes[0]];
-    if (result.kind == rt::ArgKind::Buffer &&
-        program.buffers[result.index].dtype == rt::DType::BF16)
-      names.push_back(dispatch.value ? *dispatch.value : dispatch.site);
+    if (result.kind != rt::ArgKind::Buffer)
+      continue;
+    rt::DType dtype = program.buffers[result.index].dtype;
+    if (dtype != rt::DType::BF16 && dtype != rt::DType::F16)
+      continue;
+    pipeline.roundedToF16 = dtype == rt::DType::F16;
+    names.push_back(dispatch.value ? *dispatch.value : dispatch.site);
   }
-  return names;
+  pipeline.rounded = names;
+  return success();
 }
 
 static LogicalResult runPipeline(ModuleOp module,
                                  const CompileOptions &options) {
   PassManager manager(module.getContext());
   ExecPipelineOptions pipeline;
-  if (!options.roundLike.empty()) {
-    auto rounded = readRounded(module, options.roundLike);
-    if (failed(rounded))
-      return failure();
-    pipeline.rounded = *rounded;
-  }
+  if (!options.roundLike.empty() &&
+      failed(readRounded(module, options.roundLike, pipeline)))
+    return failure();
   bool isGPU = GPUTarget::isGPU(options.target);
   if (isGPU)
     pipeline.target = "nvptx";

@@ -40,8 +40,11 @@ void coppice::buildPruneToExecPipeline(OpPassManager &manager,
       manager.addPass(createPruneChooseFallbacks());
     manager.addPass(createPruneSinkRoutes());
   }
-  if (options.narrowInputs)
-    manager.addPass(createPruneNarrowInputs());
+  if (options.narrowInputs) {
+    PruneNarrowInputsOptions narrow;
+    narrow.f16 = options.target == "nvptx";
+    manager.addPass(createPruneNarrowInputs(narrow));
+  }
   if (!options.taps) {
     manager.addPass(createPruneFuseEpilogues());
     manager.addNestedPass<func::FuncOp>(createPruneFormRowSets());
@@ -57,6 +60,7 @@ void coppice::buildPruneToOracleExecPipeline(
     manager.addPass(prune::createPruneExpandReplaced());
     PruneRoundValuesOptions round;
     round.names.assign(options.rounded.begin(), options.rounded.end());
+    round.f16 = options.roundedToF16;
     manager.addPass(createPruneRoundValues(round));
   }
   manager.addPass(createPruneToLinalg());

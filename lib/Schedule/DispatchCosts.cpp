@@ -120,18 +120,24 @@ static AffineExpr getFlops(Operation *op,
       .Default([&](Operation *) { return zero; });
 }
 
-/// bf16 where a product's factors are stored so. A kernel may still widen them;
-/// this says what a machine could use at best.
+/// bf16 where a product's factors are of 16 bits, bf16 or f16, which go at one
+/// rate. A kernel may still widen them; this says what a machine could use at
+/// best.
 static exec::Arithmetic getArithmetic(Operation *op) {
-  auto isBF16 = [](Value value) {
-    return getElementTypeOrSelf(value.getType()).isBF16();
+  auto isNarrow = [](Value value) {
+    Type element = getElementTypeOrSelf(value.getType());
+    return element.isBF16() || element.isF16();
   };
   bool narrow = false;
   if (auto gemm = dyn_cast<prune::GemmOp>(op))
-    narrow = isBF16(gemm.getInput()) && isBF16(gemm.getWeight());
-  // The query is rounded to what the cache holds.
-  if (auto attention = dyn_cast<decoder::AttentionOp>(op))
-    narrow = isBF16(attention.getKeys());
+    narrow = isNarrow(gemm.getInput()) && isNarrow(gemm.getWeight());
+  // A query is rounded to the bf16 that the cache holds; f16 is not multiplied
+  // everywhere.
+  if (auto attention = dyn_cast<decoder::AttentionOp>(op)) {
+    Value keys = attention.getKeys();
+    narrow = getElementTypeOrSelf(keys).isBF16() ||
+             (isNarrow(keys) && isNarrow(attention.getQuery()));
+  }
   return narrow ? exec::Arithmetic::BF16 : exec::Arithmetic::F32;
 }
 

@@ -1,10 +1,11 @@
-//===- PruneNarrowInputs.cpp - bf16 where bf16 is used --------------------===//
+//===- PruneNarrowInputs.cpp - 16 bits where 16 bits are used -------------===//
 // In: a propagated @forward whose rows are f32. Out: the same, with the values
 // made in bf16 that are only read where they meet bf16: by GEMMs with bf16
-// weights, by attention over bf16 caches, by appends to such caches.
+// weights, by attention over bf16 caches, by appends to such caches. The same
+// of f16 for a target that multiplies f16.
 //
-// The rounding itself changes nothing for who multiplies pairs of bf16 or
-// stores bf16, and would round anyway; where it is done decides how many bytes
+// The rounding itself changes nothing for who multiplies pairs of 16 bits or
+// stores them, and would round anyway; where it is done decides how many bytes
 // are stored and read, and how often.
 //===----------------------------------------------------------------------===//
 #include "coppice/Schedule/Passes.h"
@@ -25,10 +26,11 @@ namespace coppice {
 using namespace mlir;
 using namespace coppice;
 
-/// The operand of `op` that meets bf16 there; null if there is none.
-static OpOperand *getNarrowedOperand(Operation *op) {
-  auto ifMeets = [](OpOperand &operand, Value other) {
-    return getElementTypeOrSelf(other).isBF16() ? &operand : nullptr;
+/// The operand of `op` that meets elements of type `narrow` there; null if
+/// there is none.
+static OpOperand *getNarrowedOperand(Operation *op, Type narrow) {
+  auto ifMeets = [&](OpOperand &operand, Value other) {
+    return getElementTypeOrSelf(other) == narrow ? &operand : nullptr;
   };
   return llvm::TypeSwitch<Operation *, OpOperand *>(op)
       .Case([&](prune::GemmOp gemm) {
@@ -48,8 +50,8 @@ static OpOperand *getNarrowedOperand(Operation *op) {
       .Default([](Operation *) { return nullptr; });
 }
 
-static bool isNarrowedUse(OpOperand &use) {
-  return getNarrowedOperand(use.getOwner()) == &use;
+static bool isNarrowedUse(OpOperand &use, Type narrow) {
+  return getNarrowedOperand(use.getOwner(), narrow) == &use;
 }
 
 /// Rounds what the block's terminator yields.
@@ -91,16 +93,16 @@ static LogicalResult narrow(prune::GemmOp op, RankedTensorType type) {
 static LogicalResult narrow(Value value, RankedTensorType type);
 
 /// Extents do not depend on the element type.
-static bool areNarrowed(Value value, Operation *butFor = nullptr) {
+static bool areNarrowed(Value value, Type narrow, Operation *butFor = nullptr) {
   return llvm::all_of(value.getUses(), [&](OpOperand &use) {
     return isa<tensor::DimOp>(use.getOwner()) || use.getOwner() == butFor ||
-           isNarrowedUse(use);
+           isNarrowedUse(use, narrow);
   });
 }
 
 /// What is zero or not is rounded before.
 static LogicalResult narrow(prune::ProjectByOp op, RankedTensorType type) {
-  if (op.getInto() || !areNarrowed(op.getInput(), op) ||
+  if (op.getInto() || !areNarrowed(op.getInput(), type.getElementType(), op) ||
       failed(narrow(op.getInput(), type)))
     return failure();
   op.getResult().setType(type);
@@ -127,18 +129,25 @@ static LogicalResult narrow(Value value, RankedTensorType type) {
 namespace {
 struct PruneNarrowInputs
     : coppice::impl::PruneNarrowInputsBase<PruneNarrowInputs> {
+  using Base::Base;
+
   void runOnOperation() override {
+    narrowTo(BFloat16Type::get(&getContext()));
+    if (f16)
+      narrowTo(Float16Type::get(&getContext()));
+  }
+
+  void narrowTo(Type element) {
     llvm::SetVector<Value> values;
     getOperation()->walk([&](Operation *op) {
-      if (OpOperand *operand = getNarrowedOperand(op))
+      if (OpOperand *operand = getNarrowedOperand(op, element))
         if (getElementTypeOrSelf(operand->get()).isF32())
           values.insert(operand->get());
     });
     for (Value value : values) {
       auto type = cast<RankedTensorType>(value.getType());
-      if (areNarrowed(value) &&
-          succeeded(
-              narrow(value, type.clone(BFloat16Type::get(&getContext())))))
+      if (areNarrowed(value, element) &&
+          succeeded(narrow(value, type.clone(element))))
         ++narrowed;
     }
   }

@@ -1,8 +1,8 @@
-//===- PruneRoundValues.cpp - round what another program stores in bf16 ---===//
+//===- PruneRoundValues.cpp - round what another program stores so --------===//
 // In: a module of named ops on f32 rows, names of values. Out: the same; a
-// value with one of these names is rounded to bf16, and widened again, before
-// anything reads it. Nothing is decided here, and nothing is shared with the
-// pass that decides: this is the oracle's side.
+// value with one of these names is rounded to 16 bits, and widened again,
+// before anything reads it. Nothing is decided here, and nothing is shared with
+// the pass that decides: this is the oracle's side.
 //===----------------------------------------------------------------------===//
 #include "coppice/Schedule/Passes.h"
 
@@ -22,7 +22,7 @@ using namespace mlir;
 using namespace coppice;
 
 /// Puts a rounding of the only result of `op` between it and all that reads it.
-static void round(Operation *op, StringRef name) {
+static void round(Operation *op, StringRef name, Type narrowType) {
   Value value = op->getResult(0);
   auto type = cast<RankedTensorType>(value.getType());
   OpBuilder builder(op->getContext());
@@ -42,9 +42,8 @@ static void round(Operation *op, StringRef name) {
                                             utils::IteratorType::parallel);
   auto rounded = linalg::GenericOp::create(
       builder, loc, type, value, empty, ArrayRef<AffineMap>{identity, identity},
-      parallel, [](OpBuilder &b, Location loc, ValueRange elements) {
-        Value narrow =
-            arith::TruncFOp::create(b, loc, b.getBF16Type(), elements[0]);
+      parallel, [&](OpBuilder &b, Location loc, ValueRange elements) {
+        Value narrow = arith::TruncFOp::create(b, loc, narrowType, elements[0]);
         Value wide = arith::ExtFOp::create(b, loc, b.getF32Type(), narrow);
         linalg::YieldOp::create(b, loc, wide);
       });
@@ -80,8 +79,10 @@ struct PruneRoundValues
       if (type && type.getElementType().isF32())
         ops.push_back(op);
     });
+    Builder builder(&getContext());
+    Type narrow = f16 ? Type(builder.getF16Type()) : builder.getBF16Type();
     for (Operation *op : ops)
-      round(op, getRoundedName(op));
+      round(op, getRoundedName(op), narrow);
   }
 };
 } // namespace

@@ -1,4 +1,5 @@
 // RUN: coppice-opt %s --prune-narrow-inputs | FileCheck %s
+// RUN: coppice-opt %s --prune-narrow-inputs=f16=true | FileCheck %s --check-prefix=F16
 // RUN: coppice-opt %s --prune-narrow-inputs --prune-fuse-epilogues | FileCheck %s --check-prefix=FUSED
 
 #id = affine_map<(d0, d1) -> (d0, d1)>
@@ -31,6 +32,8 @@ func.func @attn(%x: tensor<?x10xf32>, %g: tensor<10xbf16>, %wq: tensor<15x10xbf1
 // Caches of other types take f32.
 // CHECK-LABEL: func.func @f16_cache
 // CHECK-NOT: bf16
+// F16-LABEL: func.func @f16_cache
+// F16: prune.gemm "v" %{{.*}} : tensor<?x10xf32>, tensor<5x10xf16> -> tensor<?x5xf16>
 func.func @f16_cache(%x: tensor<?x10xf32>, %wv: tensor<5x10xf16>, %c0: tensor<?x?x5xf16>, %slots: tensor<?xi32>, %positions: tensor<?xi32>)
     -> tensor<?x?x5xf16> {
   %v = prune.gemm "v" %x, %wv : tensor<?x10xf32>, tensor<5x10xf16> -> tensor<?x5xf32>

@@ -26,6 +26,10 @@ func.func @forward(%x: tensor<?x7xf32>, %g: tensor<7xf32>, %w: tensor<3x7xbf16>)
   return %n, %h : tensor<?x7xf32>, tensor<?x3xf32>
 }
 
+// RUN: coppice-opt %s --prune-round-values="names=sparse f16=true" | FileCheck %s --check-prefix=F16
+// F16-LABEL: func.func @threshold
+// F16: arith.truncf %{{.*}} : f32 to f16
+
 // What a threshold makes zero stays zero: the rounding is what is decided of.
 // CHECK-LABEL: func.func @threshold
 // CHECK: linalg.generic {{.*}} attrs = {prune.site = "sparse"} {

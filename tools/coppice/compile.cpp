@@ -85,8 +85,8 @@ void driver::addCompileCommand(CLI::App &app, int &exitCode) {
       "loops: the meaning that fast programs are checked with");
   command
       ->add_option("--round-like", options->roundLike,
-                   "with --oracle: round to bf16 what this bundle of the same "
-                   "module stores in bf16")
+                   "with --oracle: round to 16 bits what this bundle of the "
+                   "same module stores so")
       ->needs(oracle);
   command->add_flag("--taps", options->taps,
                     "fuse nothing, so that every site's value can be observed");

@@ -36,7 +36,7 @@ struct CompileOptions {
   int64_t maxBatch = 8;
   int64_t maxContext = 0; ///< 0: the model's
   bool oracle = false;
-  /// Of the oracle: a bundle; what that stores in bf16 is rounded here too.
+  /// Of the oracle: a bundle; what that stores in 16 bits is rounded here too.
   /// Empty: nothing is rounded.
   std::string roundLike;
   bool taps = false;

@@ -32,12 +32,15 @@ struct ExecPipelineOptions : mlir::PassPipelineOptions<ExecPipelineOptions> {
       *this, "narrow-inputs",
       llvm::cl::desc(
           "Round the inputs of GEMMs with bf16 weights to bf16 where "
-          "they are made"),
+          "they are made; for nvptx those with f16 weights to f16, too"),
       llvm::cl::init(true)};
   ListOption<std::string> rounded{
       *this, "rounded",
       llvm::cl::desc("Values that the oracle rounds to bf16, as the program "
                      "that it is to be compared with does")};
+  Option<bool> roundedToF16{*this, "rounded-to-f16",
+                            llvm::cl::desc("Round those to f16 instead"),
+                            llvm::cl::init(false)};
   Option<bool> force{
       *this, "force",
       llvm::cl::desc("Skip what is pruned at run time even where "

@@ -200,9 +200,9 @@ def PruneFormRowSets : Pass<"prune-form-row-sets", "::mlir::func::FuncOp"> {
 }
 
 def PruneRoundValues : Pass<"prune-round-values"> {
-  let summary = "Round named values to bf16, for the oracle of a program that stores them so";
+  let summary = "Round named values to 16 bits, for the oracle of a program that stores them so";
   let description = [{
-    A program may store a value in bf16 that the model has in f32
+    A program may store a value in bf16, or f16, that the model has in f32
     (`prune-narrow-inputs`). Its oracle then rounds the same value: what is left
     between the two is the order of sums, and the comparison need not leave room
     for a rounding at each site. What a program computes between two factors of a
@@ -230,7 +230,8 @@ def PruneRoundValues : Pass<"prune-round-values"> {
     ```
   }];
   let options = [
-    ListOption<"names", "names", "std::string", "Names of values">
+    ListOption<"names", "names", "std::string", "Names of values">,
+    Option<"f16", "f16", "bool", "false", "Round to f16 instead of bf16">
   ];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
@@ -239,7 +240,7 @@ def PruneRoundValues : Pass<"prune-round-values"> {
 }
 
 def PruneNarrowInputs : Pass<"prune-narrow-inputs"> {
-  let summary = "Round what GEMMs, attention and caches use in bf16 where it is made";
+  let summary = "Round what GEMMs, attention and caches use in 16 bits where it is made";
   let description = [{
     A processor that multiplies pairs of bf16 rounds both factors to bf16. Where
     the weight of a `prune.gemm` is bf16 and its input is f32, the op that makes
@@ -267,11 +268,15 @@ def PruneNarrowInputs : Pass<"prune-narrow-inputs"> {
     ```
 
     A select by a mask (`prune.project_by`) rounds nothing: what makes its input
-    does.
+    does. With the option `f16` the same is done where f16 is met: for targets
+    that multiply pairs of f16, which CPUs do not.
 
     Left alone: weights of other types; a value that someone else reads too, who
     would see it rounded; and what other ops make (arguments, gathers).
   }];
+  let options = [
+    Option<"f16", "f16", "bool", "false", "Values that meet f16 are f16, too">
+  ];
   let statistics = [Statistic<"narrowed", "narrowed", "values rounded where they are made">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect"];
 }
